@@ -1,0 +1,52 @@
+// Directories and names: what creating a store, a namespace or a cache file needs. None of it is on the path of
+// an ADD that finds its store in place, so these calls are bound when first used.
+import { dlopen } from "bun:ffi";
+import { statFile } from "./files.ts";
+import { checkedInt, checkedPath, LIBC, lastErrno, memory, retried, SystemError } from "./libc.ts";
+
+let bound: ReturnType<typeof bind> | undefined;
+function bind() {
+  return dlopen(LIBC, {
+    mkdir: { args: ["cstring", "u32"], returns: "i32" },
+    unlink: { args: ["cstring"], returns: "i32" },
+    flock: { args: ["i32", "i32"], returns: "i32" },
+    statfs: { args: ["cstring", "buffer"], returns: "i32" },
+  } as const).symbols;
+}
+function calls() {
+  bound ??= bind();
+  return bound;
+}
+
+/** Makes a directory; one that is there already is left as it is. Throws SystemError. */
+export function makeDirectory(path: string, mode: number): void {
+  checkedPath(path);
+  if (calls().mkdir(path, checkedInt(mode, "mode")) === 0) return;
+  const errno = lastErrno();
+  if (statFile(path)?.kind !== "directory") throw new SystemError(`mkdir ${path}`, errno);
+}
+
+/** Returns the directory that `path` stands in. */
+export function parentOf(path: string): string {
+  const slash = path.replace(/\/+$/, "").lastIndexOf("/");
+  return slash > 0 ? path.slice(0, slash) : slash === 0 ? "/" : ".";
+}
+
+/** Removes a name; a missing one is success. Throws SystemError. */
+export function removeFile(path: string): void {
+  checkedPath(path);
+  if (calls().unlink(path) < 0 && lastErrno() !== 2) throw new SystemError(`unlink ${path}`, lastErrno());
+}
+
+/** Waits until the open file is locked for this process alone; the lock goes with the descriptor. */
+export function lockExclusively(fd: number, what: string): void {
+  retried(`flock ${what}`, () => calls().flock(checkedInt(fd, "file descriptor"), 2));
+}
+
+/** Returns the type of the file system that `path` is on, as statfs(2) numbers them (linux/magic.h). */
+export function fileSystemType(path: string): number {
+  const buffer = memory(256);
+  retried(`statfs ${path}`, () => calls().statfs(checkedPath(path), buffer));
+  // f_type is a word of 64 bits on the architectures that we build for
+  return Number(new DataView(buffer.buffer).getBigInt64(0, true) & 0xffff_ffffn);
+}

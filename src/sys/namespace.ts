@@ -1,0 +1,86 @@
+// Namespaces of the calling thread. setns and unshare act on one thread only, and JavaScript runs on one, so a
+// window is opened, something is made inside it, and the thread goes back; nothing may be awaited in between.
+import { dlopen } from "bun:ffi";
+import { OpenFlag, openFile } from "./files.ts";
+import { checkedInt, checkedPath, type Descriptor, LIBC, libc, retried } from "./libc.ts";
+
+/** Kinds of namespace, by the flag that setns and unshare take (linux/sched.h). */
+export const Namespace = {
+  mount: 0x0002_0000,
+  user: 0x1000_0000,
+  network: 0x4000_0000,
+} as const;
+
+const MS_BIND = 4096n;
+const MS_REC = 16384n;
+const MS_PRIVATE = 1n << 18n;
+const MNT_DETACH = 2;
+
+// bound when first used: an ADD needs none of them
+let rare: ReturnType<typeof bindRare> | undefined;
+function bindRare() {
+  return dlopen(LIBC, {
+    unshare: { args: ["i32"], returns: "i32" },
+    mount: { args: ["cstring", "cstring", "cstring", "u64", "ptr"], returns: "i32" },
+    umount2: { args: ["cstring", "i32"], returns: "i32" },
+  } as const).symbols;
+}
+function calls() {
+  rare ??= bindRare();
+  return rare;
+}
+
+/** Opens the calling thread's own network namespace. */
+export function ownNetworkNamespace(): Descriptor {
+  return openFile("/proc/thread-self/ns/net", OpenFlag.readOnly);
+}
+
+/** Moves the calling thread into the namespace that `fd` refers to, for good; throws SystemError. */
+export function enterNamespace(fd: number, kind: number, what: string): void {
+  checkedInt(fd, "namespace descriptor");
+  retried(`setns ${what}`, () => libc.setns(fd, checkedInt(kind, "namespace kind")));
+}
+
+/**
+ * Runs `work` inside the network namespace that `fd` refers to and returns what it returns. `work` must be
+ * synchronous and should only open sockets and write /proc/sys: a thread born meanwhile would stay inside.
+ */
+export function inNetworkNamespace<T>(fd: number, what: string, work: () => T): T {
+  using home = ownNetworkNamespace();
+  enterNamespace(fd, Namespace.network, what);
+  try {
+    return work();
+  } finally {
+    // a thread that can't come back would do everything else in the wrong place: the throw ends the call
+    enterNamespace(home.fd, Namespace.network, "own network namespace");
+  }
+}
+
+/** Gives the calling thread new namespaces of these kinds (flags of `Namespace`, or-ed); throws SystemError. */
+export function unshareNamespaces(kinds: number): void {
+  retried("unshare", () => calls().unshare(checkedInt(kinds, "namespace kinds")));
+}
+
+/** Makes `target` show what `source` is; throws SystemError. */
+export function bindMount(source: string, target: string): void {
+  checkedPath(source);
+  checkedPath(target);
+  retried(`mount ${source} on ${target}`, () => calls().mount(source, target, "none", MS_BIND, null));
+}
+
+/** Mounts an empty file system in memory on `target`; throws SystemError. */
+export function mountTemporary(target: string): void {
+  checkedPath(target);
+  retried(`mount tmpfs on ${target}`, () => calls().mount("tmpfs", target, "tmpfs", 0n, null));
+}
+
+/** Keeps every later mount of this mount namespace to itself; throws SystemError. */
+export function makeMountsPrivate(): void {
+  retried("mount --make-rprivate /", () => calls().mount("none", "/", "none", MS_REC | MS_PRIVATE, null));
+}
+
+/** Detaches whatever is mounted on `target`; throws SystemError, EINVAL where nothing is. */
+export function unmount(target: string): void {
+  checkedPath(target);
+  retried(`umount ${target}`, () => calls().umount2(target, MNT_DETACH));
+}
