@@ -1,0 +1,133 @@
+// Calls a verb of a plugin with what it needs of the request, and hands it the plugins that it delegates to: in
+// this process where the delegate is this same executable, by exec otherwise.
+import { parseArguments } from "./arguments.ts";
+import type { Environment, Variables } from "./environment.ts";
+import { CniError, describeError, ErrorCode } from "./error.ts";
+import { executePlugin, findPlugin } from "./execution.ts";
+import { parseInput, shown } from "./input.ts";
+import { type NetworkConfig, validAttachments } from "./network-config.ts";
+import type { AttachmentCall, Call, Delegate, Plugin } from "./plugin.ts";
+import { decodeResult, type Result } from "./result.ts";
+import { isSupportedVersion, SUPPORTED_VERSIONS, type Verb } from "./version.ts";
+
+/** What a call needs of the outside world once its input has been read. */
+export interface DelegationWorld {
+  readonly variables: Variables;
+  writeStderr(text: string): void;
+  /** Returns the plugin that `file` is if `file` is this same executable, to be called in this process. */
+  ownPlugin(file: string): Promise<Plugin | undefined>;
+}
+
+/** A call whose environment and protocol keys have been checked. */
+export interface Request {
+  readonly environment: Environment;
+  readonly config: NetworkConfig;
+  readonly world: DelegationWorld;
+}
+
+/** Calls the verb of the plugin and returns the result of an ADD; the other verbs return undefined. */
+export async function dispatch(plugin: Plugin, verb: Verb, request: Request): Promise<Result | undefined> {
+  const { environment, config } = request;
+  const what = `network config ${JSON.stringify(config.network)}`;
+  const base: Omit<Call<unknown>, "config"> = {
+    network: config.network,
+    cniVersion: config.cniVersion,
+    delegate: (type) => delegateOf(type, request),
+    note: (text) => request.world.writeStderr(`${text}\n`),
+  };
+  const { containerId, ifname, netns } = environment;
+  const attachment: AttachmentCall<unknown>["attachment"] = { containerId, ifname, netns };
+  const full = () => parseInput(plugin.config, config.document, ErrorCode.invalidConfig, what);
+  const cleanup = () => parseInput(plugin.cleanup, config.document, ErrorCode.invalidConfig, what);
+  switch (verb) {
+    case "ADD": {
+      const args = plugin.readsArguments === false ? {} : parseArguments(environment.args);
+      return plugin.add({ ...base, config: full(), attachment, args, previous: previousResult(config) });
+    }
+    case "CHECK":
+      await plugin.check({ ...base, config: full(), attachment, previous: previousResult(config) });
+      return undefined;
+    case "DEL":
+      await plugin.del({ ...base, config: cleanup(), attachment });
+      return undefined;
+    case "STATUS":
+      await plugin.status?.({ ...base, config: full() });
+      return undefined;
+    case "GC":
+      await plugin.gc?.({ ...base, config: cleanup(), valid: validAttachments(config) });
+      return undefined;
+    case "VERSION":
+      return undefined;
+  }
+}
+
+/** A prevResult without a version of its own has the config's (libcni pkg/version/conf.go). */
+function previousResult(config: NetworkConfig): Result | undefined {
+  const previous = config.document.prevResult;
+  if (previous === undefined || previous === null) return undefined;
+  const own =
+    typeof previous === "object" && "cniVersion" in previous ? previous.cniVersion : config.cniVersion;
+  const version = typeof own === "string" && isSupportedVersion(own) ? own : undefined;
+  if (version === undefined) {
+    throw new CniError(
+      ErrorCode.decodingFailure,
+      `could not parse prevResult: "cniVersion" is ${JSON.stringify(own)}`,
+      `expected one of ${SUPPORTED_VERSIONS.join(", ")}`,
+    );
+  }
+  return decodeResult(previous, version, "could not parse prevResult");
+}
+
+/** Delegation as SPEC.md, section 4, has it: same config, same environment, the verb in CNI_COMMAND. */
+async function delegateOf(type: string, request: Request): Promise<Delegate> {
+  const file = findPlugin(type, request.environment.path);
+  const own = await request.world.ownPlugin(file);
+  const call = own === undefined ? executed(file, request) : (verb: Verb) => dispatch(own, verb, request);
+  return {
+    inProcess: own !== undefined,
+    add: async () => {
+      const result = await call("ADD");
+      if (result !== undefined) return result;
+      throw new CniError(
+        ErrorCode.delegateFailed,
+        `plugin ${type} printed no result`,
+        `it was run as ${file}`,
+      );
+    },
+    del: async () => void (await call("DEL")),
+    check: async () => void (await call("CHECK")),
+    status: async () => void (await call("STATUS")),
+    gc: async () => void (await call("GC")),
+  };
+}
+
+function executed(file: string, request: Request): (verb: Verb) => Promise<Result | undefined> {
+  return async (verb) => {
+    const stdout = await executePlugin(file, {
+      variables: { ...request.world.variables, CNI_COMMAND: verb },
+      stdin: request.config.text,
+    });
+    if (verb !== "ADD" || stdout.trim() === "") return undefined;
+    return decodeAnswer(stdout, request.config.cniVersion, file);
+  };
+}
+
+function decodeAnswer(stdout: string, configVersion: string, file: string): Result {
+  let document: unknown;
+  try {
+    document = JSON.parse(stdout);
+  } catch (error) {
+    throw new CniError(
+      ErrorCode.decodingFailure,
+      `plugin ${file} printed a result that is not JSON: ${shown(stdout)}`,
+      describeError(error),
+      { cause: error },
+    );
+  }
+  const claimed =
+    typeof document === "object" && document !== null && "cniVersion" in document
+      ? document.cniVersion
+      : undefined;
+  const version = typeof claimed === "string" ? claimed : configVersion;
+  return decodeResult(document, version, `result of ${file}`);
+}

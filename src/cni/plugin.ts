@@ -1,0 +1,80 @@
+// What a plugin is: a name, a schema for its config, and a function for each verb. The runner owns environment,
+// input, output and exit code, so that a plugin is only what it does.
+import type * as v from "valibot";
+import type { CniArguments } from "./arguments.ts";
+import type { AttachmentKey } from "./network-config.ts";
+import type { Result } from "./result.ts";
+
+/** An attachment: a container's interface on a network, and where the container's namespace is. */
+export interface Attachment extends AttachmentKey {
+  /** CNI_NETNS; empty where the verb allows it and the namespace is gone. */
+  readonly netns: string;
+}
+
+/** The verbs of a delegated plugin, called with this call's own config and environment. */
+export interface Delegate {
+  /** True if it is this same executable and runs in this process, so that a store transaction spans both. */
+  readonly inProcess: boolean;
+  add(): Promise<Result>;
+  del(): Promise<void>;
+  check(): Promise<void>;
+  status(): Promise<void>;
+  gc(): Promise<void>;
+}
+
+/** What every verb gets. */
+export interface Call<Config> {
+  readonly network: string;
+  readonly cniVersion: string;
+  readonly config: Config;
+  /** Returns the plugin called `type`, found through CNI_PATH; throws CniError 106 if it isn't there. */
+  readonly delegate: (type: string) => Promise<Delegate>;
+  /** Tells the operator something that is no error, on standard error. */
+  readonly note: (text: string) => void;
+}
+
+/** What the verbs about one attachment get. */
+export interface AttachmentCall<Config> extends Call<Config> {
+  readonly attachment: Attachment;
+}
+
+/** What ADD gets. */
+export interface AddCall<Config> extends AttachmentCall<Config> {
+  readonly args: CniArguments;
+  /** The result of the plugin before in the chain, if there is one. */
+  readonly previous: Result | undefined;
+}
+
+/** What CHECK gets; `previous` is the final result of the ADD. */
+export interface CheckCall<Config> extends AttachmentCall<Config> {
+  readonly previous: Result | undefined;
+}
+
+/** What GC gets: the attachments to keep, or undefined if the runtime sent no list. */
+export interface GcCall<Config> extends Call<Config> {
+  readonly valid: readonly AttachmentKey[] | undefined;
+}
+
+/**
+ * A plugin. DEL and GC get only what `cleanup` reads of the config, so that a config that went bad after the
+ * ADD can't keep anything from being released. A verb that is left out has nothing to do in this plugin.
+ */
+export interface Plugin<Config = unknown, Cleanup = unknown> {
+  readonly name: string;
+  /** What it is for, in a few words; printed when a person runs it by hand. */
+  readonly about: string;
+  readonly config: v.GenericSchema<unknown, Config>;
+  readonly cleanup: v.GenericSchema<unknown, Cleanup>;
+  /** False if the plugin never reads CNI_ARGS, and so accepts anything there. */
+  readonly readsArguments?: boolean;
+  add(call: AddCall<Config>): Promise<Result>;
+  del(call: AttachmentCall<Cleanup>): Promise<void>;
+  check(call: CheckCall<Config>): Promise<void>;
+  status?(call: Call<Config>): Promise<void>;
+  gc?(call: GcCall<Cleanup>): Promise<void>;
+}
+
+/** Returns the plugin as it is; it ties the types of the schemas to those of the verbs. */
+export function definePlugin<Config, Cleanup>(plugin: Plugin<Config, Cleanup>): Plugin<Config, Cleanup> {
+  return plugin;
+}

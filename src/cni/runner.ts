@@ -1,0 +1,107 @@
+// Runs one call of one plugin: reads the environment and the config, checks versions and names, calls the verb,
+// prints the result or the error. All input and output is handed in, so that the whole protocol can be tested
+// in a process without touching the world.
+
+import { type DelegationWorld, dispatch } from "./dispatch.ts";
+import { type Environment, parseEnvironment } from "./environment.ts";
+import { CniError, describeError, ErrorCode } from "./error.ts";
+import { parseNetworkConfig } from "./network-config.ts";
+import type { Plugin } from "./plugin.ts";
+import { encodeResult } from "./result.ts";
+import {
+  CURRENT_VERSION,
+  isSupportedVersion,
+  SUPPORTED_VERSIONS,
+  type Verb,
+  versionAllows,
+} from "./version.ts";
+
+/** The outside world of a plugin call. */
+export interface World extends DelegationWorld {
+  readStdin(): Uint8Array;
+  writeStdout(text: string): void;
+  /** True if the path pins the network namespace that this process is in. */
+  isOwnNetns(path: string): boolean;
+  /** Turns an error that is no CniError into one; for what it doesn't know, undefined. */
+  explain(error: unknown): CniError | undefined;
+}
+
+/** Runs the call that the environment asks for and returns the exit code: 0, or 1 after an error document. */
+export async function runPlugin(plugin: Plugin, world: World): Promise<0 | 1> {
+  const { variables } = world;
+  let cniVersion: string = CURRENT_VERSION;
+  try {
+    if ((variables.CNI_COMMAND ?? "") === "") {
+      // a person ran it by hand: say what it is (cni pkg/skel)
+      world.writeStderr(
+        `${plugin.about}\nCNI protocol versions supported: ${SUPPORTED_VERSIONS.join(", ")}\n`,
+      );
+      return 0;
+    }
+    if (variables.CNI_COMMAND === "VERSION") {
+      world.writeStdout(
+        `${JSON.stringify({ cniVersion: CURRENT_VERSION, supportedVersions: SUPPORTED_VERSIONS })}\n`,
+      );
+      return 0;
+    }
+    const environment = parseEnvironment(variables);
+    const config = parseNetworkConfig(readConfig(world));
+    if (isSupportedVersion(config.cniVersion)) cniVersion = config.cniVersion;
+    checkVersion(config.cniVersion, environment.verb);
+    checkOwnNetns(environment, world);
+    const result = await dispatch(plugin, environment.verb, { environment, config, world });
+    if (result !== undefined)
+      world.writeStdout(JSON.stringify(encodeResult(result, config.cniVersion), null, 4));
+    return 0;
+  } catch (error) {
+    world.writeStdout(asCniError(error, world).toDocument(cniVersion));
+    return 1;
+  }
+}
+
+function readConfig(world: World): Uint8Array {
+  try {
+    return world.readStdin();
+  } catch (error) {
+    throw new CniError(
+      ErrorCode.ioFailure,
+      `error reading from stdin: ${describeError(error)}`,
+      "expected a network config of at most 16 MiB",
+      { cause: error },
+    );
+  }
+}
+
+/** Returns the error as the runtime gets to see it; what nobody foresaw is a defect of ours and says so. */
+function asCniError(error: unknown, world: World): CniError {
+  if (error instanceof CniError) return error;
+  const explained = world.explain(error);
+  if (explained !== undefined) return explained;
+  const stack = error instanceof Error ? (error.stack ?? "") : "";
+  return new CniError(ErrorCode.internal, `internal error: ${describeError(error)}`, stack, { cause: error });
+}
+
+function checkVersion(version: string, verb: Verb): void {
+  if (!isSupportedVersion(version)) {
+    throw new CniError(
+      ErrorCode.incompatibleVersion,
+      "incompatible CNI versions",
+      `config is ${JSON.stringify(version)}, plugin supports [${SUPPORTED_VERSIONS.map((one) => JSON.stringify(one)).join(" ")}]`,
+    );
+  }
+  if (!versionAllows(version, verb)) {
+    // clients compare this message whole, so it carries no details
+    throw new CniError(ErrorCode.incompatibleVersion, `config version does not allow ${verb}`);
+  }
+}
+
+/** Refuses before anything is done; the reference prints a result first and this error after it. */
+function checkOwnNetns(environment: Environment, world: World): void {
+  if (environment.verb !== "ADD" && environment.verb !== "DEL") return;
+  if (environment.netns === "" || environment.netnsOverride || !world.isOwnNetns(environment.netns)) return;
+  throw new CniError(
+    ErrorCode.invalidNetns,
+    "plugin's netns and netns from CNI_NETNS should not be the same",
+    `CNI_NETNS is ${environment.netns}; set CNI_NETNS_OVERRIDE=1 if that is meant`,
+  );
+}
