@@ -1,0 +1,412 @@
+// Every query of the store, written in drizzle. Each function runs at build time only: import it
+// `with { type: "macro" }`, and what stays in the executable is the SQL text.
+import { and, asc, count, desc, eq, isNotNull, isNull, lte, ne, type SQL, sql } from "drizzle-orm";
+import { drizzle } from "drizzle-orm/sqlite-proxy";
+import { attachments, cursors, heartbeat, leases, objects, runs } from "./schema.ts";
+import { type Statement, statement } from "./statement.ts";
+
+// the proxy driver builds text without a database behind it
+const database = drizzle(async () => ({ rows: [] }));
+const given = sql.placeholder;
+
+type Row<Table extends { readonly $inferSelect: object }> = Table["$inferSelect"];
+/** A lease as the store holds it. */
+export type LeaseRow = Row<typeof leases>;
+/** A run of held addresses as the store holds it. */
+export type RunRow = Row<typeof runs>;
+/** An attachment as the store holds it. */
+export type AttachmentRow = Row<typeof attachments>;
+/** A kernel object of an attachment as the store holds it. */
+export type ObjectRow = Row<typeof objects>;
+type Empty = Readonly<Record<never, never>>;
+
+/** Names one attachment in the store. */
+export interface Owner {
+  readonly network: string;
+  readonly containerId: string;
+  readonly ifname: string;
+}
+
+const LEASE = {
+  network: leases.network,
+  address: leases.address,
+  family: leases.family,
+  prefixLength: leases.prefixLength,
+  gateway: leases.gateway,
+  containerId: leases.containerId,
+  ifname: leases.ifname,
+  ordinal: leases.ordinal,
+  podNamespace: leases.podNamespace,
+  podName: leases.podName,
+  podUid: leases.podUid,
+  netns: leases.netns,
+  netnsInode: leases.netnsInode,
+  bootId: leases.bootId,
+  createdAtMs: leases.createdAtMs,
+  releasedAtMs: leases.releasedAtMs,
+};
+const LEASE_COLUMNS = Object.keys(LEASE);
+
+const ATTACHMENT = {
+  network: attachments.network,
+  containerId: attachments.containerId,
+  ifname: attachments.ifname,
+  plugin: attachments.plugin,
+  podNamespace: attachments.podNamespace,
+  podName: attachments.podName,
+  netns: attachments.netns,
+  netnsInode: attachments.netnsInode,
+  bootId: attachments.bootId,
+  createdAtMs: attachments.createdAtMs,
+};
+const ATTACHMENT_COLUMNS = Object.keys(ATTACHMENT);
+
+const held = isNull(leases.releasedAtMs);
+
+function ownedBy(table: typeof leases | typeof attachments | typeof objects): SQL | undefined {
+  return and(
+    eq(table.network, given("network")),
+    eq(table.containerId, given("containerId")),
+    eq(table.ifname, given("ifname")),
+  );
+}
+
+/** True in SQL if the row's attachment is not in the JSON list of `[containerId, ifname]` pairs given as `valid`. */
+function notIn(table: typeof leases | typeof attachments): SQL {
+  return sql`(${table.containerId}, ${table.ifname}) not in (select value ->> 0, value ->> 1 from json_each(${given("valid")}))`;
+}
+
+// leases ------------------------------------------------------------------------------------------------------
+
+export function leaseAt(): Statement<{ network: string; address: Uint8Array }, LeaseRow> {
+  return statement<{ network: string; address: Uint8Array }>()(
+    database
+      .select(LEASE)
+      .from(leases)
+      .where(and(eq(leases.network, given("network")), eq(leases.address, given("address")))),
+    LEASE_COLUMNS,
+  );
+}
+
+export function leasesOfOwner(): Statement<Owner, LeaseRow> {
+  return statement<Owner>()(
+    database
+      .select(LEASE)
+      .from(leases)
+      .where(and(ownedBy(leases), held))
+      .orderBy(asc(leases.ordinal), asc(leases.address)),
+    LEASE_COLUMNS,
+  );
+}
+
+export function heldLeases(): Statement<Empty, LeaseRow> {
+  return statement<Empty>()(
+    database.select(LEASE).from(leases).where(held).orderBy(asc(leases.network), asc(leases.address)),
+    LEASE_COLUMNS,
+  );
+}
+
+export function heldCount(): Statement<{ network: string }, { held: number }> {
+  return statement<{ network: string }>()(
+    database
+      .select({ held: count() })
+      .from(leases)
+      .where(and(eq(leases.network, given("network")), held)),
+    ["held"],
+  );
+}
+
+/** The leases of a network whose attachment is not among the valid ones, given as JSON pairs. */
+export function staleLeases(): Statement<{ network: string; valid: string }, LeaseRow> {
+  return statement<{ network: string; valid: string }>()(
+    database
+      .select(LEASE)
+      .from(leases)
+      .where(and(eq(leases.network, given("network")), held, notIn(leases)))
+      .orderBy(asc(leases.address)),
+    LEASE_COLUMNS,
+  );
+}
+
+/** The leases of a network that were made in another boot than the one given. */
+export function leasesOfEarlierBoots(): Statement<{ network: string; bootId: string }, LeaseRow> {
+  return statement<{ network: string; bootId: string }>()(
+    database
+      .select(LEASE)
+      .from(leases)
+      .where(and(eq(leases.network, given("network")), ne(leases.bootId, given("bootId")), held)),
+    LEASE_COLUMNS,
+  );
+}
+
+/** The cooling leases of a network that were released at or before a time, the longest released first. */
+export function coolingLeases(): Statement<{ network: string; releasedAtMs: number }, LeaseRow> {
+  return statement<{ network: string; releasedAtMs: number }>()(
+    database
+      .select(LEASE)
+      .from(leases)
+      .where(
+        and(
+          eq(leases.network, given("network")),
+          isNotNull(leases.releasedAtMs),
+          lte(leases.releasedAtMs, given("releasedAtMs")),
+        ),
+      )
+      .orderBy(asc(leases.releasedAtMs)),
+    LEASE_COLUMNS,
+  );
+}
+
+export function insertLease(): Statement<LeaseRow, never> {
+  return statement<LeaseRow>()(
+    database.insert(leases).values({
+      network: given("network"),
+      address: given("address"),
+      family: given("family"),
+      prefixLength: given("prefixLength"),
+      gateway: given("gateway"),
+      containerId: given("containerId"),
+      ifname: given("ifname"),
+      ordinal: given("ordinal"),
+      podNamespace: given("podNamespace"),
+      podName: given("podName"),
+      podUid: given("podUid"),
+      netns: given("netns"),
+      netnsInode: given("netnsInode"),
+      bootId: given("bootId"),
+      createdAtMs: given("createdAtMs"),
+      releasedAtMs: given("releasedAtMs"),
+    }),
+  );
+}
+
+export function deleteLease(): Statement<{ network: string; address: Uint8Array }, never> {
+  return statement<{ network: string; address: Uint8Array }>()(
+    database
+      .delete(leases)
+      .where(and(eq(leases.network, given("network")), eq(leases.address, given("address")))),
+  );
+}
+
+/** Marks a lease as released: its address cools down and belongs to nobody. */
+export function coolLease(): Statement<
+  { network: string; address: Uint8Array; releasedAtMs: number },
+  never
+> {
+  return statement<{ network: string; address: Uint8Array; releasedAtMs: number }>()(
+    database
+      .update(leases)
+      .set({ releasedAtMs: sql`${given("releasedAtMs")}` })
+      .where(and(eq(leases.network, given("network")), eq(leases.address, given("address")))),
+  );
+}
+
+// runs --------------------------------------------------------------------------------------------------------
+
+/** The run that starts last at or before an address: the one that holds it, if any does. */
+export function runAtOrBefore(): Statement<{ network: string; family: number; address: Uint8Array }, RunRow> {
+  return statement<{ network: string; family: number; address: Uint8Array }>()(
+    database
+      .select({ network: runs.network, family: runs.family, first: runs.first, last: runs.last })
+      .from(runs)
+      .where(
+        and(
+          eq(runs.network, given("network")),
+          eq(runs.family, given("family")),
+          lte(runs.first, given("address")),
+        ),
+      )
+      .orderBy(desc(runs.first))
+      .limit(1),
+    ["network", "family", "first", "last"],
+  );
+}
+
+/** All runs of a network in their order. */
+export function runsOfNetwork(): Statement<{ network: string }, RunRow> {
+  return statement<{ network: string }>()(
+    database
+      .select({ network: runs.network, family: runs.family, first: runs.first, last: runs.last })
+      .from(runs)
+      .where(eq(runs.network, given("network")))
+      .orderBy(asc(runs.family), asc(runs.first)),
+    ["network", "family", "first", "last"],
+  );
+}
+
+/** Writes a run; one that starts at the same address gets the new end. */
+export function putRun(): Statement<RunRow, never> {
+  return statement<RunRow>()(
+    database
+      .insert(runs)
+      .values({
+        network: given("network"),
+        family: given("family"),
+        first: given("first"),
+        last: given("last"),
+      })
+      .onConflictDoUpdate({
+        target: [runs.network, runs.family, runs.first],
+        set: { last: sql`excluded.last` },
+      }),
+  );
+}
+
+export function deleteRun(): Statement<{ network: string; family: number; first: Uint8Array }, never> {
+  return statement<{ network: string; family: number; first: Uint8Array }>()(
+    database
+      .delete(runs)
+      .where(
+        and(
+          eq(runs.network, given("network")),
+          eq(runs.family, given("family")),
+          eq(runs.first, given("first")),
+        ),
+      ),
+  );
+}
+
+// cursors -----------------------------------------------------------------------------------------------------
+
+export function cursorOf(): Statement<{ network: string; pool: string }, { last: Uint8Array }> {
+  return statement<{ network: string; pool: string }>()(
+    database
+      .select({ last: cursors.last })
+      .from(cursors)
+      .where(and(eq(cursors.network, given("network")), eq(cursors.pool, given("pool")))),
+    ["last"],
+  );
+}
+
+export function putCursor(): Statement<{ network: string; pool: string; last: Uint8Array }, never> {
+  return statement<{ network: string; pool: string; last: Uint8Array }>()(
+    database
+      .insert(cursors)
+      .values({ network: given("network"), pool: given("pool"), last: given("last") })
+      .onConflictDoUpdate({ target: [cursors.network, cursors.pool], set: { last: sql`excluded.last` } }),
+  );
+}
+
+// attachments and their kernel objects --------------------------------------------------------------------------
+
+export function putAttachment(): Statement<AttachmentRow, never> {
+  return statement<AttachmentRow>()(
+    database
+      .insert(attachments)
+      .values({
+        network: given("network"),
+        containerId: given("containerId"),
+        ifname: given("ifname"),
+        plugin: given("plugin"),
+        podNamespace: given("podNamespace"),
+        podName: given("podName"),
+        netns: given("netns"),
+        netnsInode: given("netnsInode"),
+        bootId: given("bootId"),
+        createdAtMs: given("createdAtMs"),
+      })
+      .onConflictDoUpdate({
+        target: [attachments.network, attachments.containerId, attachments.ifname],
+        set: {
+          plugin: sql`excluded.plugin`,
+          netns: sql`excluded.netns`,
+          netnsInode: sql`excluded.netns_inode`,
+          bootId: sql`excluded.boot_id`,
+          createdAtMs: sql`excluded.created_at_ms`,
+        },
+      }),
+  );
+}
+
+export function attachmentOf(): Statement<Owner, AttachmentRow> {
+  return statement<Owner>()(
+    database.select(ATTACHMENT).from(attachments).where(ownedBy(attachments)),
+    ATTACHMENT_COLUMNS,
+  );
+}
+
+export function allAttachments(): Statement<Empty, AttachmentRow> {
+  return statement<Empty>()(
+    database
+      .select(ATTACHMENT)
+      .from(attachments)
+      .orderBy(asc(attachments.network), asc(attachments.createdAtMs)),
+    ATTACHMENT_COLUMNS,
+  );
+}
+
+/** The attachments of a network that are not among the valid ones, given as JSON pairs. */
+export function staleAttachments(): Statement<{ network: string; valid: string }, AttachmentRow> {
+  return statement<{ network: string; valid: string }>()(
+    database
+      .select(ATTACHMENT)
+      .from(attachments)
+      .where(and(eq(attachments.network, given("network")), notIn(attachments))),
+    ATTACHMENT_COLUMNS,
+  );
+}
+
+export function attachmentCount(): Statement<{ network: string }, { attached: number }> {
+  return statement<{ network: string }>()(
+    database
+      .select({ attached: count() })
+      .from(attachments)
+      .where(eq(attachments.network, given("network"))),
+    ["attached"],
+  );
+}
+
+export function deleteAttachment(): Statement<Owner, never> {
+  return statement<Owner>()(database.delete(attachments).where(ownedBy(attachments)));
+}
+
+export function putObject(): Statement<ObjectRow, never> {
+  return statement<ObjectRow>()(
+    database
+      .insert(objects)
+      .values({
+        network: given("network"),
+        containerId: given("containerId"),
+        ifname: given("ifname"),
+        kind: given("kind"),
+        name: given("name"),
+      })
+      .onConflictDoNothing(),
+  );
+}
+
+export function objectsOfOwner(): Statement<Owner, { kind: string; name: string }> {
+  return statement<Owner>()(
+    database.select({ kind: objects.kind, name: objects.name }).from(objects).where(ownedBy(objects)),
+    ["kind", "name"],
+  );
+}
+
+/** How many attachments need an object. */
+export function objectClaims(): Statement<{ kind: string; name: string }, { claims: number }> {
+  return statement<{ kind: string; name: string }>()(
+    database
+      .select({ claims: count() })
+      .from(objects)
+      .where(and(eq(objects.kind, given("kind")), eq(objects.name, given("name")))),
+    ["claims"],
+  );
+}
+
+export function deleteObjectsOfOwner(): Statement<Owner, never> {
+  return statement<Owner>()(database.delete(objects).where(ownedBy(objects)));
+}
+
+// heartbeat ---------------------------------------------------------------------------------------------------
+
+export function beat(): Statement<{ bootId: string; atMs: number }, never> {
+  return statement<{ bootId: string; atMs: number }>()(
+    database
+      .insert(heartbeat)
+      .values({ id: 1, bootId: given("bootId"), atMs: given("atMs") })
+      .onConflictDoUpdate({
+        target: heartbeat.id,
+        set: { bootId: sql`excluded.boot_id`, atMs: sql`excluded.at_ms` },
+      }),
+  );
+}

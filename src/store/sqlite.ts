@@ -1,0 +1,308 @@
+// The store as one SQLite file: opened without a word to the schema when it is in place, created and migrated
+// under a lock when it isn't, and left without the checkpoint that a normal close would pay for.
+import { Database, SQLiteError, type SQLQueryBindings } from "bun:sqlite";
+import migration0001 from "../../db/migrations/0001-store.sql" with { type: "text" };
+import type { SqlValue, Statement } from "../../db/statement.ts";
+import { fileSystemType, lockExclusively, makeDirectory, parentOf } from "../sys/directory.ts";
+import { OpenFlag, openFile, statFile } from "../sys/files.ts";
+import { isSystemError } from "../sys/libc.ts";
+import { type Store, StoreError, type StoreProblem, type Transaction } from "./store.ts";
+
+/** Where the store is unless `dataDir` says otherwise. */
+export const DEFAULT_DATA_DIR = "/var/lib/cni/warren";
+
+const FILE_NAME = "warren.db";
+
+/** Each migration's SQL; applying number N takes the schema from version N to N + 1. Only ever append. */
+const MIGRATIONS: readonly string[] = [migration0001];
+
+/** The version of the schema that this executable writes. */
+export const SCHEMA_VERSION = MIGRATIONS.length;
+
+/** How long a writer waits for the others before it gives up. */
+const LOCK_TIMEOUT_MS = 10_000;
+
+/**
+ * How long the write-ahead log may grow before leaving checkpoints it. Whoever leaves by `exitNow` saves the
+ * checkpoint's fsyncs, but nobody else ever shortens the log then, and a long one slows every opening.
+ */
+const LOG_LIMIT_PAGES = 64;
+
+/** File systems on which the shared memory of a write-ahead log does not work (linux/magic.h). */
+const NETWORK_FILE_SYSTEMS: Readonly<Record<number, string>> = {
+  26985: "NFS",
+  20859: "SMB",
+  4283649346: "CIFS",
+  4266872130: "SMB2",
+  16914839: "9P",
+  12805120: "Ceph",
+  1397113167: "AFS",
+  1937076805: "Coda",
+};
+
+/** Returns the name of a file system that a store can't be on, or undefined if `type` is none of those. */
+export function networkFileSystem(type: number): string | undefined {
+  return NETWORK_FILE_SYSTEMS[type];
+}
+
+const stores = new Map<string, SqliteStore>();
+
+/** Returns the path of the store in a data directory. */
+export function storePath(dataDir: string): string {
+  return `${dataDir}/${FILE_NAME}`;
+}
+
+/**
+ * Returns the store in `dataDir`, opened once a process, and created if it isn't there: the directory itself is
+ * made (0700), its parent must exist. Throws StoreError.
+ */
+export function openStore(dataDir: string = DEFAULT_DATA_DIR): Store {
+  const known = stores.get(dataDir);
+  if (known !== undefined) return known;
+  const store = new SqliteStore(dataDir);
+  stores.set(dataDir, store);
+  return store;
+}
+
+/** True if there is a store in `dataDir`; opens and creates nothing. */
+export function storeExists(dataDir: string): boolean {
+  return statFile(storePath(dataDir)) !== undefined;
+}
+
+/** Prepares to leave the process: databases whose log has grown are closed, which shortens it. */
+export function leaveStores(): void {
+  for (const store of stores.values()) store.leave();
+}
+
+class SqliteStore implements Store {
+  readonly location: string;
+  readonly #database: Database;
+  #open: Transaction | undefined;
+
+  constructor(dataDir: string) {
+    this.location = storePath(dataDir);
+    this.#database = openDatabase(dataDir, this.location);
+  }
+
+  async transaction<T>(work: (transaction: Transaction) => Promise<T>): Promise<T> {
+    if (this.#open !== undefined) return work(this.#open);
+    try {
+      // IMMEDIATE: whoever will write waits at the start, where waiting is covered by the time-out
+      this.#database.run("BEGIN IMMEDIATE");
+      this.#open = new SqliteTransaction(this.#database);
+      const result = await work(this.#open);
+      this.#database.run("COMMIT");
+      return result;
+    } catch (error) {
+      this.#rollBack();
+      throw storeErrorOf(error, this.location);
+    } finally {
+      this.#open = undefined;
+    }
+  }
+
+  #rollBack(): void {
+    try {
+      if (this.#database.inTransaction) this.#database.run("ROLLBACK");
+    } catch {
+      // SQLite has rolled back by itself (disk full, I/O error); the first error is the one to tell
+    }
+  }
+
+  leave(): void {
+    try {
+      const [row] = this.#database.query("PRAGMA wal_checkpoint(NOOP)").values();
+      const pages = row?.[1];
+      if (typeof pages === "number" && pages > LOG_LIMIT_PAGES) this.#database.close();
+    } catch {
+      // a store that broke meanwhile has told its error already
+    }
+  }
+}
+
+class SqliteTransaction implements Transaction {
+  constructor(private readonly database: Database) {}
+
+  async all<Parameters extends object, Row>(statement: Statement<Parameters, Row>, parameters: Parameters) {
+    const rows = this.database.query(statement.sql).values(...bindings(statement, parameters));
+    return rows.map((row) => rowOf(statement, row));
+  }
+
+  async first<Parameters extends object, Row>(statement: Statement<Parameters, Row>, parameters: Parameters) {
+    const [row] = this.database.query(statement.sql).values(...bindings(statement, parameters));
+    return row === undefined ? undefined : rowOf(statement, row);
+  }
+
+  async run<Parameters extends object>(statement: Statement<Parameters, never>, parameters: Parameters) {
+    this.database.query(statement.sql).run(...bindings(statement, parameters));
+  }
+}
+
+function bindings<Parameters extends object>(
+  statement: Statement<Parameters, unknown>,
+  parameters: Parameters,
+): SQLQueryBindings[] {
+  const named = new Map<string, unknown>(Object.entries(parameters));
+  return statement.parameters.map((parameter) => {
+    if ("value" in parameter) return parameter.value;
+    const value = named.get(parameter.name);
+    if (!isSqlValue(value)) {
+      throw new TypeError(`query parameter ${parameter.name} is ${String(value)}: ${statement.sql}`);
+    }
+    return value;
+  });
+}
+
+function isSqlValue(value: unknown): value is SqlValue {
+  return (
+    value === null || typeof value === "string" || typeof value === "number" || value instanceof Uint8Array
+  );
+}
+
+/** The statement's type was made from the same query as its columns, so the row has that type by construction. */
+function rowOf<Parameters, Row>(statement: Statement<Parameters, Row>, values: readonly unknown[]): Row {
+  const row: Record<string, unknown> = {};
+  for (const [index, column] of statement.columns.entries()) row[column] = values[index];
+  return row as Row;
+}
+
+function openDatabase(dataDir: string, location: string): Database {
+  let database: Database | undefined;
+  try {
+    // the short way, taken by every call but the first: the file is there and its schema is ours
+    if (statFile(location) === undefined) createFile(dataDir, location);
+    database = new Database(location, { readwrite: true, create: false });
+    // busy_timeout first: even the next pragma can meet a lock
+    database.run(`PRAGMA busy_timeout=${LOCK_TIMEOUT_MS}; PRAGMA synchronous=NORMAL`);
+    if (schemaVersion(database) !== SCHEMA_VERSION) migrate(database, location);
+    return database;
+  } catch (error) {
+    database?.close();
+    throw storeErrorOf(error, location);
+  }
+}
+
+function schemaVersion(database: Database): number {
+  const version = database.query("PRAGMA user_version").values()[0]?.[0];
+  return typeof version === "number" ? version : 0;
+}
+
+/** Makes the directory and an empty file with the right modes; SQLite gives its log the mode of the file. */
+function createFile(dataDir: string, location: string): void {
+  const parent = parentOf(dataDir);
+  // /var/lib/cni is where every CNI tool keeps its state; any other parent that is missing may be a disk that
+  // is not mounted, or a slip of the pen, and is not made
+  if (dataDir === DEFAULT_DATA_DIR && statFile(parent) === undefined) makeDirectory(parent, 0o755);
+  const status = statFile(parent);
+  if (status === undefined) {
+    throw new StoreError(
+      location,
+      "parent missing",
+      `the directory ${parent}, which the store ${location} is to be in, does not exist`,
+      "create or mount it, or correct dataDir",
+    );
+  }
+  if (status.kind !== "directory") {
+    throw new StoreError(location, "not a directory", `${parent} is not a directory`, "correct dataDir");
+  }
+  const network = networkFileSystem(fileSystemType(parent));
+  if (network !== undefined) {
+    throw new StoreError(
+      location,
+      "network file system",
+      `${parent} is on a network file system (${network}), where SQLite's write-ahead log does not work`,
+      "set dataDir to a local directory",
+    );
+  }
+  makeDirectory(dataDir, 0o700);
+  openFile(location, OpenFlag.readWrite | OpenFlag.create | OpenFlag.noFollow, 0o600).close();
+}
+
+/**
+ * Brings the schema up to date, one process at a time: setting the journal mode is not covered by busy_timeout,
+ * and two first callers would meet (1 in 30 starts failed without this lock).
+ */
+function migrate(database: Database, location: string): void {
+  using lock = openFile(`${location}.lock`, OpenFlag.readWrite | OpenFlag.create | OpenFlag.noFollow, 0o600);
+  lockExclusively(lock.fd, `${location}.lock`);
+  const version = schemaVersion(database);
+  if (version > SCHEMA_VERSION) {
+    throw new StoreError(
+      location,
+      "newer schema",
+      `the store ${location} has schema version ${version}, this executable knows versions up to ${SCHEMA_VERSION}`,
+      "upgrade Warren to the version that wrote the store",
+    );
+  }
+  if (version === SCHEMA_VERSION) return;
+  database.run("PRAGMA journal_mode=WAL");
+  database.run("BEGIN IMMEDIATE");
+  for (const sql of MIGRATIONS.slice(version)) database.run(sql);
+  database.run(`PRAGMA user_version=${SCHEMA_VERSION}`);
+  database.run("COMMIT");
+}
+
+const PROBLEMS: readonly (readonly [code: string, problem: StoreProblem, words: string, cure: string])[] = [
+  [
+    "SQLITE_BUSY",
+    "locked",
+    `was locked for more than ${LOCK_TIMEOUT_MS} ms`,
+    "see which process holds it, and try again",
+  ],
+  ["SQLITE_FULL", "disk full", "can't grow: the disk is full", "free some space, or move dataDir"],
+  ["SQLITE_READONLY", "read-only", "is read-only", "mount its file system read-write, or move dataDir"],
+  ["SQLITE_CORRUPT", "corrupt", "is corrupt", "restore it, or move it away: leases are then forgotten"],
+  ["SQLITE_NOTADB", "corrupt", "is not an SQLite database", "move the file away, or correct dataDir"],
+  ["SQLITE_PERM", "permission denied", "may not be opened", "check the owner and mode of the file"],
+];
+
+const SYSTEM_PROBLEMS: Readonly<
+  Record<string, readonly [problem: StoreProblem, words: string, cure: string]>
+> = {
+  EROFS: ["read-only", "is on a read-only file system", "mount it read-write, or move dataDir"],
+  EACCES: ["permission denied", "may not be opened", "check the owner and mode of dataDir"],
+  EPERM: ["permission denied", "may not be written", "check the owner, mode and attributes of dataDir"],
+  ENOSPC: ["disk full", "can't be created: the disk is full", "free some space, or move dataDir"],
+  EDQUOT: ["disk full", "can't be created: the disk quota is used up", "free some space, or move dataDir"],
+  ENOTDIR: ["not a directory", "is in something that is not a directory", "correct dataDir"],
+  EEXIST: ["not a directory", "is in something that is not a directory", "correct dataDir"],
+  ELOOP: ["not a file", "is a symbolic link", "remove the link: the store is never opened through one"],
+  EISDIR: ["not a file", "is a directory", "move the directory away, or correct dataDir"],
+};
+
+/** Returns the error as a StoreError if it comes from the database or the file system, and as it is otherwise. */
+function storeErrorOf(error: unknown, location: string): unknown {
+  if (error instanceof SQLiteError) {
+    const known = PROBLEMS.find(([code]) => error.code?.startsWith(code));
+    if (known !== undefined) {
+      const [, problem, words, cure] = known;
+      return new StoreError(location, problem, `the store ${location} ${words}`, cure, { cause: error });
+    }
+    const kind = statFile(location)?.kind;
+    if (kind !== undefined && kind !== "file") {
+      return new StoreError(
+        location,
+        "not a file",
+        `the store ${location} is a ${kind}, not a file`,
+        "move it away, or correct dataDir",
+        { cause: error },
+      );
+    }
+    return new StoreError(
+      location,
+      "unusable",
+      `the store ${location} can't be used: ${error.message} (${error.code ?? "no code"})`,
+      "check the file and its file system",
+      { cause: error },
+    );
+  }
+  if (isSystemError(error)) {
+    const [problem, words, cure] = SYSTEM_PROBLEMS[error.errnoName] ?? [
+      "unusable",
+      `can't be used: ${error.message}`,
+      "check the file and its file system",
+    ];
+    return new StoreError(location, problem, `the store ${location} ${words}`, cure, { cause: error });
+  }
+  return error;
+}

@@ -1,0 +1,63 @@
+// What the rest of Warren knows of a store: transactions of prepared queries. The interface is asynchronous, so
+// that a database on the network can stand behind it as well as a file.
+import type { Statement } from "../../db/statement.ts";
+
+/** Queries inside a transaction. */
+export interface Transaction {
+  /** Returns all rows. */
+  all<Parameters extends object, Row>(
+    statement: Statement<Parameters, Row>,
+    parameters: Parameters,
+  ): Promise<Row[]>;
+  /** Returns the first row, or undefined if there is none. */
+  first<Parameters extends object, Row>(
+    statement: Statement<Parameters, Row>,
+    parameters: Parameters,
+  ): Promise<Row | undefined>;
+  /** Runs a statement that returns no rows. */
+  run<Parameters extends object>(
+    statement: Statement<Parameters, never>,
+    parameters: Parameters,
+  ): Promise<void>;
+}
+
+/** A store that is open. */
+export interface Store {
+  /** Where it is, for messages: a path. */
+  readonly location: string;
+  /**
+   * Runs `work` in one write transaction and returns what it returns; if it throws, nothing was written. Inside
+   * the work of another transaction of the same store it joins that one. Throws StoreError.
+   */
+  transaction<T>(work: (transaction: Transaction) => Promise<T>): Promise<T>;
+}
+
+/** What is wrong with a store; each needs another cure. */
+export type StoreProblem =
+  | "parent missing"
+  | "not a directory"
+  | "not a file"
+  | "read-only"
+  | "permission denied"
+  | "disk full"
+  | "corrupt"
+  | "newer schema"
+  | "locked"
+  | "network file system"
+  | "unusable";
+
+/** A store that can't be used: which one, what is wrong, what would help. */
+export class StoreError extends Error {
+  override readonly name = "StoreError";
+
+  constructor(
+    readonly location: string,
+    readonly problem: StoreProblem,
+    message: string,
+    /** What the operator can do about it. */
+    readonly cure: string,
+    options?: { readonly cause?: unknown },
+  ) {
+    super(message, options);
+  }
+}
