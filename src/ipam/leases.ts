@@ -1,0 +1,319 @@
+// Leases: which attachment holds which address. Everything here runs inside a transaction of the caller, so
+// that an ADD either has all of its addresses or none, and nobody ever sees half of one.
+
+import {
+  coolingLeases,
+  coolLease,
+  cursorOf,
+  deleteLease,
+  heldCount,
+  heldLeases,
+  insertLease,
+  leaseAt,
+  leasesOfEarlierBoots,
+  leasesOfOwner,
+  putCursor,
+  staleLeases,
+} from "../../db/queries.ts" with { type: "macro" };
+import type { LeaseRow } from "../../db/queries.ts";
+import { CniError, ErrorCode } from "../cni/error.ts";
+import type { AttachmentKey } from "../cni/network-config.ts";
+import { type Address, addressBytes, addressFromBytes, formatAddress, sameAddress } from "../ip/address.ts";
+import { forgetAttachment, pairs } from "../ledger/attachments.ts";
+import { type Holder, netnsIsGone, type Owner } from "../ledger/owner.ts";
+import type { Transaction } from "../store/store.ts";
+import { currentBootId } from "../sys/process.ts";
+import {
+  type Assignment,
+  assignmentFrom,
+  chooseAddress,
+  describeRangeSet,
+  poolName,
+  type RangeSet,
+  rangeOf,
+  reservation,
+} from "./pool.ts";
+import { freeFromRuns, runWith, takeFromRuns } from "./runs.ts";
+
+const LEASE_AT = leaseAt();
+const LEASES_OF_OWNER = leasesOfOwner();
+const HELD_LEASES = heldLeases();
+const HELD_COUNT = heldCount();
+const STALE_LEASES = staleLeases();
+const EARLIER_BOOTS = leasesOfEarlierBoots();
+const COOLING_LEASES = coolingLeases();
+const INSERT_LEASE = insertLease();
+const DELETE_LEASE = deleteLease();
+const COOL_LEASE = coolLease();
+const CURSOR_OF = cursorOf();
+const PUT_CURSOR = putCursor();
+
+export type { LeaseRow };
+
+/** What an attachment asks for. */
+export interface LeaseRequest {
+  /** One address is given out of each. */
+  readonly sets: readonly RangeSet[];
+  /** Addresses that are asked for by name; each must lie in a set of its own. */
+  readonly requested: readonly Address[];
+  /** Addresses that the config itself gives, outside of any set. */
+  readonly fixed: readonly Assignment[];
+  /** The next address after the last one given, or the lowest that is free. */
+  readonly order: "round-robin" | "lowest";
+  /** How long a released address rests before it is given out again, unless nothing else is left. */
+  readonly cooldownMs: number;
+}
+
+/** Returns the assignment that a lease stands for. */
+export function assignmentOf(lease: LeaseRow): Assignment {
+  return {
+    address: addressFromBytes(lease.address),
+    prefixLength: lease.prefixLength,
+    gateway: lease.gateway === null ? undefined : addressFromBytes(lease.gateway),
+  };
+}
+
+/** Returns the holder of a lease as messages name it. */
+export function describeHolder(lease: LeaseRow): string {
+  const pod = lease.podName === null ? "" : ` of pod ${lease.podNamespace ?? ""}/${lease.podName}`;
+  return `container ${lease.containerId}${pod}, interface ${lease.ifname}`;
+}
+
+/**
+ * Gives the holder its addresses and returns them, those of the sets in their order before the fixed ones. A
+ * holder that has addresses already gets the same ones again. Throws CniError 7 for a requested address that
+ * nobody may have, 100 for one that somebody else holds, 101 when a set is used up.
+ */
+export async function lease(
+  store: Transaction,
+  holder: Holder,
+  request: LeaseRequest,
+): Promise<Assignment[]> {
+  const existing = (await leasesOf(store, holder)).map(assignmentOf);
+  if (existing.length > 0) {
+    checkSameAsBefore(existing, holder, request);
+    return existing;
+  }
+  await freeRested(store, holder.network, request.cooldownMs);
+  const assignments: Assignment[] = [];
+  const open = [...request.requested];
+  for (const [ordinal, set] of request.sets.entries()) {
+    const at = open.findIndex((address) => rangeOf(set, address) !== undefined);
+    const [wanted] = at < 0 ? [] : open.splice(at, 1);
+    const assignment =
+      wanted === undefined
+        ? await nextOf(store, holder.network, set, ordinal, request)
+        : await requestedOf(store, holder.network, set, wanted);
+    await hold(store, holder, assignment, ordinal);
+    assignments.push(assignment);
+  }
+  if (open.length > 0) throw outsideOf(open, request.sets);
+  for (const [index, assignment] of request.fixed.entries()) {
+    await claim(store, holder.network, assignment.address, "the config's addresses");
+    await hold(store, holder, assignment, request.sets.length + index);
+    assignments.push(assignment);
+  }
+  return assignments;
+}
+
+function checkSameAsBefore(existing: readonly Assignment[], holder: Holder, request: LeaseRequest): void {
+  for (const wanted of request.requested) {
+    if (existing.some(({ address }) => sameAddress(address, wanted))) continue;
+    throw new CniError(
+      ErrorCode.addressInUse,
+      `requested ip ${formatAddress(wanted)}: container ${holder.containerId}, interface ${holder.ifname} holds ${existing
+        .map(({ address }) => formatAddress(address))
+        .join(", ")} already`,
+      "DEL the attachment before it is added with another address",
+    );
+  }
+}
+
+function outsideOf(addresses: readonly Address[], sets: readonly RangeSet[]): CniError {
+  // clients look for this text as a prefix
+  return new CniError(
+    ErrorCode.invalidConfig,
+    `failed to allocate all requested IPs: ${addresses.map(formatAddress).join(" ")}`,
+    sets.length === 0
+      ? "the config has no ranges to take them from"
+      : `the config gives one address out of each of: ${sets.map(describeRangeSet).join("; ")}`,
+  );
+}
+
+async function requestedOf(
+  store: Transaction,
+  network: string,
+  set: RangeSet,
+  address: Address,
+): Promise<Assignment> {
+  const range = rangeOf(set, address);
+  if (range === undefined) throw outsideOf([address], [set]);
+  const reserved = reservation(set, range, address);
+  if (reserved !== undefined) {
+    throw new CniError(
+      ErrorCode.invalidConfig,
+      reserved,
+      `choose another address in ${describeRangeSet(set)}`,
+    );
+  }
+  await claim(store, network, address, `range set ${describeRangeSet(set)}`);
+  return assignmentFrom(range, address);
+}
+
+/** Makes sure that nobody holds `address`: a resting or dead holder yields. Throws CniError 100. */
+async function claim(store: Transaction, network: string, address: Address, place: string): Promise<void> {
+  const row = await store.first(LEASE_AT, { network, address: addressBytes(address) });
+  if (row === undefined) return;
+  if (row.releasedAtMs !== null) return free(store, row);
+  if (isOfDeadBoot(row)) return reclaim(store, row);
+  throw new CniError(
+    ErrorCode.addressInUse,
+    `requested IP address ${formatAddress(address)} is not available in ${place}: it is held by ${describeHolder(row)}`,
+    `since ${new Date(row.createdAtMs).toISOString()}; DEL that attachment, or ask for another address`,
+  );
+}
+
+async function nextOf(
+  store: Transaction,
+  network: string,
+  set: RangeSet,
+  ordinal: number,
+  request: LeaseRequest,
+): Promise<Assignment> {
+  const pool = poolName(set);
+  const cursor = request.order === "lowest" ? undefined : await store.first(CURSOR_OF, { network, pool });
+  const after = cursor === undefined ? undefined : addressFromBytes(cursor.last);
+  const chosen = await chooseOrReclaim(store, network, set, after);
+  if (chosen === undefined) {
+    throw new CniError(
+      ErrorCode.noAddressLeft,
+      `failed to allocate for range ${ordinal}: no IP addresses available in range set: ${describeRangeSet(set)}`,
+      `run "warren gc", or widen the range`,
+    );
+  }
+  await store.run(PUT_CURSOR, { network, pool, last: addressBytes(chosen.address) });
+  return assignmentFrom(chosen.range, chosen.address);
+}
+
+async function chooseOrReclaim(
+  store: Transaction,
+  network: string,
+  set: RangeSet,
+  after: Address | undefined,
+) {
+  const choose = () =>
+    chooseAddress(set, after, {
+      endOfRun: async (address) => (await runWith(store, network, address))?.last,
+    });
+  const first = await choose();
+  if (first !== undefined) return first;
+  // only now: looking at every namespace of an earlier boot is too much for an ADD that finds an address
+  for (const row of await deadLeases(store, network)) await reclaim(store, row);
+  const second = await choose();
+  if (second !== undefined) return second;
+  const resting = await store.all(COOLING_LEASES, { network, releasedAtMs: Number.MAX_SAFE_INTEGER });
+  const yielding = resting.find((row) => rangeOf(set, addressFromBytes(row.address)) !== undefined);
+  if (yielding === undefined) return undefined;
+  await free(store, yielding);
+  return choose();
+}
+
+async function hold(
+  store: Transaction,
+  holder: Holder,
+  assignment: Assignment,
+  ordinal: number,
+): Promise<void> {
+  await store.run(INSERT_LEASE, {
+    ...holder,
+    address: addressBytes(assignment.address),
+    family: assignment.address.family,
+    prefixLength: assignment.prefixLength,
+    gateway: assignment.gateway === undefined ? null : addressBytes(assignment.gateway),
+    ordinal,
+    releasedAtMs: null,
+  });
+  await takeFromRuns(store, holder.network, assignment.address);
+}
+
+async function free(store: Transaction, row: LeaseRow): Promise<void> {
+  await store.run(DELETE_LEASE, { network: row.network, address: row.address });
+  await freeFromRuns(store, row.network, addressFromBytes(row.address));
+}
+
+/** A lease of an earlier boot whose namespace is gone can't be alive. */
+function isOfDeadBoot(row: LeaseRow): boolean {
+  return row.bootId !== currentBootId() && netnsIsGone(row);
+}
+
+async function deadLeases(store: Transaction, network: string): Promise<LeaseRow[]> {
+  return (await store.all(EARLIER_BOOTS, { network, bootId: currentBootId() })).filter(netnsIsGone);
+}
+
+/** Frees a lease of an earlier boot; the kernel objects of its attachment went with that boot. */
+async function reclaim(store: Transaction, row: LeaseRow): Promise<void> {
+  await free(store, row);
+  await forgetAttachment(store, row);
+}
+
+async function freeRested(store: Transaction, network: string, cooldownMs: number): Promise<void> {
+  for (const row of await store.all(COOLING_LEASES, { network, releasedAtMs: Date.now() - cooldownMs })) {
+    await free(store, row);
+  }
+}
+
+/** Returns the addresses that an attachment holds, in the order of its range sets. */
+export async function leasesOf(store: Transaction, owner: Owner): Promise<LeaseRow[]> {
+  return store.all(LEASES_OF_OWNER, {
+    network: owner.network,
+    containerId: owner.containerId,
+    ifname: owner.ifname,
+  });
+}
+
+/** Returns every address that is held on any network. */
+export async function listLeases(store: Transaction): Promise<LeaseRow[]> {
+  return store.all(HELD_LEASES, {});
+}
+
+/** Returns how many addresses a network's attachments hold. */
+export async function countLeases(store: Transaction, network: string): Promise<number> {
+  return (await store.first(HELD_COUNT, { network }))?.held ?? 0;
+}
+
+/** Releases one lease: it is free at once, or rests for `cooldownMs`. */
+export async function release(store: Transaction, row: LeaseRow, cooldownMs: number): Promise<void> {
+  if (cooldownMs === 0) return free(store, row);
+  await store.run(COOL_LEASE, { network: row.network, address: row.address, releasedAtMs: Date.now() });
+}
+
+/** Returns the leases of a network whose attachment is not among `valid`. */
+export async function listStaleLeases(
+  store: Transaction,
+  network: string,
+  valid: readonly AttachmentKey[],
+): Promise<LeaseRow[]> {
+  return store.all(STALE_LEASES, { network, valid: pairs(valid) });
+}
+
+/** Returns the sets out of which an ADD would get no address now; nothing is changed. */
+export async function exhaustedSets(
+  store: Transaction,
+  network: string,
+  sets: readonly RangeSet[],
+): Promise<RangeSet[]> {
+  const exhausted: RangeSet[] = [];
+  for (const set of sets) {
+    const next = await chooseAddress(set, undefined, {
+      endOfRun: async (address) => (await runWith(store, network, address))?.last,
+    });
+    if (next !== undefined) continue;
+    const yielding = [
+      ...(await deadLeases(store, network)),
+      ...(await store.all(COOLING_LEASES, { network, releasedAtMs: Number.MAX_SAFE_INTEGER })),
+    ];
+    if (!yielding.some((row) => rangeOf(set, addressFromBytes(row.address)) !== undefined))
+      exhausted.push(set);
+  }
+  return exhausted;
+}
