@@ -1,0 +1,349 @@
+// Link messages as iproute2 and bridge(8) send them.
+import { describe } from "bun:test";
+import {
+  addBridgeVlans,
+  bridgeMessage,
+  createLink,
+  deleteLink,
+  deleteLinkGroup,
+  linkMessage,
+  setBridgePort,
+  setLink,
+  veth,
+} from "../../src/netlink/link.ts";
+import { golden, goldenRequest, message } from "./message.ts";
+
+const CREATE_VETH = message(
+  "8c 00 00 00  10 00  05 06  04 9c 00 6b  00 00 00 00", // length 140, RTM_NEWLINK, flags 0x605, sequence, port
+  "00 00 00 00  00 00 00 00  00 00 00 00  00 00 00 00", // ifinfomsg
+  "0a 00 01 00  02 00 00 00  00 02 00 00", // IFLA_ADDRESS
+  "08 00 04 00  78 05 00 00", // IFLA_MTU
+  "0a 00 03 00  76 65 74 68  30 00 00 00", // IFLA_IFNAME "veth0"
+  "4c 00 12 00", // IFLA_LINKINFO, 76 bytes
+  "08 00 01 00  76 65 74 68", //   IFLA_INFO_KIND "veth"
+  "40 00 02 00", //   IFLA_INFO_DATA, 64 bytes
+  "3c 00 01 00", //     VETH_INFO_PEER, 60 bytes
+  "00 00 00 00  00 00 00 00  00 00 00 00  00 00 00 00", //       ifinfomsg
+  "0a 00 01 00  02 00 00 00  00 03 00 00", //       IFLA_ADDRESS
+  "08 00 04 00  78 05 00 00", //       IFLA_MTU
+  "08 00 1c 00  04 00 00 00", //       IFLA_NET_NS_FD
+  "09 00 03 00  65 74 68 30  00 00 00 00", //       IFLA_IFNAME "eth0"
+);
+
+const CREATE_BRIDGE = message(
+  "58 00 00 00  10 00  05 06  ae 9a 00 6b  00 00 00 00", // length 88, RTM_NEWLINK, flags 0x605, sequence, port
+  "00 00 00 00  00 00 00 00  00 00 00 00  00 00 00 00", // ifinfomsg
+  "0a 00 01 00  02 00 00 00  00 01 00 00", // IFLA_ADDRESS
+  "08 00 03 00  62 72 31 00", // IFLA_IFNAME "br1"
+  "24 00 12 00", // IFLA_LINKINFO, 36 bytes
+  "0a 00 01 00  62 72 69 64  67 65 00 00", //   IFLA_INFO_KIND "bridge"
+  "14 00 02 00", //   IFLA_INFO_DATA, 20 bytes
+  "05 00 07 00  01 00 00 00", //     IFLA_BR_VLAN_FILTERING
+  "08 00 05 00  00 00 00 00", //     IFLA_BR_STP_STATE
+);
+
+const CREATE_VLAN = message(
+  "48 00 00 00  10 00  05 06  af 9a 00 6b  00 00 00 00", // length 72, RTM_NEWLINK, flags 0x605, sequence, port
+  "00 00 00 00  00 00 00 00  00 00 00 00  00 00 00 00", // ifinfomsg
+  "08 00 05 00  05 00 00 00", // IFLA_LINK
+  "07 00 03 00  76 35 00 00", // IFLA_IFNAME "v5"
+  "18 00 12 00", // IFLA_LINKINFO, 24 bytes
+  "08 00 01 00  76 6c 61 6e", //   IFLA_INFO_KIND "vlan"
+  "0c 00 02 00", //   IFLA_INFO_DATA, 12 bytes
+  "06 00 01 00  05 00 00 00", //     IFLA_VLAN_ID
+);
+
+const CREATE_VXLAN = message(
+  "64 00 00 00  10 00  05 06  af 9a 00 6b  00 00 00 00", // length 100, RTM_NEWLINK, flags 0x605, sequence, port
+  "00 00 00 00  00 00 00 00  00 00 00 00  00 00 00 00", // ifinfomsg
+  "08 00 03 00  76 78 30 00", // IFLA_IFNAME "vx0"
+  "3c 00 12 00", // IFLA_LINKINFO, 60 bytes
+  "09 00 01 00  76 78 6c 61  6e 00 00 00", //   IFLA_INFO_KIND "vxlan"
+  "2c 00 02 00", //   IFLA_INFO_DATA, 44 bytes
+  "08 00 03 00  05 00 00 00", //     IFLA_VXLAN_LINK
+  "08 00 01 00  07 00 00 00", //     IFLA_VXLAN_ID
+  "08 00 02 00  0a 00 00 02", //     IFLA_VXLAN_GROUP
+  "05 00 07 00  00 00 00 00", //     IFLA_VXLAN_LEARNING
+  "06 00 0f 00  12 b5 00 00", //     IFLA_VXLAN_PORT
+);
+
+const CREATE_MACVLAN = message(
+  "4c 00 00 00  10 00  05 06  af 9a 00 6b  00 00 00 00", // length 76, RTM_NEWLINK, flags 0x605, sequence, port
+  "00 00 00 00  00 00 00 00  00 00 00 00  00 00 00 00", // ifinfomsg
+  "08 00 05 00  05 00 00 00", // IFLA_LINK
+  "08 00 03 00  6d 76 30 00", // IFLA_IFNAME "mv0"
+  "1c 00 12 00", // IFLA_LINKINFO, 28 bytes
+  "0b 00 01 00  6d 61 63 76  6c 61 6e 00", //   IFLA_INFO_KIND "macvlan"
+  "0c 00 02 00", //   IFLA_INFO_DATA, 12 bytes
+  "08 00 01 00  04 00 00 00", //     IFLA_MACVLAN_MODE
+);
+
+const CREATE_VRF = message(
+  "44 00 00 00  10 00  05 06  af 9a 00 6b  00 00 00 00", // length 68, RTM_NEWLINK, flags 0x605, sequence, port
+  "00 00 00 00  00 00 00 00  00 00 00 00  00 00 00 00", // ifinfomsg
+  "09 00 03 00  76 72 66 30  00 00 00 00", // IFLA_IFNAME "vrf0"
+  "18 00 12 00", // IFLA_LINKINFO, 24 bytes
+  "07 00 01 00  76 72 66 00", //   IFLA_INFO_KIND "vrf"
+  "0c 00 02 00", //   IFLA_INFO_DATA, 12 bytes
+  "08 00 01 00  0a 00 00 00", //     IFLA_VRF_TABLE
+);
+
+const CREATE_IFB = message(
+  "38 00 00 00  10 00  05 06  af 9a 00 6b  00 00 00 00", // length 56, RTM_NEWLINK, flags 0x605, sequence, port
+  "00 00 00 00  00 00 00 00  00 00 00 00  00 00 00 00", // ifinfomsg
+  "09 00 03 00  69 66 62 31  00 00 00 00", // IFLA_IFNAME "ifb1"
+  "0c 00 12 00", // IFLA_LINKINFO, 12 bytes
+  "07 00 01 00  69 66 62 00", //   IFLA_INFO_KIND "ifb"
+);
+
+const CREATE_DUMMY = message(
+  "38 00 00 00  10 00  05 06  af 9a 00 6b  00 00 00 00", // length 56, RTM_NEWLINK, flags 0x605, sequence, port
+  "00 00 00 00  00 00 00 00  00 00 00 00  00 00 00 00", // ifinfomsg
+  "08 00 03 00  64 6d 30 00", // IFLA_IFNAME "dm0"
+  "10 00 12 00", // IFLA_LINKINFO, 16 bytes
+  "09 00 01 00  64 75 6d 6d  79 00 00 00", //   IFLA_INFO_KIND "dummy"
+);
+
+const SET_UP = message(
+  "20 00 00 00  10 00  05 00  04 9c 00 6b  00 00 00 00", // length 32, RTM_NEWLINK, flags 0x5, sequence, port
+  "00 00 00 00  02 00 00 00  01 00 00 00  01 00 00 00", // ifinfomsg
+);
+
+const SET_MASTER = message(
+  "28 00 00 00  10 00  05 00  04 9c 00 6b  00 00 00 00", // length 40, RTM_NEWLINK, flags 0x5, sequence, port
+  "00 00 00 00  02 00 00 00  00 00 00 00  00 00 00 00", // ifinfomsg
+  "08 00 0a 00  03 00 00 00", // IFLA_MASTER
+);
+
+const SET_NO_MASTER = message(
+  "28 00 00 00  10 00  05 00  af 9a 00 6b  00 00 00 00", // length 40, RTM_NEWLINK, flags 0x5, sequence, port
+  "00 00 00 00  05 00 00 00  00 00 00 00  00 00 00 00", // ifinfomsg
+  "08 00 0a 00  00 00 00 00", // IFLA_MASTER
+);
+
+const SET_ALIAS = message(
+  "30 00 00 00  10 00  05 00  af 9a 00 6b  00 00 00 00", // length 48, RTM_NEWLINK, flags 0x5, sequence, port
+  "00 00 00 00  05 00 00 00  00 00 00 00  00 00 00 00", // ifinfomsg
+  "0e 00 14 00  77 61 72 72  65 6e 20 6c  61 62 00 00", // IFLA_IFALIAS "warren lab"
+);
+
+const SET_GROUP = message(
+  "28 00 00 00  10 00  05 00  af 9a 00 6b  00 00 00 00", // length 40, RTM_NEWLINK, flags 0x5, sequence, port
+  "00 00 00 00  05 00 00 00  00 00 00 00  00 00 00 00", // ifinfomsg
+  "08 00 1b 00  4d 00 00 00", // IFLA_GROUP
+);
+
+const SET_NAME = message(
+  "2c 00 00 00  10 00  05 00  af 9a 00 6b  00 00 00 00", // length 44, RTM_NEWLINK, flags 0x5, sequence, port
+  "00 00 00 00  05 00 00 00  00 00 00 00  00 00 00 00", // ifinfomsg
+  "0a 00 03 00  76 65 74 68  31 00 00 00", // IFLA_IFNAME "veth1"
+);
+
+const SET_PROMISCUOUS = message(
+  "20 00 00 00  10 00  05 00  af 9a 00 6b  00 00 00 00", // length 32, RTM_NEWLINK, flags 0x5, sequence, port
+  "00 00 00 00  05 00 00 00  00 01 00 00  00 01 00 00", // ifinfomsg
+);
+
+const SET_QUEUE = message(
+  "28 00 00 00  10 00  05 00  af 9a 00 6b  00 00 00 00", // length 40, RTM_NEWLINK, flags 0x5, sequence, port
+  "00 00 00 00  05 00 00 00  00 00 00 00  00 00 00 00", // ifinfomsg
+  "08 00 0d 00  f4 01 00 00", // IFLA_TXQLEN
+);
+
+const GET_BY_NAME = message(
+  "34 00 00 00  12 00  01 00  af 9a 00 6b  00 00 00 00", // length 52, RTM_GETLINK, flags 0x1, sequence, port
+  "00 00 00 00  00 00 00 00  00 00 00 00  00 00 00 00", // ifinfomsg
+  "08 00 1d 00  09 00 00 00", // IFLA_EXT_MASK
+  "0a 00 03 00  76 65 74 68  30 00 00 00", // IFLA_IFNAME "veth0"
+);
+
+const DUMP_PORTS = message(
+  "3c 00 00 00  12 00  01 03  af 9a 00 6b  00 00 00 00", // length 60, RTM_GETLINK, flags 0x301, sequence, port
+  "11 00 00 00  00 00 00 00  00 00 00 00  00 00 00 00", // ifinfomsg
+  "08 00 1d 00  01 00 00 00", // IFLA_EXT_MASK
+  "08 00 0a 00  02 00 00 00", // IFLA_MASTER
+  "0c 00 12 00", // IFLA_LINKINFO, 12 bytes
+  "08 00 01 00  76 65 74 68", //   IFLA_INFO_KIND "veth"
+);
+
+const DELETE_LINK = message(
+  "20 00 00 00  11 00  05 00  af 9a 00 6b  00 00 00 00", // length 32, RTM_DELLINK, flags 0x5, sequence, port
+  "00 00 00 00  05 00 00 00  00 00 00 00  00 00 00 00", // ifinfomsg
+);
+
+const DELETE_GROUP = message(
+  "28 00 00 00  11 00  05 00  af 9a 00 6b  00 00 00 00", // length 40, RTM_DELLINK, flags 0x5, sequence, port
+  "00 00 00 00  00 00 00 00  00 00 00 00  00 00 00 00", // ifinfomsg
+  "08 00 1b 00  4d 00 00 00", // IFLA_GROUP
+);
+
+const SET_HAIRPIN = message(
+  "2c 00 00 00  13 00  05 00  05 9c 00 6b  00 00 00 00", // length 44, RTM_SETLINK, flags 0x5, sequence, port
+  "07 00 00 00  02 00 00 00  00 00 00 00  00 00 00 00", // ifinfomsg
+  "0c 00 0c 80", // IFLA_PROTINFO, 12 bytes NLA_F_NESTED
+  "05 00 04 00  01 00 00 00", //   IFLA_BRPORT_MODE
+);
+
+const SET_ISOLATED = message(
+  "2c 00 00 00  13 00  05 00  05 9c 00 6b  00 00 00 00", // length 44, RTM_SETLINK, flags 0x5, sequence, port
+  "07 00 00 00  02 00 00 00  00 00 00 00  00 00 00 00", // ifinfomsg
+  "0c 00 0c 80", // IFLA_PROTINFO, 12 bytes NLA_F_NESTED
+  "05 00 21 00  01 00 00 00", //   IFLA_BRPORT_ISOLATED
+);
+
+const ADD_VLAN = message(
+  "2c 00 00 00  13 00  05 00  05 9c 00 6b  00 00 00 00", // length 44, RTM_SETLINK, flags 0x5, sequence, port
+  "07 00 00 00  02 00 00 00  00 00 00 00  00 00 00 00", // ifinfomsg
+  "0c 00 1a 00", // IFLA_AF_SPEC, 12 bytes
+  "08 00 02 00  06 00 05 00", //   IFLA_BRIDGE_VLAN_INFO
+);
+
+function header(index = 0, flags = 0, change = 0, family = 0) {
+  return { family, deviceType: 0, index, flags, change };
+}
+
+describe("ip link add", () => {
+  // ip link add veth0 address 02:00:00:00:00:02 mtu 1400 type veth
+  //   peer name eth0 address 02:00:00:00:00:03 mtu 1400 netns pod
+  golden("veth", CREATE_VETH, linkMessage, {
+    header: header(),
+    attributes: {
+      address: "02:00:00:00:00:02",
+      mtu: 1400,
+      name: "veth0",
+      info: {
+        device: {
+          kind: "veth",
+          data: {
+            peer: {
+              header: header(),
+              attributes: { address: "02:00:00:00:00:03", mtu: 1400, netNamespaceFd: 4, name: "eth0" },
+            },
+          },
+        },
+      },
+    },
+  });
+  goldenRequest(
+    "veth",
+    CREATE_VETH,
+    createLink("veth0", veth({ name: "eth0", address: "02:00:00:00:00:03", mtu: 1400, netNamespaceFd: 4 }), {
+      address: "02:00:00:00:00:02",
+      mtu: 1400,
+    }),
+  );
+
+  // ip link add br1 address 02:00:00:00:00:01 type bridge vlan_filtering 1 stp_state 0
+  const bridge = { kind: "bridge", data: { vlanFiltering: 1, spanningTree: 0 } } as const;
+  golden("bridge", CREATE_BRIDGE, linkMessage, {
+    header: header(),
+    attributes: { address: "02:00:00:00:00:01", name: "br1", info: { device: bridge } },
+  });
+  goldenRequest("bridge", CREATE_BRIDGE, createLink("br1", bridge, { address: "02:00:00:00:00:01" }));
+
+  // ip link add link veth0 name v5 type vlan id 5
+  const vlan = { kind: "vlan", data: { id: 5 } } as const;
+  golden("vlan", CREATE_VLAN, linkMessage, {
+    header: header(),
+    attributes: { parent: 5, name: "v5", info: { device: vlan } },
+  });
+  goldenRequest("vlan", CREATE_VLAN, createLink("v5", vlan, { parent: 5 }));
+
+  // ip link add vx0 type vxlan id 7 dstport 4789 dev veth0 remote 10.0.0.2 nolearning
+  const vxlan = {
+    kind: "vxlan",
+    data: { parent: 5, id: 7, remote: Uint8Array.of(10, 0, 0, 2), learning: 0, port: 4789 },
+  } as const;
+  golden("vxlan", CREATE_VXLAN, linkMessage, {
+    header: header(),
+    attributes: { name: "vx0", info: { device: vxlan } },
+  });
+  goldenRequest("vxlan", CREATE_VXLAN, createLink("vx0", vxlan));
+
+  // ip link add link veth0 name mv0 type macvlan mode bridge
+  const macvlan = { kind: "macvlan", data: { mode: 4 } } as const;
+  golden("macvlan", CREATE_MACVLAN, linkMessage, {
+    header: header(),
+    attributes: { parent: 5, name: "mv0", info: { device: macvlan } },
+  });
+  goldenRequest("macvlan", CREATE_MACVLAN, createLink("mv0", macvlan, { parent: 5 }));
+
+  // ip link add vrf0 type vrf table 10
+  const vrf = { kind: "vrf", data: { table: 10 } } as const;
+  golden("vrf", CREATE_VRF, linkMessage, {
+    header: header(),
+    attributes: { name: "vrf0", info: { device: vrf } },
+  });
+  goldenRequest("vrf", CREATE_VRF, createLink("vrf0", vrf));
+
+  // ip link add ifb1 type ifb
+  golden("ifb", CREATE_IFB, linkMessage, {
+    header: header(),
+    attributes: { name: "ifb1", info: { device: { kind: "ifb" } } },
+  });
+  goldenRequest("ifb", CREATE_IFB, createLink("ifb1", { kind: "ifb" }));
+
+  // ip link add dm0 type dummy
+  golden("dummy", CREATE_DUMMY, linkMessage, {
+    header: header(),
+    attributes: { name: "dm0", info: { device: { kind: "dummy" } } },
+  });
+  goldenRequest("dummy", CREATE_DUMMY, createLink("dm0", { kind: "dummy" }));
+});
+
+describe("ip link set", () => {
+  golden("up", SET_UP, linkMessage, { header: header(2, 1, 1), attributes: {} });
+  goldenRequest("up", SET_UP, setLink(2, { up: true }));
+  golden("master br0", SET_MASTER, linkMessage, { header: header(2), attributes: { master: 3 } });
+  goldenRequest("master br0", SET_MASTER, setLink(2, { master: 3 }));
+  golden("nomaster", SET_NO_MASTER, linkMessage, { header: header(5), attributes: { master: 0 } });
+  goldenRequest("nomaster", SET_NO_MASTER, setLink(5, { master: 0 }));
+  golden("alias", SET_ALIAS, linkMessage, { header: header(5), attributes: { alias: "warren lab" } });
+  goldenRequest("alias", SET_ALIAS, setLink(5, { alias: "warren lab" }));
+  golden("group 77", SET_GROUP, linkMessage, { header: header(5), attributes: { group: 77 } });
+  goldenRequest("group 77", SET_GROUP, setLink(5, { group: 77 }));
+  golden("name veth1", SET_NAME, linkMessage, { header: header(5), attributes: { name: "veth1" } });
+  goldenRequest("name veth1", SET_NAME, setLink(5, { name: "veth1" }));
+  golden("promisc on", SET_PROMISCUOUS, linkMessage, { header: header(5, 0x100, 0x100), attributes: {} });
+  goldenRequest("promisc on", SET_PROMISCUOUS, setLink(5, { promiscuous: true }));
+  golden("txqueuelen 500", SET_QUEUE, linkMessage, { header: header(5), attributes: { txQueueLength: 500 } });
+  goldenRequest("txqueuelen 500", SET_QUEUE, setLink(5, { txQueueLength: 500 }));
+});
+
+describe("ip link show and del", () => {
+  // We ask with the mask 8 (no statistics) where ip asks with 9 and 1, so only the codec is compared.
+  golden("show dev veth0", GET_BY_NAME, linkMessage, {
+    header: header(),
+    attributes: { extensionMask: 9, name: "veth0" },
+  });
+  golden("show master br0 type veth", DUMP_PORTS, linkMessage, {
+    header: header(0, 0, 0, 17),
+    attributes: { extensionMask: 1, master: 2, info: { device: { kind: "veth" } } },
+  });
+  golden("del veth0", DELETE_LINK, linkMessage, { header: header(5), attributes: {} });
+  goldenRequest("del veth0", DELETE_LINK, deleteLink(5));
+  golden("del group 77", DELETE_GROUP, linkMessage, { header: header(), attributes: { group: 77 } });
+  goldenRequest("del group 77", DELETE_GROUP, deleteLinkGroup(77));
+});
+
+describe("bridge", () => {
+  golden("link set hairpin on", SET_HAIRPIN, bridgeMessage, {
+    header: header(2, 0, 0, 7),
+    attributes: { port: { hairpin: 1 } },
+  });
+  goldenRequest("link set hairpin on", SET_HAIRPIN, setBridgePort(2, { hairpin: true }));
+  golden("link set isolated on", SET_ISOLATED, bridgeMessage, {
+    header: header(2, 0, 0, 7),
+    attributes: { port: { isolated: 1 } },
+  });
+  goldenRequest("link set isolated on", SET_ISOLATED, setBridgePort(2, { isolated: true }));
+  golden("vlan add vid 5 pvid untagged", ADD_VLAN, bridgeMessage, {
+    header: header(2, 0, 0, 7),
+    attributes: { vlans: [{ flags: 6, id: 5 }] },
+  });
+  goldenRequest(
+    "vlan add vid 5 pvid untagged",
+    ADD_VLAN,
+    addBridgeVlans(2, [{ id: 5, primary: true, untagged: true }]),
+  );
+});
