@@ -1,6 +1,6 @@
 // The C library, bound once and called only through checked wrappers. bun:ffi turns `undefined`, `NaN` and
 // `{}` into 0 and cuts strings at NUL without a word, so `close(undefined)` would close stdin: every integer
-// and every path is checked here before it crosses. Only sys/ may import this file or bun:ffi.
+// and every path is checked here before it crosses. Only sys/ imports bun:ffi; above it, only netlink/ comes here.
 import { dlopen, toArrayBuffer } from "bun:ffi";
 import { type ErrnoName, errnoName } from "./errno.ts";
 

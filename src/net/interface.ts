@@ -1,0 +1,211 @@
+// An interface inside a container: addresses, routes and the settings that go with them, given in one batch, and
+// compared again when CHECK asks.
+import { type Address, addressBytes, addressFromBytes, type Family, parseAddress } from "../ip/address.ts";
+import { contains, firstAddress, formatPrefix, type Prefix, parsePrefix } from "../ip/prefix.ts";
+import { addAddress, dumpAddresses, type LinkAddress } from "../netlink/address.ts";
+import { setLink } from "../netlink/link.ts";
+import { ignoring, type Request } from "../netlink/message.ts";
+import { addRoute, dumpRoutes, type NewRoute, type Route } from "../netlink/route.ts";
+import { broadcastOf } from "./bridge.ts";
+import type { Connection } from "./connection.ts";
+import { inNetns, type Netns } from "./netns.ts";
+import { hasIpv6, writeSetting, writeSettingIfPresent } from "./sysctl.ts";
+
+/** An address that an interface gets, with the gateway of its subnet if there is one. */
+export interface InterfaceAddress {
+  readonly prefix: Prefix;
+  readonly gateway: Address | undefined;
+}
+
+/** A route that an interface gets. Without a gateway the destination is on the link. */
+export interface InterfaceRoute {
+  readonly destination: Prefix;
+  readonly gateway: Address | undefined;
+  readonly mtu: number | undefined;
+  readonly advertisedSegment: number | undefined;
+  readonly priority: number | undefined;
+  readonly table: number | undefined;
+  readonly scope: number | undefined;
+}
+
+/** Spellings of a route in a result (cni/result.ts), which this layer doesn't know. */
+interface SpelledRoute {
+  readonly dst: string;
+  readonly gw?: string;
+  readonly mtu?: number;
+  readonly advmss?: number;
+  readonly priority?: number;
+  readonly table?: number;
+  readonly scope?: number;
+}
+
+/**
+ * Returns the route as the kernel is to get it: one without a gateway of its own goes by the first gateway of its
+ * family. Throws RangeError for a spelling that is no route.
+ */
+export function routeFrom(route: SpelledRoute, addresses: readonly InterfaceAddress[]): InterfaceRoute {
+  const destination = parsePrefix(route.dst);
+  if (destination === undefined)
+    throw new RangeError(`route ${JSON.stringify(route.dst)} is not in CIDR notation`);
+  const { family } = destination.address;
+  const gateway =
+    route.gw === undefined || route.gw === ""
+      ? addresses.find((one) => one.gateway?.family === family)?.gateway
+      : parseAddress(route.gw);
+  return {
+    destination: { address: firstAddress(destination), length: destination.length },
+    gateway,
+    mtu: route.mtu,
+    advertisedSegment: route.advmss,
+    priority: route.priority,
+    table: route.table,
+    scope: route.scope,
+  };
+}
+
+/** How an interface of a container is to be set up. */
+export interface InterfaceSettings {
+  readonly name: string;
+  readonly index: number;
+  readonly addresses: readonly InterfaceAddress[];
+  readonly routes: readonly InterfaceRoute[];
+  /** Ask the network whether somebody has the IPv6 address already; it takes one to two seconds. */
+  readonly detectDuplicates: boolean;
+}
+
+/** Gives the interface its settings, addresses and routes, and brings it up. Throws NetlinkError or SystemError. */
+export function configureInterface(inside: Connection, netns: Netns, settings: InterfaceSettings): void {
+  inNetns(netns, () => writeSettings(settings));
+  const { index, addresses, routes } = settings;
+  const ofFamily = (family: Family) => addresses.filter(({ prefix }) => prefix.address.family === family);
+  inside.execute([
+    // before it is up, so that the kernel announces them when it comes up (arp_notify)
+    ...ofFamily(4).map((address) => newAddress(index, address, false)),
+    setLink(index, { up: true }),
+    ...ofFamily(6).map((address) => newAddress(index, address, settings.detectDuplicates)),
+    // "append" lets several gateways share a destination; the very same route twice is one route
+    ...routes.map((route) => ignoring(addRoute(newRoute(index, route), "append"), "EEXIST")),
+  ]);
+}
+
+/** Brings an interface up. */
+export function bringUp(connection: Connection, index: number): void {
+  connection.execute([setLink(index, { up: true })]);
+}
+
+function writeSettings(settings: InterfaceSettings): void {
+  const { name } = settings;
+  writeSettingIfPresent(`ipv4/conf/${name}/arp_notify`, 1);
+  if (!hasIpv6()) return;
+  writeSettingIfPresent(`ipv6/conf/${name}/ndisc_notify`, 1);
+  if (settings.addresses.some(({ prefix }) => prefix.address.family === 6)) {
+    writeSetting("ipv6/conf/lo/disable_ipv6", 0);
+    writeSetting(`ipv6/conf/${name}/disable_ipv6`, 0);
+    writeSettingIfPresent(`ipv6/conf/${name}/keep_addr_on_down`, 1);
+  }
+  if (settings.detectDuplicates) {
+    writeSettingIfPresent(`ipv6/conf/${name}/enhanced_dad`, 1);
+    writeSettingIfPresent(`ipv6/conf/${name}/accept_dad`, 1);
+  } else {
+    writeSettingIfPresent(`ipv6/conf/${name}/accept_dad`, 0);
+  }
+}
+
+function newAddress(index: number, { prefix }: InterfaceAddress, detectDuplicates: boolean): Request<never> {
+  return addAddress({
+    index,
+    address: addressBytes(prefix.address),
+    prefixLength: prefix.length,
+    broadcast: broadcastOf(prefix),
+    skipDuplicateDetection: prefix.address.family === 6 && !detectDuplicates,
+  });
+}
+
+function newRoute(index: number, route: InterfaceRoute): NewRoute {
+  const { destination, gateway } = route;
+  const { family } = destination.address;
+  return {
+    family: family === 4 ? "ipv4" : "ipv6",
+    destination: destination.length === 0 ? undefined : addressBytes(destination.address),
+    prefixLength: destination.length,
+    gateway: gateway === undefined ? undefined : addressBytes(gateway),
+    outputIndex: index,
+    table: route.table,
+    priority: route.priority,
+    scope: route.scope,
+    metrics:
+      route.mtu === undefined && route.advertisedSegment === undefined
+        ? undefined
+        : { mtu: route.mtu, advertisedSegment: route.advertisedSegment },
+  };
+}
+
+/** An IPv6 address that somebody else on the network has, or that never got usable. */
+export class DuplicateAddressError extends Error {
+  override readonly name = "DuplicateAddressError";
+}
+
+/** How long duplicate address detection may take; the kernel needs one to two seconds. */
+const DETECTION_TIMEOUT_MS = 5000;
+
+/** Waits until no IPv6 address of the interface is tentative; throws DuplicateAddressError. */
+export function waitForAddresses(inside: Connection, index: number): void {
+  const deadline = Date.now() + DETECTION_TIMEOUT_MS;
+  for (;;) {
+    const addresses = inside.dump(dumpAddresses({ index, family: "ipv6" }));
+    const duplicate = addresses.find(({ duplicateFound }) => duplicateFound);
+    if (duplicate !== undefined) {
+      throw new DuplicateAddressError(`${spelled(duplicate)} is used by somebody else on the network`);
+    }
+    const tentative = addresses.find((address) => address.tentative);
+    if (tentative === undefined) return;
+    if (Date.now() > deadline) {
+      throw new DuplicateAddressError(
+        `${spelled(tentative)} is still tentative after ${DETECTION_TIMEOUT_MS} ms`,
+      );
+    }
+    Bun.sleepSync(20);
+  }
+}
+
+function spelled(address: LinkAddress): string {
+  return formatPrefix({ address: addressFromBytes(address.address), length: address.prefixLength });
+}
+
+/** Returns the addresses that the interface lacks. */
+export function missingAddresses(inside: Connection, index: number, wanted: readonly Prefix[]): Prefix[] {
+  const present = new Set(inside.dump(dumpAddresses({ index })).map(spelled));
+  return wanted.filter((prefix) => !present.has(formatPrefix(prefix)));
+}
+
+/** Returns the routes that lead out of the interface no more. */
+export function missingRoutes(
+  inside: Connection,
+  index: number,
+  wanted: readonly InterfaceRoute[],
+): InterfaceRoute[] {
+  const families = new Set(wanted.map(({ destination }) => destination.address.family));
+  const present = [...families].flatMap((family) =>
+    inside.dump(dumpRoutes({ family: family === 4 ? "ipv4" : "ipv6", outputIndex: index })),
+  );
+  return wanted.filter((route) => !present.some((one) => sameRoute(one, route)));
+}
+
+function sameRoute(present: Route, wanted: InterfaceRoute): boolean {
+  const { destination, gateway } = wanted;
+  const { family } = destination.address;
+  if (present.family !== (family === 4 ? "ipv4" : "ipv6") || present.prefixLength !== destination.length)
+    return false;
+  if (destination.length > 0) {
+    if (present.destination === undefined) return false;
+    if (addressFromBytes(present.destination).value !== destination.address.value) return false;
+  }
+  if (wanted.table !== undefined && present.table !== wanted.table) return false;
+  if (gateway === undefined) return present.gateway === undefined;
+  return present.gateway !== undefined && addressFromBytes(present.gateway).value === gateway.value;
+}
+
+/** True if an address of the interface shares a subnet with `address`. */
+export function reaches(addresses: readonly InterfaceAddress[], address: Address): boolean {
+  return addresses.some(({ prefix }) => contains(prefix, address));
+}

@@ -1,0 +1,134 @@
+// Masquerade: what pods send beyond their network leaves with the host's address. One chain for each subnet of a
+// network, in a table of our own, made once and not once a pod; its name says all that is in it, so that asking
+// whether the chain is there is all that an ADD has to do.
+import { addressBytes } from "../ip/address.ts";
+import { formatPrefix, networkOf, type Prefix } from "../ip/prefix.ts";
+import { masquerade } from "../netlink/expression.ts";
+import { destinationIn, packetFamily, sourceIn } from "../netlink/match.ts";
+import { isNetlinkError, type Request } from "../netlink/message.ts";
+import {
+  addRule,
+  createChain,
+  createTable,
+  deleteChain,
+  dumpChains,
+  flushChain,
+  getChain,
+  getGeneration,
+  Priority,
+  type TableName,
+} from "../netlink/nftables.ts";
+import { NetlinkSocket } from "../netlink/socket.ts";
+
+/** The one table that Warren has; nothing outside of it is ever touched. */
+export const TABLE: TableName = { family: "inet", name: "warren" };
+
+const PREFIX = "masquerade-";
+
+/** Names of chains may have 127 bytes on every kernel that has nat chains in inet tables. */
+const LONGEST_NETWORK = 60;
+
+/** Returns the name of the chain for a subnet of a network; the same pair always gives the same name. */
+export function masqueradeName(network: string, subnet: Prefix): string {
+  // colons have a meaning in nft's own syntax
+  const spelled = formatPrefix(networkOf(subnet)).replaceAll(":", "_");
+  const short =
+    network.length <= LONGEST_NETWORK
+      ? network
+      : `${network.slice(0, LONGEST_NETWORK - 17)}.${Bun.hash(network).toString(16).padStart(16, "0")}`;
+  return `${PREFIX}${short}-${spelled}`;
+}
+
+/** Returns a socket to nf_tables of the host's namespace; throws SystemError where the kernel has no netfilter. */
+function connect(): NetlinkSocket {
+  return NetlinkSocket.open("netfilter");
+}
+
+/** Makes sure that the subnets are masqueraded; throws NetlinkError. */
+export function ensureMasquerade(network: string, subnets: readonly Prefix[]): void {
+  using nftables = connect();
+  const missing = subnets.filter((subnet) => !isComplete(nftables, masqueradeName(network, subnet)));
+  if (missing.length === 0) return;
+  nftables.transaction([createTable(TABLE), ...missing.flatMap((subnet) => chainFor(network, subnet))]);
+}
+
+/** A chain is made together with its rule, and its name says what that is. */
+function isComplete(nftables: NetlinkSocket, name: string): boolean {
+  return (nftables.get(getChain(TABLE, name))?.use ?? 0) > 0;
+}
+
+function chainFor(network: string, subnet: Prefix): Request<never>[] {
+  const chain = masqueradeName(network, subnet);
+  const { address, length } = networkOf(subnet);
+  const bytes = addressBytes(address);
+  const multicast: Prefix =
+    address.family === 4
+      ? { address: { family: 4, value: 0xe000_0000n }, length: 4 }
+      : { address: { family: 6, value: 0xffn << 120n }, length: 8 };
+  return [
+    createChain(TABLE, {
+      name: chain,
+      base: { type: "nat", hook: "postrouting", priority: Priority.sourceNat },
+      comment: `network ${network}`.slice(0, 120),
+    }),
+    // of two first callers the second one empties what the first one made: one rule is left
+    flushChain(TABLE, chain),
+    // ip saddr 10.88.0.0/16 ip daddr != 10.88.0.0/16 ip daddr != 224.0.0.0/4 masquerade
+    addRule(TABLE, {
+      chain,
+      expressions: [
+        ...packetFamily(address.family === 4 ? "ipv4" : "ipv6"),
+        ...sourceIn(bytes, length),
+        ...destinationIn(bytes, length, "notEqual"),
+        ...destinationIn(addressBytes(multicast.address), multicast.length, "notEqual"),
+        masquerade(),
+      ],
+    }),
+  ];
+}
+
+/** Removes chains by their names; missing ones are success. Throws NetlinkError. */
+export function removeMasquerade(names: readonly string[]): void {
+  if (names.length === 0) return;
+  using nftables = connect();
+  const present = new Set(listChains(nftables));
+  const doomed = names.filter((name) => present.has(name));
+  nftables.transaction(doomed.flatMap((name) => [flushChain(TABLE, name), deleteChain(TABLE, name)]));
+}
+
+/** Returns the names of all masquerade chains of a network that are there. */
+export function listMasquerade(network: string): string[] {
+  using nftables = connect();
+  const first = masqueradeName(network, { address: { family: 4, value: 0n }, length: 0 });
+  const stem = first.slice(0, first.length - "0.0.0.0/0".length);
+  // what follows the stem is a subnet; a longer network name would go on with a letter or a dash
+  return listChains(nftables).filter((name) => name.startsWith(stem) && isSubnet(name.slice(stem.length)));
+}
+
+function listChains(nftables: NetlinkSocket): string[] {
+  try {
+    return nftables
+      .dump(dumpChains(TABLE))
+      .map(({ name }) => name)
+      .filter((name) => name.startsWith(PREFIX));
+  } catch (error) {
+    if (isNetlinkError(error, "ENOENT")) return [];
+    throw error;
+  }
+}
+
+function isSubnet(text: string): boolean {
+  return /^[0-9a-f._]+\/\d+$/.test(text);
+}
+
+/** Returns the subnets that are not masqueraded. */
+export function missingMasquerade(network: string, subnets: readonly Prefix[]): Prefix[] {
+  using nftables = connect();
+  return subnets.filter((subnet) => !isComplete(nftables, masqueradeName(network, subnet)));
+}
+
+/** Throws NetlinkError or SystemError if the kernel has no nf_tables. */
+export function probeMasquerade(): void {
+  using nftables = connect();
+  nftables.get(getGeneration());
+}

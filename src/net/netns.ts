@@ -1,0 +1,133 @@
+// Network namespaces as an operator names them: a path that pins one. Opening tells a namespace from any other
+// file, and knows our own; making and deleting pin and unpin one the way `ip netns` does.
+import { makeDirectory, parentOf, removeFile } from "../sys/directory.ts";
+import { OpenFlag, openFile, statDescriptor, statFile } from "../sys/files.ts";
+import { type Descriptor, isSystemError } from "../sys/libc.ts";
+import {
+  bindMount,
+  enterNamespace,
+  inNetworkNamespace,
+  Namespace,
+  ownNetworkNamespace,
+  unmount,
+  unshareNamespaces,
+} from "../sys/namespace.ts";
+
+/** Where `ip netns` pins namespaces by name. */
+export const NETNS_DIRECTORY = "/var/run/netns";
+
+/** Why a path can't be used as a network namespace. */
+export type NetnsProblem = "missing" | "not a network namespace" | "unreadable";
+
+/** A path that is no usable network namespace. */
+export class NetnsError extends Error {
+  override readonly name = "NetnsError";
+
+  constructor(
+    readonly path: string,
+    readonly problem: NetnsProblem,
+    options?: { readonly cause?: unknown },
+  ) {
+    super(`network namespace ${JSON.stringify(path)} is ${problem}`, options);
+  }
+}
+
+/** An open network namespace: it stays alive while this is open, whatever happens to the path. */
+export class Netns implements Disposable {
+  readonly #descriptor: Descriptor;
+
+  constructor(
+    readonly path: string,
+    descriptor: Descriptor,
+    /** The inode on nsfs: two namespaces are the same one exactly if it is equal. */
+    readonly inode: bigint,
+  ) {
+    this.#descriptor = descriptor;
+  }
+
+  /** The descriptor, for IFLA_NET_NS_FD and setns. */
+  get fd(): number {
+    return this.#descriptor.fd;
+  }
+
+  [Symbol.dispose](): void {
+    this.#descriptor.close();
+  }
+}
+
+/** Opens the namespace that `path` pins; throws NetnsError. */
+export function openNetns(path: string): Netns {
+  let descriptor: Descriptor;
+  try {
+    descriptor = openFile(path, OpenFlag.readOnly);
+  } catch (error) {
+    throw new NetnsError(path, isSystemError(error, "ENOENT", "ENOTDIR") ? "missing" : "unreadable", {
+      cause: error,
+    });
+  }
+  const status = statDescriptor(descriptor.fd);
+  using own = ownNetworkNamespace();
+  // namespaces live on a file system of their own (nsfs), so a file on any other is none
+  if (status.device !== statDescriptor(own.fd).device) {
+    descriptor.close();
+    throw new NetnsError(path, "not a network namespace");
+  }
+  return new Netns(path, descriptor, status.inode);
+}
+
+/** True if `netns` is the namespace that this process itself is in. */
+export function isOwnNetns(netns: Netns): boolean {
+  using own = ownNetworkNamespace();
+  return statDescriptor(own.fd).inode === netns.inode;
+}
+
+/** Returns the inode of the namespace that `path` pins, or undefined where nothing is. Opens nothing. */
+export function netnsInode(path: string): bigint | undefined {
+  return path === "" || path.includes("\0") ? undefined : statFile(path)?.inode;
+}
+
+/** Runs `work`, synchronously, inside the namespace and returns what it returns. */
+export function inNetns<T>(netns: Netns, work: () => T): T {
+  return inNetworkNamespace(netns.fd, netns.path, work);
+}
+
+/** Moves this process into the namespace at `path` for good; throws NetnsError or SystemError. */
+export function enterNetns(path: string): void {
+  using netns = openNetns(path);
+  enterNamespace(netns.fd, Namespace.network, path);
+}
+
+/** Returns the path that a name stands for: `pod1` is /var/run/netns/pod1, anything with a slash is a path. */
+export function netnsPath(nameOrPath: string): string {
+  return nameOrPath.includes("/") ? nameOrPath : `${NETNS_DIRECTORY}/${nameOrPath}`;
+}
+
+/** Makes a network namespace and pins it at `path`; throws SystemError, EEXIST where something is already. */
+export function createNetns(path: string): void {
+  makeDirectory(parentOf(path), 0o755);
+  openFile(path, OpenFlag.create | OpenFlag.exclusive, 0o444).close();
+  using home = ownNetworkNamespace();
+  try {
+    unshareNamespaces(Namespace.network);
+    try {
+      bindMount("/proc/thread-self/ns/net", path);
+    } finally {
+      enterNamespace(home.fd, Namespace.network, "own network namespace");
+    }
+  } catch (error) {
+    removeFile(path);
+    throw error;
+  }
+}
+
+/** Unpins the namespace at `path` and removes the name; a missing one is success. Throws SystemError. */
+export function deleteNetns(path: string): void {
+  if (statFile(path) === undefined) return;
+  try {
+    unmount(path);
+  } catch (error) {
+    // nothing mounted there: a name that an interrupted creation left
+    if (!isSystemError(error, "EINVAL")) throw error;
+  }
+  removeFile(path);
+}

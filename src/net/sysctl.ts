@@ -1,0 +1,42 @@
+// Kernel settings under /proc/sys/net. The files show the namespace of the thread that opens them, so settings
+// of a container are written inside its namespace (inNetns).
+import { readText, statFile, writeText } from "../sys/files.ts";
+import { isSystemError } from "../sys/libc.ts";
+
+const ROOT = "/proc/sys/net";
+
+/** Returns a setting, such as `ipv4/ip_forward`; undefined where the kernel has none. Throws SystemError. */
+export function readSetting(name: string): string | undefined {
+  try {
+    return readText(`${ROOT}/${name}`).trim();
+  } catch (error) {
+    if (isSystemError(error, "ENOENT")) return undefined;
+    throw error;
+  }
+}
+
+/** Writes a setting; throws SystemError, ENOENT where the kernel has none. */
+export function writeSetting(name: string, value: string | number): void {
+  writeText(`${ROOT}/${name}`, String(value));
+}
+
+/** Writes a setting where the kernel has it; returns false where it has none (a kernel without IPv6). */
+export function writeSettingIfPresent(name: string, value: string | number): boolean {
+  try {
+    writeSetting(name, value);
+    return true;
+  } catch (error) {
+    if (isSystemError(error, "ENOENT")) return false;
+    throw error;
+  }
+}
+
+/** Writes a setting unless it has the value already: a shared one is not touched without need. */
+export function ensureSetting(name: string, value: string | number): void {
+  if (readSetting(name) !== String(value)) writeSetting(name, value);
+}
+
+/** True if the kernel has IPv6 in the thread's namespace. */
+export function hasIpv6(): boolean {
+  return statFile(`${ROOT}/ipv6`) !== undefined;
+}
