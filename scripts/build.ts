@@ -1,0 +1,84 @@
+// Builds the executable: one file with the runtime in it, and a relative link for each plugin. The typed API is
+// used because the command line ignores switches that it doesn't know, and half of these are for safety.
+import { mkdirSync, renameSync, rmSync, symlinkSync } from "node:fs";
+import { resolve } from "node:path";
+import { parseArgs } from "node:util";
+import { PLUGIN_NAMES } from "../src/plugins/index.ts";
+
+const ROOT = resolve(import.meta.dir, "..");
+
+/** The platforms that Warren is built for, and the name of the C library there (src/sys/libc.ts). */
+const TARGETS = {
+  "linux-x64": { bun: "bun-linux-x64", libc: "libc.so.6" },
+  "linux-arm64": { bun: "bun-linux-arm64", libc: "libc.so.6" },
+  "linux-x64-musl": { bun: "bun-linux-x64-musl", libc: "libc.musl-x86_64.so.1" },
+  "linux-arm64-musl": { bun: "bun-linux-arm64-musl", libc: "libc.musl-aarch64.so.1" },
+} as const;
+
+type Target = keyof typeof TARGETS;
+
+function isTarget(name: string): name is Target {
+  return Object.hasOwn(TARGETS, name);
+}
+
+function ownTarget(): Target {
+  const name = `linux-${process.arch}`;
+  if (process.platform !== "linux" || !isTarget(name)) {
+    throw new Error(`Warren runs on Linux on x64 and arm64; this is ${process.platform} on ${process.arch}`);
+  }
+  return name;
+}
+
+/** Builds the executable for `target` into `folder` and returns its path; throws if the build fails. */
+export async function build(target: Target, folder: string): Promise<string> {
+  const { bun, libc } = TARGETS[target];
+  mkdirSync(folder, { recursive: true });
+  const file = `${folder}/warren`;
+  const fresh = `${folder}/.warren-${process.pid}`;
+  const result = await Bun.build({
+    entrypoints: [`${ROOT}/src/main.ts`],
+    target: "bun",
+    format: "esm",
+    minify: true,
+    bytecode: true,
+    // a plugin's process loads only the chunk of that plugin, and never the operator's commands
+    splitting: true,
+    sourcemap: "none",
+    define: { WARREN_LIBC: JSON.stringify(libc) },
+    compile: {
+      target: bun,
+      outfile: fresh,
+      // root runs this with a working directory and an environment that it does not control
+      autoloadDotenv: false,
+      autoloadBunfig: false,
+      autoloadTsconfig: false,
+      autoloadPackageJson: false,
+      execArgv: ["--disallow-code-generation-from-strings=strict", "--no-addons", "--no-ffi-cc"],
+      jitPolicy: 50,
+    },
+  });
+  if (!result.success) throw new AggregateError(result.logs, "the build failed");
+  // renamed into place: a running executable is never written to, and nobody sees half of one
+  renameSync(fresh, file);
+  for (const name of PLUGIN_NAMES) {
+    const link = `${folder}/warren-${name}`;
+    rmSync(link, { force: true });
+    symlinkSync("warren", link);
+  }
+  return file;
+}
+
+if (import.meta.main) {
+  const { values } = parseArgs({ options: { target: { type: "string" }, folder: { type: "string" } } });
+  const target = values.target ?? ownTarget();
+  if (!isTarget(target)) {
+    console.error(`unknown target ${JSON.stringify(target)}; known are ${Object.keys(TARGETS).join(", ")}`);
+    process.exit(2);
+  }
+  const folder =
+    values.folder ?? (values.target === undefined ? `${ROOT}/dist/bin` : `${ROOT}/dist/${target}`);
+  const startedAt = performance.now();
+  const file = await build(target, folder);
+  const size = (Bun.file(file).size / 1e6).toFixed(1);
+  console.log(`built ${file} (${size} MB, ${Math.round(performance.now() - startedAt)} ms)`);
+}

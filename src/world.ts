@@ -1,0 +1,83 @@
+// The real world for a plugin: this process's environment, standard streams, network namespace and executable.
+// It also says what the errors of the lower layers mean to a runtime, which those layers don't know.
+import { CniError, ErrorCode } from "./cni/error.ts";
+import type { Plugin } from "./cni/plugin.ts";
+import { runPlugin, type World } from "./cni/runner.ts";
+import { CURRENT_VERSION } from "./cni/version.ts";
+import { NetnsError } from "./net/netns.ts";
+import { NetlinkError } from "./netlink/message.ts";
+import { loadPlugin, PLUGIN_NAMES } from "./plugins/index.ts";
+import { leaveStores } from "./store/sqlite.ts";
+import { StoreError } from "./store/store.ts";
+import { statFile } from "./sys/files.ts";
+import { SystemError } from "./sys/libc.ts";
+import { exitNow, ownExecutable } from "./sys/process.ts";
+import { readStdin, writeStderr, writeStdout } from "./sys/stdio.ts";
+
+/** Runs this process's call of `plugin` and ends the process. */
+export async function runAsPlugin(plugin: Plugin): Promise<never> {
+  let exitCode = 1;
+  try {
+    exitCode = await runPlugin(plugin, WORLD);
+  } catch (error) {
+    // only the writing of the answer itself gets here: nobody reads it
+    writeStderr(`${plugin.name}: ${String(error)}\n`);
+  }
+  leaveStores();
+  exitNow(exitCode);
+}
+
+/** Answers a runtime that called the executable by a name that is no plugin's, and ends the process. */
+export function refuseUnknownPlugin(name: string): never {
+  const error = new CniError(
+    ErrorCode.invalidConfig,
+    `there is no plugin ${JSON.stringify(name)} in this executable`,
+    `it has ${PLUGIN_NAMES.map((known) => `warren-${known}`).join(", ")}`,
+  );
+  writeStdout(error.toDocument(CURRENT_VERSION));
+  exitNow(1);
+}
+
+const WORLD: World = {
+  variables: process.env,
+  readStdin,
+  writeStdout,
+  writeStderr,
+  isOwnNetns(path) {
+    const own = statFile("/proc/thread-self/ns/net");
+    const other = statFile(path);
+    return (
+      own !== undefined && other !== undefined && own.inode === other.inode && own.device === other.device
+    );
+  },
+  async ownPlugin(file) {
+    const own = ownExecutable();
+    const other = statFile(file);
+    const same = own !== undefined && own.inode === other?.inode && own.device === other.device;
+    return same ? loadPlugin(file.slice(file.lastIndexOf("/") + 1)) : undefined;
+  },
+  explain,
+};
+
+function explain(error: unknown): CniError | undefined {
+  if (error instanceof StoreError) {
+    const code = error.problem === "locked" ? ErrorCode.tryAgainLater : ErrorCode.storeUnusable;
+    const verb = process.env.CNI_COMMAND === "STATUS" ? ErrorCode.notReady : code;
+    return new CniError(verb, error.message, `${error.problem}: ${error.cure}`, { cause: error });
+  }
+  if (error instanceof NetnsError) {
+    return new CniError(
+      ErrorCode.invalidNetns,
+      `failed to open netns ${JSON.stringify(error.path)}: ${error.problem}`,
+      "CNI_NETNS must be the path of a network namespace, such as /var/run/netns/NAME",
+      { cause: error },
+    );
+  }
+  if (error instanceof NetlinkError) {
+    return new CniError(ErrorCode.kernelRefused, error.message, "", { cause: error });
+  }
+  if (error instanceof SystemError) {
+    return new CniError(ErrorCode.ioFailure, error.message, "", { cause: error });
+  }
+  return undefined;
+}
