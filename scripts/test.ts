@@ -1,0 +1,75 @@
+// Runs every suite that can run here, after installing the programs that the tests drive, and says at the end
+// what was skipped and why. Files run in parallel; the whole takes a few minutes on two cores.
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { installTools } from "./tools.ts";
+
+const ROOT = resolve(import.meta.dir, "..");
+
+/** What became of one test, as the report of `bun test` has it. */
+interface Case {
+  readonly file: string;
+  readonly name: string;
+  readonly outcome: "passed" | "failed" | "skipped";
+}
+
+function decodeEntities(text: string): string {
+  return text
+    .replaceAll("&lt;", "<")
+    .replaceAll("&gt;", ">")
+    .replaceAll("&quot;", '"')
+    .replaceAll("&apos;", "'")
+    .replaceAll("&#39;", "'")
+    .replaceAll("&amp;", "&");
+}
+
+/** Returns the cases of a report in JUnit's format. */
+function parseReport(xml: string): Case[] {
+  const cases: Case[] = [];
+  for (const [, attributes = "", rest = ""] of xml.matchAll(
+    /<testcase\b([^>]*?)(\/>|>[\s\S]*?<\/testcase>)/g,
+  )) {
+    const attribute = (name: string) =>
+      unescape(new RegExp(`\\b${name}="([^"]*)"`).exec(attributes)?.[1] ?? "");
+    const outcome =
+      rest.includes("<failure") || rest.includes("<error")
+        ? "failed"
+        : rest.includes("<skipped")
+          ? "skipped"
+          : "passed";
+    cases.push({ file: attribute("file") || attribute("classname"), name: attribute("name"), outcome });
+  }
+  return cases;
+}
+
+const folder = mkdtempSync(join(tmpdir(), "warren-report-"));
+const report = join(folder, "report.xml");
+try {
+  installTools();
+  const startedAt = performance.now();
+  const tests = Bun.spawn(
+    [
+      process.execPath,
+      "test",
+      "--parallel=2",
+      "--timeout=120000",
+      "--reporter=junit",
+      `--reporter-outfile=${report}`,
+      ...process.argv.slice(2),
+    ],
+    { cwd: ROOT, stdin: "ignore", stdout: "inherit", stderr: "inherit" },
+  );
+  const exitCode = await tests.exited;
+  const cases = parseReport(readFileSync(report, "utf8"));
+  const count = (outcome: Case["outcome"]) => cases.filter((one) => one.outcome === outcome).length;
+  for (const { file, name } of cases.filter((one) => one.outcome === "skipped"))
+    console.log(`skipped: ${file}: ${name}`);
+  for (const { file, name } of cases.filter((one) => one.outcome === "failed"))
+    console.log(`FAILED: ${file}: ${name}`);
+  console.log(`${((performance.now() - startedAt) / 1000).toFixed(0)} s`);
+  console.log(`${count("passed")} passed, ${count("failed")} failed, ${count("skipped")} skipped`);
+  process.exitCode = exitCode === 0 && count("failed") === 0 && count("passed") > 0 ? 0 : 1;
+} finally {
+  rmSync(folder, { recursive: true, force: true });
+}

@@ -1,0 +1,106 @@
+// The programs that tests drive or compare with and that npm can't bring: on Debian as root the packages of TOOLS,
+// and with Go at hand the newest cnitool and reference plugins, built once into node_modules/.cache. Run it to
+// install what is missing; import it to learn what is there.
+import { existsSync, mkdirSync } from "node:fs";
+import { join, resolve } from "node:path";
+
+const ROOT = resolve(import.meta.dir, "..");
+const CACHE = join(ROOT, "node_modules/.cache/warren-tools");
+
+/** Programs by the Debian package that has them. */
+const TOOLS: Readonly<Record<string, string>> = {
+  ip: "iproute2",
+  nft: "nftables",
+  podman: "podman",
+  containerd: "containerd",
+  runc: "runc",
+  crun: "crun",
+};
+
+const REFERENCE_PLUGINS = [
+  ...["main/bridge", "main/loopback", "main/macvlan", "main/ptp", "main/host-device", "main/vlan"],
+  ...["ipam/host-local", "ipam/static", "ipam/dhcp"],
+  ...["meta/tuning", "meta/portmap", "meta/bandwidth", "meta/firewall", "meta/sbr", "meta/vrf"],
+];
+
+/** Where administration programs are, which an ordinary user's PATH leaves out. */
+const SEARCH_PATH = `${process.env.PATH ?? ""}:/usr/local/sbin:/usr/sbin:/sbin:/usr/local/go/bin`;
+
+/** A tool that tests may need: its path, or why it is not there. */
+export type Tool =
+  | { readonly path: string; readonly reason?: undefined }
+  | { readonly path?: undefined; readonly reason: string };
+
+function found(name: string): Tool {
+  const path = Bun.which(name, { PATH: SEARCH_PATH });
+  return path === null ? { reason: `${name} is not installed (bun scripts/tools.ts)` } : { path };
+}
+
+function built(name: string): Tool {
+  const path = name === "" ? CACHE : join(CACHE, name);
+  const complete = name === "" ? join(CACHE, "bridge") : path;
+  if (existsSync(complete)) return { path };
+  const missing = found("go").path === undefined ? "there is no Go to build it" : "run: bun scripts/tools.ts";
+  return { reason: `${name === "" ? "the reference plugins are" : `${name} is`} not there; ${missing}` };
+}
+
+/** What is there now. */
+export const tools = {
+  /** The Go cnitool. */
+  get cnitool(): Tool {
+    return built("cnitool");
+  },
+  /** The folder of the reference plugins. */
+  get referencePlugins(): Tool {
+    return built("");
+  },
+  /** A program by its name. */
+  program: found,
+};
+
+function run(command: readonly string[], env: Readonly<Record<string, string>> = {}): boolean {
+  const { exitCode, stderr } = Bun.spawnSync([...command], {
+    env: { ...process.env, ...env },
+    stdin: "ignore",
+  });
+  if (exitCode === 0) return true;
+  console.log(`  failed: ${command.join(" ")}\n  ${stderr.toString().trim().split("\n").at(-1) ?? ""}`);
+  return false;
+}
+
+/** Installs missing packages and returns what it did, in words. */
+function installPackages(): string {
+  const missing = Object.entries(TOOLS).filter(([name]) => found(name).path === undefined);
+  if (missing.length === 0) return "all there";
+  const packages = missing.map(([, name]) => name);
+  if (process.getuid?.() !== 0 || found("apt-get").path === undefined) {
+    return `${packages.join(", ")} missing; only root on Debian can install them here`;
+  }
+  const quietly = { DEBIAN_FRONTEND: "noninteractive" };
+  const install = ["apt-get", "install", "--yes", "--no-install-recommends", ...packages];
+  const done = run(install, quietly) || (run(["apt-get", "update"], quietly) && run(install, quietly));
+  return `${done ? "installed" : "could not install"} ${packages.join(", ")}`;
+}
+
+/** Builds cnitool and the reference plugins if they are missing and returns what it did, in words. */
+function buildReferences(): string {
+  if (tools.cnitool.path !== undefined && tools.referencePlugins.path !== undefined) return "all there";
+  const go = found("go").path;
+  if (go === undefined) return "no Go here, so no cnitool and no reference plugins";
+  mkdirSync(CACHE, { recursive: true });
+  const source = "github.com/containernetworking";
+  const plugins = REFERENCE_PLUGINS.map((plugin) => `${source}/plugins/plugins/${plugin}@latest`);
+  const env = { GOBIN: CACHE, CGO_ENABLED: "0" };
+  const builds = [["cnitool", [`${source}/cni/cnitool@latest`]] as const, ["plugins", plugins] as const];
+  return builds
+    .map(([name, packages]) => `${name} ${run([go, "install", ...packages], env) ? "built" : "not built"}`)
+    .join(", ");
+}
+
+/** Installs what is missing and prints what it did. */
+export function installTools(): void {
+  console.log(`programs: ${installPackages()}`);
+  console.log(`cnitool and reference plugins in ${CACHE}: ${buildReferences()}`);
+}
+
+if (import.meta.main) installTools();
