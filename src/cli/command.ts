@@ -1,0 +1,83 @@
+// How an operator's command is declared: a citty command that refuses what it does not know. citty itself lets
+// unknown flags, surplus arguments and flags without a value pass, and a mistyped flag must not be obeyed by
+// half.
+import { type ArgsDef, type CommandContext, type CommandDef, defineCommand } from "citty";
+
+/** A command line that can't be meant: reported with exit code 2. */
+export class UsageError extends Error {
+  override readonly name = "UsageError";
+}
+
+/** What a command of Warren consists of. */
+export interface OperatorCommand<Args extends ArgsDef> {
+  readonly name: string;
+  readonly description: string;
+  readonly hidden?: boolean;
+  readonly args: Args;
+  /** True if any number of arguments may follow the declared ones. */
+  readonly variadic?: boolean;
+  /** Does the work. Returns the exit code, nothing for 0; whatever it throws becomes one line and exit code 1. */
+  run(context: CommandContext<Args>): number | undefined | Promise<number | undefined>;
+}
+
+/** Returns the citty command, for the table of commands in index.ts. */
+export function operatorCommand<const Args extends ArgsDef>(
+  command: OperatorCommand<Args>,
+): CommandDef<Args> {
+  const { name, description, hidden = false, args, variadic = false } = command;
+  return defineCommand<Args>({
+    meta: { name, description, hidden },
+    args,
+    setup: (context) => refuseUnknown(context.rawArgs, context.args, args, variadic),
+    run: (context) => command.run(context),
+  });
+}
+
+/** Returns the arguments in front of a `--` and those behind it; undefined behind if there is none. */
+export function splitAtDashes(rawArgs: readonly string[]): {
+  readonly before: readonly string[];
+  readonly behind: readonly string[] | undefined;
+} {
+  const dashes = rawArgs.indexOf("--");
+  if (dashes < 0) return { before: rawArgs, behind: undefined };
+  return { before: rawArgs.slice(0, dashes), behind: rawArgs.slice(dashes + 1) };
+}
+
+/** Returns the names under which citty reports a flag: as declared, in camel case, and its aliases. */
+function spellingsOf(name: string, alias: string | readonly string[] | undefined): string[] {
+  const camel = name.replace(/-([a-z])/g, (_, letter: string) => letter.toUpperCase());
+  return [name, camel, ...(alias === undefined ? [] : typeof alias === "string" ? [alias] : alias)];
+}
+
+/** Throws UsageError for what the command does not declare. */
+function refuseUnknown(
+  rawArgs: readonly string[],
+  parsed: Readonly<Record<string, unknown>>,
+  declared: ArgsDef,
+  takesMore: boolean,
+): void {
+  const flags = Object.entries(declared).filter(([, definition]) => definition.type !== "positional");
+  const known = new Map<string, string>();
+  for (const [name, definition] of flags) {
+    const alias = "alias" in definition ? definition.alias : undefined;
+    for (const spelling of spellingsOf(name, alias)) known.set(spelling, name);
+  }
+  const positionals = new Set(Object.keys(declared).filter((name) => !flags.some(([flag]) => flag === name)));
+  for (const [key, value] of Object.entries(parsed)) {
+    if (key === "_" || positionals.has(key)) continue;
+    const flag = known.get(key);
+    if (flag === undefined) {
+      const list = flags.map(([name]) => `--${name}`).join(", ");
+      throw new UsageError(`unknown flag ${key.length === 1 ? "-" : "--"}${key}; known are ${list}`);
+    }
+    if (value === "" || (value === false && declared[flag]?.type !== "boolean")) {
+      throw new UsageError(`--${flag} needs a value`);
+    }
+  }
+  if (takesMore) return;
+  const given: readonly unknown[] = Array.isArray(parsed._) ? parsed._ : [];
+  if (splitAtDashes(rawArgs).behind !== undefined) throw new UsageError("unexpected --");
+  if (given.length > positionals.size) {
+    throw new UsageError(`unexpected argument ${JSON.stringify(given[positionals.size])}`);
+  }
+}

@@ -1,0 +1,108 @@
+// The operator's tool: the table of commands, each loaded when it is called, and the one place where failures
+// become a line on standard error and an exit code.
+import { type CommandDef, renderUsage, runCommand as runCittyCommand } from "citty";
+import { CniError, describeError, ErrorCode } from "../cni/error.ts";
+import { CURRENT_VERSION } from "../cni/version.ts";
+import { log } from "../log.ts";
+import { TimeLimitError } from "../runtime/invocation.ts";
+import { exitNow } from "../sys/process.ts";
+import { writeStdout } from "../sys/stdio.ts";
+import { splitAtDashes, UsageError } from "./command.ts";
+
+// biome-ignore lint/suspicious/noExplicitAny: citty's own type for a command whatever its arguments
+type AnyCommand = CommandDef<any>;
+
+/** Every command by its name, in the order of the help. */
+const COMMANDS: Readonly<Record<string, () => Promise<AnyCommand>>> = {
+  add: async () => (await import("./add.ts")).command,
+  check: async () => (await import("./check.ts")).command,
+  del: async () => (await import("./del.ts")).command,
+  status: async () => (await import("./status.ts")).command,
+  gc: async () => (await import("./gc.ts")).command,
+  run: async () => (await import("./run.ts")).command,
+  leases: async () => (await import("./leases.ts")).command,
+  show: async () => (await import("./show.ts")).command,
+  lab: async () => (await import("./lab/index.ts")).command,
+  install: async () => (await import("./install.ts")).command,
+  uninstall: async () => (await import("./uninstall.ts")).command,
+  enter: async () => (await import("./enter.ts")).command,
+  version: async () => (await import("./version.ts")).command,
+};
+
+const root: AnyCommand = {
+  meta: { name: "warren", description: "CNI networks for single machines: the operator's tool" },
+  subCommands: { ...COMMANDS },
+};
+
+/**
+ * Runs what the command line asks for and returns the exit code: 0, 1 for a failure, 2 for a command line that
+ * can't be meant, the command's own for `run`. `calledAs` "cnitool" takes and answers as that tool does.
+ */
+export async function runCommand(calledAs: "warren" | "cnitool", args: string[]): Promise<number> {
+  try {
+    if (calledAs === "cnitool") return await (await import("./cnitool.ts")).runAsCnitool(args);
+    return await runAsWarren(args);
+  } catch (error) {
+    report(error, splitAtDashes(args).before);
+    // the killed plugin's children may hold its output open, and the reader of that would keep this process alive
+    if (TimeLimitError.isBehind(error)) exitNow(1);
+    return calledAs === "warren" && isUsage(error) ? 2 : 1;
+  }
+}
+
+async function runAsWarren(args: readonly string[]): Promise<number> {
+  const [name, ...rest] = args;
+  if (name === "--version") return runAsWarren(["version", ...rest]);
+  if (name === undefined || name === "help" || name === "--help" || name === "-h") return help(rest);
+  if (name.startsWith("-")) throw new UsageError(`flags come after the command: warren COMMAND ${name}`);
+  const load = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
+  if (load === undefined) {
+    throw new UsageError(`unknown command ${JSON.stringify(name)}; see: warren help`);
+  }
+  const asksForHelp = splitAtDashes(rest).before.some((arg) => arg === "--help" || arg === "-h");
+  if (asksForHelp) return help(args.filter((arg) => !arg.startsWith("-")));
+  const { result } = await runCittyCommand(await load(), { rawArgs: rest });
+  // a command with commands of its own (lab) has its result dropped by citty and sets the process's exit code
+  return typeof result === "number" ? result : Number(process.exitCode ?? 0);
+}
+
+/** Prints the usage of the command that `path` leads to, `lab status-gc` say, as far as it leads to one. */
+async function help(path: readonly string[]): Promise<number> {
+  let parent: AnyCommand | undefined;
+  let command = root;
+  for (const name of path) {
+    const children: unknown = await (typeof command.subCommands === "function"
+      ? command.subCommands()
+      : command.subCommands);
+    const child = typeof children === "object" && children !== null ? Reflect.get(children, name) : undefined;
+    if (child === undefined) {
+      if (command === root) throw new UsageError(`unknown command ${JSON.stringify(name)}; see: warren help`);
+      break;
+    }
+    parent = command;
+    command = await (typeof child === "function" ? child() : child);
+  }
+  // citty colours by what the environment says, not by whether anybody sees it
+  writeStdout(`${Bun.stripANSI(await renderUsage(command, parent))}\n`);
+  return 0;
+}
+
+function isUsage(error: unknown): boolean {
+  return error instanceof UsageError || (error instanceof Error && error.name === "CLIError");
+}
+
+/** Tells a failure: one line on standard error, and with --json the error document on standard output. */
+function report(error: unknown, args: readonly string[]): void {
+  if (error instanceof SuppressedError) {
+    // the clean-up failed too; what came first is what the caller must know first
+    report(error.suppressed, []);
+    report(error.error, args);
+    return;
+  }
+  const text = Bun.stripANSI(describeError(error));
+  log.error(text.replace(/\s*\n\s*/g, "; "));
+  if (!args.includes("--json")) return;
+  const code = isUsage(error) ? ErrorCode.invalidEnvironment : ErrorCode.internal;
+  const document = error instanceof CniError ? error : new CniError(code, text);
+  writeStdout(`${document.toDocument(CURRENT_VERSION)}\n`);
+}

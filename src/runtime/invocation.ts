@@ -1,0 +1,102 @@
+// One call of one plugin as a runtime makes it: the six CNI_* variables, the config on standard input, and the
+// answer (libcni pkg/invoke). Finding and running the executable is the protocol layer's work; the variables, the
+// time limit and the reading of a result are here.
+import { CniError, ErrorCode } from "../cni/error.ts";
+import { executePlugin, findPlugin } from "../cni/execution.ts";
+import { shown } from "../cni/input.ts";
+import type { Verb } from "../cni/version.ts";
+import type { Attachment } from "./attachment.ts";
+import { convertResult } from "./cache.ts";
+import { isObject, parseJson } from "./json.ts";
+
+/** Where plugins are and how long one may take. */
+export interface PluginHost {
+  /** The folders in which plugins are searched, in order; what CNI_PATH carries. */
+  readonly path: readonly string[];
+  /** After so long a plugin is killed and its call fails with code 106; libcni, and we by default, wait. */
+  readonly timeoutMs?: number | undefined;
+}
+
+/** What to call. */
+export interface Invocation {
+  readonly verb: Verb;
+  readonly type: string;
+  /** The config for standard input. */
+  readonly config: string;
+  /** Absent for STATUS and GC, which concern no single attachment. */
+  readonly attachment?: Attachment;
+}
+
+/** A plugin was killed because it took too long. Its children may live on and hold its output open. */
+export class TimeLimitError extends CniError {
+  constructor(file: string, timeoutMs: number, cause?: unknown) {
+    const message = `plugin ${file} gave no answer within ${timeoutMs} ms and was killed`;
+    super(ErrorCode.delegateFailed, message, "allow more by --timeout-ms", { cause });
+  }
+
+  /** True if `error` is one, or was caused by one. */
+  static isBehind(error: unknown): boolean {
+    return (
+      error instanceof TimeLimitError || (error instanceof Error && TimeLimitError.isBehind(error.cause))
+    );
+  }
+}
+
+/** How long a killed plugin's children may hold its output open before they are no longer waited for. */
+const GRACE_MS = 250;
+
+/**
+ * Calls the plugin and returns what it printed. Throws the plugin's own CniError, or CniError 106 if it can't be
+ * found or run, answered with something else, or took longer than the host allows.
+ */
+export async function invokePlugin(host: PluginHost, invocation: Invocation): Promise<string> {
+  const file = findPlugin(invocation.type, host.path);
+  const answer = executePlugin(file, {
+    variables: { ...process.env, ...variablesOf(host, invocation) },
+    stdin: new TextEncoder().encode(invocation.config),
+    ...(host.timeoutMs === undefined ? {} : { timeoutMs: host.timeoutMs }),
+  });
+  return host.timeoutMs === undefined ? answer : within(host.timeoutMs, answer, file);
+}
+
+/** Calls ADD and returns the document of the result in `version`. Throws as invokePlugin, and CniError 6. */
+export async function invokeAdd(
+  host: PluginHost,
+  invocation: Omit<Invocation, "verb">,
+  version: string,
+): Promise<object> {
+  const answer = await invokePlugin(host, { ...invocation, verb: "ADD" });
+  const what = `result of plugin ${invocation.type}`;
+  // null is what some plugins print for a result without anything in it (cni pkg/invoke/exec.go)
+  const document = parseJson(answer, what) ?? {};
+  if (isObject(document)) return convertResult(document, version, what);
+  throw new CniError(ErrorCode.decodingFailure, `${what} is ${shown(document)}`, "expected an object");
+}
+
+/** All six are always set, maybe empty: a value that the caller's own environment has must not shine through. */
+function variablesOf(host: PluginHost, { verb, attachment }: Invocation): Record<string, string> {
+  return {
+    CNI_COMMAND: verb,
+    CNI_CONTAINERID: attachment?.containerId ?? "",
+    CNI_NETNS: attachment?.netns ?? "",
+    CNI_ARGS: (attachment?.args ?? []).map((pair) => pair.join("=")).join(";"),
+    CNI_IFNAME: attachment?.ifname ?? "",
+    CNI_PATH: host.path.join(":"),
+  };
+}
+
+/** Returns the answer; throws TimeLimitError if it takes longer, or if the plugin was killed for that. */
+async function within<T>(timeoutMs: number, answer: Promise<T>, file: string): Promise<T> {
+  const started = performance.now();
+  const timer = Promise.withResolvers<never>();
+  const handle = setTimeout(() => timer.reject(new TimeLimitError(file, timeoutMs)), timeoutMs + GRACE_MS);
+  try {
+    return await Promise.race([answer, timer.promise]);
+  } catch (error) {
+    throw performance.now() - started >= timeoutMs ? new TimeLimitError(file, timeoutMs, error) : error;
+  } finally {
+    clearTimeout(handle);
+    // the loser of the race may still fail; nobody listens to it any more
+    answer.catch(() => undefined);
+  }
+}

@@ -1,0 +1,101 @@
+// JSON that goes through our hands unchanged: whole numbers above 2^53 keep every digit (a rate in bits or a
+// 64-bit id is passed on to plugins as it was written), keys come out in libcni's order, and what is no JSON is
+// refused with its line and column, which JSON.parse does not tell.
+import { CniError, describeError, ErrorCode } from "../cni/error.ts";
+
+declare global {
+  interface JSON {
+    /** ECMAScript "JSON.parse source text access": an object that stringify writes as the text it was made of. */
+    rawJSON(text: string): object;
+    isRawJSON(value: unknown): boolean;
+    parse(
+      text: string,
+      reviver: (this: unknown, key: string, value: unknown, context: { readonly source: string }) => unknown,
+    ): unknown;
+  }
+}
+
+/** A JSON object. */
+export type JsonObject = Readonly<Record<string, unknown>>;
+
+/** True if `value` is an object and neither an array nor a number that is kept as its digits. */
+export function isObject(value: unknown): value is JsonObject {
+  return typeof value === "object" && value !== null && !Array.isArray(value) && !JSON.isRawJSON(value);
+}
+
+/** Returns the value in `text`; throws CniError 6 naming `what`, the line and the column. */
+export function parseJson(text: string, what: string): unknown {
+  try {
+    return JSON.parse(text, (_key, value, { source }) =>
+      typeof value === "number" && !Number.isSafeInteger(value) ? JSON.rawJSON(source) : value,
+    );
+  } catch (error) {
+    const before = text.slice(0, syntaxErrorOffset(text)).split("\n");
+    const column = (before.at(-1)?.length ?? 0) + 1;
+    throw new CniError(
+      ErrorCode.decodingFailure,
+      `${what}: no JSON at line ${before.length}, column ${column}`,
+      text.trim() === "" ? "it is empty" : describeError(error),
+      { cause: error },
+    );
+  }
+}
+
+/** Returns `value` as one line of JSON with the keys of every object sorted, as libcni writes configs. */
+export function sortedJson(value: unknown): string {
+  return JSON.stringify(value, (_key, member: unknown) =>
+    isObject(member)
+      ? Object.fromEntries(Object.entries(member).sort(([left], [right]) => (left < right ? -1 : 1)))
+      : member,
+  );
+}
+
+/**
+ * Returns the member called `name`, in any case of letters if there is none spelt exactly so: Go decodes into
+ * structs that way (encoding/json), and configs that rely on it exist.
+ */
+export function memberOf(object: JsonObject, name: string): unknown {
+  if (Object.hasOwn(object, name)) return object[name];
+  const lower = name.toLowerCase();
+  return Object.entries(object).findLast(([key]) => key.toLowerCase() === lower)?.[1];
+}
+
+const BLANK = /[ \t\n\r]*/y;
+const STRING = /"(?:[^"\\\n\r\t]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*"/y;
+const OTHER_SCALAR = /-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?|true|false|null/y;
+
+/** Returns the offset of the first character that no JSON could have there (RFC 8259). */
+function syntaxErrorOffset(text: string): number {
+  let offset = 0;
+  const take = (pattern: RegExp): boolean => {
+    pattern.lastIndex = offset;
+    const found = pattern.test(text);
+    if (found) offset = pattern.lastIndex;
+    return found;
+  };
+  const takeCharacter = (character: string): boolean => {
+    take(BLANK);
+    if (text[offset] !== character) return false;
+    offset += 1;
+    return true;
+  };
+  const members = (close: string, member: () => boolean): boolean => {
+    if (takeCharacter(close)) return true;
+    do {
+      if (!member()) return false;
+    } while (takeCharacter(","));
+    return takeCharacter(close);
+  };
+  const pair = (): boolean => {
+    take(BLANK);
+    return take(STRING) && takeCharacter(":") && value();
+  };
+  const value = (): boolean => {
+    if (takeCharacter("{")) return members("}", pair);
+    if (takeCharacter("[")) return members("]", value);
+    return take(STRING) || take(OTHER_SCALAR);
+  };
+  value();
+  take(BLANK);
+  return offset;
+}

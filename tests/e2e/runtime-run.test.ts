@@ -1,0 +1,163 @@
+// X-41: `warren run`, a namespace for the length of one command. Whatever ends it, nothing stays behind.
+import { expect, test } from "bun:test";
+import { readdirSync } from "node:fs";
+import { tools } from "../../scripts/tools.ts";
+import { type RunOptions, Sandbox, testWith, WARREN } from "../support/sandbox.ts";
+import { Recorder } from "../unit/runtime/recorder.ts";
+
+const bridge = (name: string, subnet: string) => ({
+  cniVersion: "1.1.0",
+  name,
+  plugins: [{ type: "bridge", bridge: `${name}0`, isGateway: true, ipam: { type: "host-local", subnet } }],
+});
+
+/** A sandbox with recording plugins a and b in the networks one and two. */
+class Stage implements AsyncDisposable {
+  private constructor(
+    readonly host: Sandbox,
+    readonly files: Recorder,
+  ) {}
+
+  static async create(): Promise<Stage> {
+    const host = await Sandbox.create();
+    const files = new Recorder(["a", "b"], host.directory);
+    files.configure("one.conflist", { cniVersion: "1.1.0", name: "one", plugins: [{ type: "a" }] });
+    files.configure("two.conflist", { cniVersion: "1.1.0", name: "two", plugins: [{ type: "b" }] });
+    return new Stage(host, files);
+  }
+
+  get options(): RunOptions {
+    return { env: { NETCONFPATH: this.files.conf, CNI_PATH: this.files.bin } };
+  }
+
+  run(...args: string[]) {
+    return this.host.run([WARREN, "run", ...args], this.options);
+  }
+
+  /** Starts a run and returns it when its command has printed something. */
+  async start(...args: string[]) {
+    const child = this.host.start([WARREN, "run", ...args], this.options);
+    const reader = child.stdout.getReader();
+    const first = await reader.read();
+    return { child, said: new TextDecoder().decode(first.value) };
+  }
+
+  /** Returns the calls as `ADD a eth0`, and asserts that no namespace and no cache file is left. */
+  async finish(): Promise<string[]> {
+    expect((await this.host.run(["ls", "/run/netns", "/var/lib/cni/results"])).stdout).not.toMatch(
+      /run-|-eth/,
+    );
+    return this.files.takeCalls().map(({ verb, plugin, ifname }) => `${verb} ${plugin} ${ifname}`);
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.host[Symbol.asyncDispose]();
+  }
+}
+
+const WHOLE_LIFE = ["ADD a eth0", "ADD b eth1", "DEL b eth1", "DEL a eth0"];
+
+testWith(tools.referencePlugins)("X-41 the command runs in a namespace with every network", async () => {
+  await using stage = await Stage.create();
+  stage.files.configure("red.conflist", bridge("red", "10.1.0.0/24"));
+  stage.files.configure("blue.conflist", bridge("blue", "10.2.0.0/24"));
+  const show = "for link in lo eth0 eth1; do ip -json address show $link; done; exit 7";
+  const outcome = await stage.host.run([WARREN, "run", "red", "blue", "--", "sh", "-c", show], {
+    env: { NETCONFPATH: stage.files.conf, CNI_PATH: tools.referencePlugins.path },
+  });
+  expect([outcome.exitCode, outcome.stderr]).toEqual([7, ""]);
+  expect(outcome.stdout).toContain('"local":"127.0.0.1"');
+  expect(outcome.stdout).toContain('"local":"10.1.0.2"');
+  expect(outcome.stdout).toContain('"local":"10.2.0.2"');
+  expect(await stage.host.json(["ip", "-json", "link", "show", "type", "veth"])).toEqual([]);
+  expect((await stage.host.run(["ls", "/run/netns"])).stdout).toBe("");
+});
+
+test("X-41 networks are added in order and deleted in reverse; the exit code is the command's", async () => {
+  await using stage = await Stage.create();
+  expect(await stage.run("one", "two", "--", "sh", "-c", "exit 42")).toEqual({
+    exitCode: 42,
+    stdout: "",
+    stderr: "",
+  });
+  expect(await stage.finish()).toEqual(WHOLE_LIFE);
+});
+
+test("X-41 the command gets its arguments as they are, standard input, and signals in their first state", async () => {
+  await using stage = await Stage.create();
+  const echo = [
+    "sh",
+    "-c",
+    'printf "%s|" "$@"; cat; grep SigIgn /proc/self/status',
+    "sh",
+    "--x",
+    "a b",
+    "--",
+  ];
+  const { stdout } = await stage.host.run([WARREN, "run", "one", "--", ...echo], {
+    ...stage.options,
+    stdin: "typed\n",
+  });
+  expect(stdout).toBe("--x|a b|--|typed\nSigIgn:\t0000000000000000\n");
+});
+
+for (const [signal, exitCode] of [
+  ["SIGINT", 130],
+  ["SIGTERM", 143],
+  ["SIGHUP", 129],
+] as const) {
+  test(`X-41 ${signal} reaches the command, everything is deleted, exit code ${exitCode}`, async () => {
+    await using stage = await Stage.create();
+    const { child } = await stage.start("one", "two", "--", "sh", "-c", "echo up; exec sleep 60");
+    child.kill(signal);
+    expect(await child.exited).toBe(exitCode);
+    expect(await stage.finish()).toEqual(WHOLE_LIFE);
+  });
+}
+
+test("X-41 a command that handles Ctrl-C itself decides on the exit code", async () => {
+  await using stage = await Stage.create();
+  const script = "trap 'exit 9' INT; echo up; while :; do sleep 0.05; done";
+  const { child } = await stage.start("one", "--", "sh", "-c", script);
+  child.kill("SIGINT");
+  expect(await child.exited).toBe(9);
+  expect(await stage.finish()).toEqual(["ADD a eth0", "DEL a eth0"]);
+});
+
+test("X-41 Ctrl-C during an ADD: what was added is deleted, the command never starts", async () => {
+  await using stage = await Stage.create();
+  stage.files.script("a", "ADD", "echo adding >&2; touch $folder/.adding; sleep 0.7");
+  const child = stage.host.start([WARREN, "run", "one", "two", "--", "echo", "started"], stage.options);
+  while (!readdirSync(stage.files.bin).includes(".adding")) await Bun.sleep(10);
+  child.kill("SIGINT");
+  expect(await child.exited).toBe(130);
+  expect(await new Response(child.stdout).text()).toBe("");
+  expect(await stage.finish()).toEqual(["ADD a eth0", "DEL a eth0"]);
+});
+
+test("X-41 a failing ADD: the networks before it are deleted, the command never starts", async () => {
+  await using stage = await Stage.create();
+  stage.files.fail("b", "ADD", { code: 50, msg: "down" });
+  const { exitCode, stdout, stderr } = await stage.run("one", "two", "--", "echo", "started");
+  expect([exitCode, stdout]).toEqual([1, ""]);
+  expect(stderr).toContain('Error: plugin type="b" failed (add): down\n');
+  expect(await stage.finish()).toEqual(["ADD a eth0", "ADD b eth1", "DEL b eth1", "DEL a eth0"]);
+});
+
+test("X-41 a failing DEL is tried once more, told, and does not keep the others from being deleted", async () => {
+  await using stage = await Stage.create();
+  stage.files.fail("b", "DEL", { code: 11, msg: "busy" });
+  const { exitCode, stderr } = await stage.run("one", "two", "--", "true");
+  expect(exitCode).toBe(1);
+  expect(stderr).toContain('Error: plugin type="b" failed (delete): busy\n');
+  expect(stage.files.takeNames()).toEqual(["ADD a", "ADD b", "DEL b", "DEL b", "DEL a"]);
+  expect((await stage.host.run(["ls", "/run/netns"])).stdout).toBe("");
+});
+
+test("X-41 a program that is not there is told before anything is made", async () => {
+  await using stage = await Stage.create();
+  expect((await stage.run("one", "--", "no-such-program")).exitCode).toBe(2);
+  const { exitCode, stderr } = await stage.run("one", "--", "./no-such-program");
+  expect([exitCode, stderr]).toEqual([2, 'Error: command "./no-such-program" is not there\n']);
+  expect(await stage.finish()).toEqual([]);
+});
