@@ -1,0 +1,98 @@
+// `warren show CONTAINER`: everything that is written down about a container's attachments: addresses, kernel
+// objects, namespace. A part of the id is enough where it means one container.
+import { CniError, ErrorCode } from "../cni/error.ts";
+import { listLeases } from "../ipam/leases.ts";
+import { type AttachmentRow, listAttachments, listObjects } from "../ledger/attachments.ts";
+import { netnsIsGone } from "../ledger/owner.ts";
+import { writeStdout } from "../sys/stdio.ts";
+import { operatorCommand } from "./command.ts";
+import { existingStore, shownLease, storeFlags } from "./leases.ts";
+import { printTable } from "./table.ts";
+
+interface ShownAttachment {
+  readonly network: string;
+  readonly container: string;
+  readonly ifname: string;
+  readonly plugin: string;
+  readonly addresses: string;
+  readonly objects: string;
+  readonly netns: string;
+  readonly state: "alive" | "netns gone";
+  readonly since: string;
+}
+
+/** Returns the id that `part` is the beginning of; throws CniError 3 if it is that of none or of several. */
+function matchingContainer(part: string, containers: ReadonlySet<string>): string {
+  if (containers.has(part)) return part;
+  const matching = [...containers].filter((container) => container.startsWith(part));
+  const [only] = matching;
+  if (only !== undefined && matching.length === 1) return only;
+  throw new CniError(
+    ErrorCode.unknownContainer,
+    matching.length === 0
+      ? `no container ${JSON.stringify(part)} is known`
+      : `${JSON.stringify(part)} is the beginning of ${matching.length} container ids`,
+    matching.length === 0 ? "see warren leases" : matching.join(", "),
+  );
+}
+
+export const command = operatorCommand({
+  name: "show",
+  description: "Show what is written down about a container",
+  args: {
+    container: { type: "positional", required: true, description: "The container's id, or its beginning" },
+    ...storeFlags,
+    json: { type: "boolean", description: "Answer with JSON" },
+  },
+  async run({ args }) {
+    const shown = await existingStore(args["data-dir"]).transaction(async (store) => {
+      const leases = (await listLeases(store)).map(shownLease);
+      const attachments = await listAttachments(store);
+      const container = matchingContainer(
+        args.container,
+        new Set([...leases.map((lease) => lease.container), ...attachments.map((one) => one.containerId)]),
+      );
+      const describe = async (one: AttachmentRow): Promise<ShownAttachment> => ({
+        network: one.network,
+        container: one.containerId,
+        ifname: one.ifname,
+        plugin: one.plugin,
+        addresses: leases
+          .filter(
+            (lease) =>
+              lease.network === one.network &&
+              lease.container === one.containerId &&
+              lease.ifname === one.ifname,
+          )
+          .map(({ address }) => address)
+          .join(" "),
+        objects: (await listObjects(store, one)).map(({ kind, name }) => `${kind} ${name}`).join(", "),
+        netns: one.netns,
+        state: netnsIsGone(one) ? "netns gone" : "alive",
+        since: new Date(one.createdAtMs).toISOString(),
+      });
+      const own = attachments.filter((one) => one.containerId === container);
+      return {
+        container,
+        attachments: await Promise.all(own.map(describe)),
+        // leases that no attachment explains belong to another net plugin that uses ours as its IPAM
+        leases: leases.filter((lease) => lease.container === container),
+      };
+    });
+    if (args.json === true) {
+      writeStdout(`${JSON.stringify(shown, null, 4)}\n`);
+      return 0;
+    }
+    for (const attachment of shown.attachments) {
+      for (const [key, value] of Object.entries(attachment))
+        writeStdout(`${`${key}:`.padEnd(12)} ${value}\n`);
+      writeStdout("\n");
+    }
+    const others = shown.leases.filter(
+      (lease) =>
+        !shown.attachments.some((one) => one.network === lease.network && one.ifname === lease.ifname),
+    );
+    if (others.length > 0) printTable(others);
+    return 0;
+  },
+});
