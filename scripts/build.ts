@@ -1,6 +1,6 @@
 // Builds the executable: one file with the runtime in it, and a relative link for each plugin. The typed API is
 // used because the command line ignores switches that it doesn't know, and half of these are for safety.
-import { mkdirSync, renameSync, rmSync, symlinkSync } from "node:fs";
+import { chmodSync, mkdirSync, renameSync, rmSync, symlinkSync, utimesSync } from "node:fs";
 import { resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { PLUGIN_NAMES } from "../src/plugins/index.ts";
@@ -29,12 +29,42 @@ function ownTarget(): Target {
   return name;
 }
 
+/**
+ * Variables by which the runtime inside can be told to do something else than the program: be a whole Bun
+ * (BUN_BE_BUN), take more switches (BUN_OPTIONS), wait for a debugger, write profiles. No build
+ * option turns them off, so their names are made ones that no environment can have. The counts are those of the
+ * pinned Bun; another number means another Bun, and somebody has to look what became of them.
+ */
+const RUNTIME_SWITCHES = [
+  { name: "BUN_BE_BUN", occurrences: 1 },
+  { name: "BUN_OPTIONS", occurrences: 2 },
+  { name: "BUN_INSPECT", occurrences: 11 },
+  { name: "BUN_BYTECODE_", occurrences: 4 },
+] as const;
+
+async function disableRuntimeSwitches(file: string): Promise<void> {
+  const image = Buffer.from(await Bun.file(file).arrayBuffer());
+  for (const { name, occurrences } of RUNTIME_SWITCHES) {
+    const found: number[] = [];
+    for (let at = image.indexOf(name); at >= 0; at = image.indexOf(name, at + 1)) found.push(at);
+    if (found.length !== occurrences) {
+      throw new Error(
+        `${name} stands ${found.length} times in the executable, expected ${occurrences}: look why`,
+      );
+    }
+    for (const at of found) image[at] = 1;
+  }
+  await Bun.write(file, image);
+  chmodSync(file, 0o755);
+}
+
 /** Builds the executable for `target` into `folder` and returns its path; throws if the build fails. */
 export async function build(target: Target, folder: string): Promise<string> {
   const { bun, libc } = TARGETS[target];
   mkdirSync(folder, { recursive: true });
   const file = `${folder}/warren`;
   const fresh = `${folder}/.warren-${process.pid}`;
+  const startedAt = new Date();
   const result = await Bun.build({
     entrypoints: [`${ROOT}/src/main.ts`],
     target: "bun",
@@ -58,6 +88,9 @@ export async function build(target: Target, folder: string): Promise<string> {
     },
   });
   if (!result.success) throw new AggregateError(result.logs, "the build failed");
+  await disableRuntimeSwitches(fresh);
+  // as old as the sources that were read: what is edited while the build runs makes the result out of date
+  utimesSync(fresh, startedAt, startedAt);
   // renamed into place: a running executable is never written to, and nobody sees half of one
   renameSync(fresh, file);
   for (const name of PLUGIN_NAMES) {
