@@ -6,7 +6,9 @@ import { checkAttachment } from "../runtime/attachment.ts";
 import { collectGarbage, requireVerb } from "../runtime/chain.ts";
 import { writeStdout } from "../sys/stdio.ts";
 import { operatorCommand, UsageError } from "./command.ts";
+import { previewCollection } from "./gc-preview.ts";
 import { containerIdOf, networkArgument, networkFlags, openNetwork } from "./settings.ts";
+import { printTable } from "./table.ts";
 
 /** Returns the attachment that `NETNS[:IFNAME]` names; the id is made of NETNS, the interface is eth0 if unnamed. */
 export function parseEntry(entry: string): AttachmentKey {
@@ -32,11 +34,19 @@ export const command = operatorCommand({
       description: "The attachments to keep, NETNS[:IFNAME] ...; the interface is eth0 if not named",
     },
     ...networkFlags,
+    "dry-run": { type: "boolean", description: "Only say what would be removed" },
   },
   async run({ args }) {
     const valid = args._.slice(1).map(parseEntry);
     const { runtime, list, settings } = openNetwork(args.network, args);
     requireVerb(list, "GC");
+    if (args["dry-run"] === true) {
+      const doomed = await previewCollection(runtime, list, valid);
+      if (settings.json) writeStdout(`${JSON.stringify(doomed, null, 4)}\n`);
+      else if (doomed.length === 0) writeStdout("nothing would be removed\n");
+      else printTable(doomed);
+      return 0;
+    }
     const removed = await collectGarbage(runtime, list, valid);
     if (list.disableGC) log.info(`network ${list.name} has disableGC set: nothing was collected`);
     const answer = { network: list.name, removed };
