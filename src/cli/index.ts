@@ -4,8 +4,6 @@ import { type CommandDef, renderUsage, runCommand as runCittyCommand } from "cit
 import { CniError, describeError, ErrorCode } from "../cni/error.ts";
 import { CURRENT_VERSION } from "../cni/version.ts";
 import { log } from "../log.ts";
-import { TimeLimitError } from "../runtime/invocation.ts";
-import { exitNow } from "../sys/process.ts";
 import { writeStdout } from "../sys/stdio.ts";
 import { splitAtDashes, UsageError } from "./command.ts";
 
@@ -44,8 +42,6 @@ export async function runCommand(calledAs: "warren" | "cnitool", args: string[])
     return await runAsWarren(args);
   } catch (error) {
     report(error, splitAtDashes(args).before);
-    // the killed plugin's children may hold its output open, and the reader of that would keep this process alive
-    if (TimeLimitError.isBehind(error)) exitNow(1);
     return calledAs === "warren" && isUsage(error) ? 2 : 1;
   }
 }

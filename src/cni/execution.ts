@@ -54,12 +54,30 @@ export interface Execution {
  * CniError that the plugin answered with, or CniError 106 if it gave none.
  */
 export async function executePlugin(file: string, execution: Execution): Promise<string> {
+  const { timeoutMs } = execution;
   const child = await start(file, execution);
+  // with a time limit it leads a process group, because a child of its own would keep its output open
+  let timedOut = false;
+  const timer =
+    timeoutMs === undefined
+      ? undefined
+      : setTimeout(() => {
+          timedOut = true;
+          killGroup(child.pid);
+        }, timeoutMs);
   const [stdout, stderr] = await Promise.all([
     answerOf(child.stdout, file),
     new Response(child.stderr).text(),
   ]);
   const exitCode = await child.exited;
+  clearTimeout(timer);
+  if (timedOut) {
+    throw new CniError(
+      ErrorCode.delegateFailed,
+      `plugin ${file} gave no answer within ${timeoutMs} ms and was killed`,
+      "allow it more time, or find out what it waits for",
+    );
+  }
   if (exitCode === 0) {
     if (stderr !== "") writeStderr(stderr);
     return stdout;
@@ -83,7 +101,7 @@ async function start(
         stdin: execution.stdin,
         stdout: "pipe",
         stderr: "pipe",
-        ...(execution.timeoutMs === undefined ? {} : { timeout: execution.timeoutMs, killSignal: "SIGKILL" }),
+        detached: execution.timeoutMs !== undefined,
       });
     } catch (error) {
       const busy = error instanceof Error && "code" in error && error.code === "ETXTBSY";
@@ -97,6 +115,14 @@ async function start(
       }
       await Bun.sleep(BUSY_PAUSE_MS);
     }
+  }
+}
+
+function killGroup(pid: number): void {
+  try {
+    process.kill(-pid, "SIGKILL");
+  } catch {
+    // it ended by itself at this moment
   }
 }
 

@@ -27,36 +27,17 @@ export interface Invocation {
   readonly attachment?: Attachment;
 }
 
-/** A plugin was killed because it took too long. Its children may live on and hold its output open. */
-export class TimeLimitError extends CniError {
-  constructor(file: string, timeoutMs: number, cause?: unknown) {
-    const message = `plugin ${file} gave no answer within ${timeoutMs} ms and was killed`;
-    super(ErrorCode.delegateFailed, message, "allow more by --timeout-ms", { cause });
-  }
-
-  /** True if `error` is one, or was caused by one. */
-  static isBehind(error: unknown): boolean {
-    return (
-      error instanceof TimeLimitError || (error instanceof Error && TimeLimitError.isBehind(error.cause))
-    );
-  }
-}
-
-/** How long a killed plugin's children may hold its output open before they are no longer waited for. */
-const GRACE_MS = 250;
-
 /**
  * Calls the plugin and returns what it printed. Throws the plugin's own CniError, or CniError 106 if it can't be
  * found or run, answered with something else, or took longer than the host allows.
  */
 export async function invokePlugin(host: PluginHost, invocation: Invocation): Promise<string> {
   const file = findPlugin(invocation.type, host.path);
-  const answer = executePlugin(file, {
+  return executePlugin(file, {
     variables: { ...process.env, ...variablesOf(host, invocation) },
     stdin: new TextEncoder().encode(invocation.config),
     ...(host.timeoutMs === undefined ? {} : { timeoutMs: host.timeoutMs }),
   });
-  return host.timeoutMs === undefined ? answer : within(host.timeoutMs, answer, file);
 }
 
 /** Calls ADD and returns the document of the result in `version`. Throws as invokePlugin, and CniError 6. */
@@ -83,20 +64,4 @@ function variablesOf(host: PluginHost, { verb, attachment }: Invocation): Record
     CNI_IFNAME: attachment?.ifname ?? "",
     CNI_PATH: host.path.join(":"),
   };
-}
-
-/** Returns the answer; throws TimeLimitError if it takes longer, or if the plugin was killed for that. */
-async function within<T>(timeoutMs: number, answer: Promise<T>, file: string): Promise<T> {
-  const started = performance.now();
-  const timer = Promise.withResolvers<never>();
-  const handle = setTimeout(() => timer.reject(new TimeLimitError(file, timeoutMs)), timeoutMs + GRACE_MS);
-  try {
-    return await Promise.race([answer, timer.promise]);
-  } catch (error) {
-    throw performance.now() - started >= timeoutMs ? new TimeLimitError(file, timeoutMs, error) : error;
-  } finally {
-    clearTimeout(handle);
-    // the loser of the race may still fail; nobody listens to it any more
-    answer.catch(() => undefined);
-  }
 }
