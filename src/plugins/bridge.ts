@@ -672,32 +672,51 @@ async function collectAttachments(
     return owner?.network === network ? [{ name, owner }] : [];
   });
   const store = openStore(dataDir);
-  const { stale, doomed } = await store.transaction(async (transaction) => {
-    const stale: Owner[] = await listStaleAttachments(transaction, network, valid);
-    const doomed: string[] = [];
-    for (const owner of stale) {
-      const objects = await listObjects(transaction, owner);
-      doomed.push(...objects.filter(({ kind }) => kind === "link").map(({ name }) => name));
-    }
-    for (const { name, owner } of tagged) {
-      const isValid = valid.some(
-        ({ containerId, ifname }) => containerId === owner.containerId && ifname === owner.ifname,
-      );
-      if (isValid || doomed.includes(name)) continue;
-      if ((await findAttachment(transaction, owner)) === undefined) {
-        doomed.push(name);
-        note(`warren-bridge: removing ${name}, which is nobody's: ${describe(owner)}`);
-      }
-    }
-    return { stale, doomed };
-  });
-  removeLinks(host, doomed);
-  await store.transaction(async (transaction) => {
-    for (const owner of stale) {
-      await forget(transaction, owner);
+  const stale = await store.transaction((transaction) => staleLinks(transaction, network, valid, tagged));
+  const stuck = new Map(
+    removeLinks(
+      host,
+      stale.flatMap(({ links }) => links),
+    ).map(({ name, error }) => [name, error]),
+  );
+  const failures = new Failures();
+  for (const { owner, links } of stale) {
+    const [error] = links.flatMap((name) => stuck.get(name) ?? []);
+    // what can't be removed stays written down, so that the next GC tries again
+    await failures.collect(async () => {
+      if (error !== undefined) throw error;
+      await store.transaction((transaction) => forget(transaction, owner));
       note(`warren-bridge: removed ${describe(owner)}`);
-    }
-    // chains that a lost store left behind: without an attachment nobody needs them
-    if ((await countAttachments(transaction, network)) === 0) removeMasquerade(listMasquerade(network));
-  });
+    });
+  }
+  await failures.collect(() =>
+    store.transaction(async (transaction) => {
+      // chains that a lost store left behind: without an attachment nobody needs them
+      if ((await countAttachments(transaction, network)) === 0) removeMasquerade(listMasquerade(network));
+    }),
+  );
+  failures.rethrow(`GC of network ${network}`);
+}
+
+/** Returns the attachments that are not valid with their links, and links whose attachment nobody wrote down. */
+async function staleLinks(
+  store: Transaction,
+  network: string,
+  valid: readonly AttachmentKey[],
+  tagged: readonly { readonly name: string; readonly owner: Owner }[],
+): Promise<{ readonly owner: Owner; readonly links: readonly string[] }[]> {
+  const stale: { readonly owner: Owner; readonly links: readonly string[] }[] = [];
+  for (const owner of await listStaleAttachments(store, network, valid)) {
+    const objects = await listObjects(store, owner);
+    stale.push({ owner, links: objects.filter(({ kind }) => kind === "link").map(({ name }) => name) });
+  }
+  const known = new Set(stale.flatMap(({ links }) => links));
+  for (const { name, owner } of tagged) {
+    const isValid = valid.some(
+      ({ containerId, ifname }) => containerId === owner.containerId && ifname === owner.ifname,
+    );
+    if (isValid || known.has(name) || (await findAttachment(store, owner)) !== undefined) continue;
+    stale.push({ owner, links: [name] });
+  }
+  return stale;
 }
