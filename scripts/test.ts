@@ -31,7 +31,7 @@ function parseReport(xml: string): Case[] {
     /<testcase\b([^>]*?)(\/>|>[\s\S]*?<\/testcase>)/g,
   )) {
     const attribute = (name: string) =>
-      unescape(new RegExp(`\\b${name}="([^"]*)"`).exec(attributes)?.[1] ?? "");
+      decodeEntities(new RegExp(`\\b${name}="([^"]*)"`).exec(attributes)?.[1] ?? "");
     const outcome =
       rest.includes("<failure") || rest.includes("<error")
         ? "failed"
