@@ -82,7 +82,9 @@ function previousResult(config: NetworkConfig): Result | undefined {
 async function delegateOf(type: string, request: Request): Promise<Delegate> {
   const file = findPlugin(type, request.environment.path);
   const own = await request.world.ownPlugin(file);
-  const call = own === undefined ? executed(file, request) : (verb: Verb) => dispatch(own, verb, request);
+  const callFor = (about: Request) =>
+    own === undefined ? executed(file, about) : (verb: Verb) => dispatch(own, verb, about);
+  const call = callFor(request);
   return {
     inProcess: own !== undefined,
     add: async () => {
@@ -98,13 +100,25 @@ async function delegateOf(type: string, request: Request): Promise<Delegate> {
     check: async () => void (await call("CHECK")),
     status: async () => void (await call("STATUS")),
     gc: async () => void (await call("GC")),
+    delOf: async (attachment) => {
+      const environment = { ...request.environment, ...attachment, args: "" };
+      await callFor({ ...request, environment })("DEL");
+    },
   };
 }
 
 function executed(file: string, request: Request): (verb: Verb) => Promise<Result | undefined> {
+  const { containerId, netns, ifname, args } = request.environment;
   return async (verb) => {
     const stdout = await executePlugin(file, {
-      variables: { ...request.world.variables, CNI_COMMAND: verb },
+      variables: {
+        ...request.world.variables,
+        CNI_COMMAND: verb,
+        CNI_CONTAINERID: containerId,
+        CNI_NETNS: netns,
+        CNI_IFNAME: ifname,
+        CNI_ARGS: args,
+      },
       stdin: request.config.text,
     });
     if (verb !== "ADD" || stdout.trim() === "") return undefined;

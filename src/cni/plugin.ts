@@ -20,6 +20,8 @@ export interface Delegate {
   check(): Promise<void>;
   status(): Promise<void>;
   gc(): Promise<void>;
+  /** DEL of another attachment than this call's: how a GC clears up behind a delegate that has no GC itself. */
+  delOf(attachment: Attachment): Promise<void>;
 }
 
 /** What every verb gets. */

@@ -12,6 +12,7 @@ import {
   leaseAt,
   leasesOfEarlierBoots,
   leasesOfOwner,
+  moveLeases,
   putCursor,
   staleLeases,
 } from "../../db/queries.ts" with { type: "macro" };
@@ -45,6 +46,7 @@ const COOLING_LEASES = coolingLeases();
 const INSERT_LEASE = insertLease();
 const DELETE_LEASE = deleteLease();
 const COOL_LEASE = coolLease();
+const MOVE_LEASES = moveLeases();
 const CURSOR_OF = cursorOf();
 const PUT_CURSOR = putCursor();
 
@@ -92,6 +94,8 @@ export async function lease(
   const existing = (await leasesOf(store, holder)).map(assignmentOf);
   if (existing.length > 0) {
     checkSameAsBefore(existing, holder, request);
+    // the attachment lives on in another namespace or boot: by the old ones it would pass for dead
+    await store.run(MOVE_LEASES, holder);
     return existing;
   }
   await freeRested(store, holder.network, request.cooldownMs);

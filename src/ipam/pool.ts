@@ -166,6 +166,13 @@ function parseRange(range: v.InferOutput<typeof rangeSchema>, place: string): Ra
   const gatewayText = range.gateway ?? "";
   const gateway =
     gatewayText === "" ? defaultGateway(network) : requireAddress(gatewayText, `${place}: gateway`);
+  // it may stand outside the subnet, but packets of one family can't go through an address of the other
+  if (gateway !== undefined && gateway.family !== network.address.family) {
+    refuse(
+      `${place}: gateway ${gatewayText} is not of the family of ${formatPrefix(network)}`,
+      "choose an address of the subnet's family",
+    );
+  }
   // in a subnet of two addresses a gateway that nobody asked for would take half of them
   const wanted =
     gatewayText === "" && bitsOf(network.address.family) - network.length < 2 ? undefined : gateway;
@@ -252,7 +259,7 @@ export function describeRangeSet(set: RangeSet): string {
 
 /** Returns a name for the set that stays the same as long as its ranges do; cursors are kept by it. */
 export function poolName(set: RangeSet): string {
-  return set.ranges.map((range) => formatPrefix(range.subnet)).join(",");
+  return describeRangeSet(set);
 }
 
 /** Returns the range of the set that `address` lies in, or undefined if none has it. */

@@ -19,6 +19,7 @@ import {
   type TableName,
 } from "../netlink/nftables.ts";
 import { NetlinkSocket } from "../netlink/socket.ts";
+import { isSystemError } from "../sys/libc.ts";
 
 /** The one table that Warren has; nothing outside of it is ever touched. */
 export const TABLE: TableName = { family: "inet", name: "warren" };
@@ -92,12 +93,13 @@ export function removeMasquerade(names: readonly string[]): void {
   if (names.length === 0) return;
   using nftables = connect();
   const present = new Set(listChains(nftables));
-  const doomed = names.filter((name) => present.has(name));
+  const doomed = [...new Set(names)].filter((name) => present.has(name));
   nftables.transaction(doomed.flatMap((name) => [flushChain(TABLE, name), deleteChain(TABLE, name)]));
 }
 
-/** Returns the names of all masquerade chains of a network that are there. */
+/** Returns the names of all masquerade chains of a network that are there; none where the kernel has no nf_tables. */
 export function listMasquerade(network: string): string[] {
+  if (!hasNftables()) return [];
   using nftables = connect();
   const first = masqueradeName(network, { address: { family: 4, value: 0n }, length: 0 });
   const stem = first.slice(0, first.length - "0.0.0.0/0".length);
@@ -131,4 +133,16 @@ export function missingMasquerade(network: string, subnets: readonly Prefix[]): 
 export function probeMasquerade(): void {
   using nftables = connect();
   nftables.get(getGeneration());
+}
+
+function hasNftables(): boolean {
+  try {
+    probeMasquerade();
+    return true;
+  } catch (error) {
+    // without netfilter there is no such protocol, without nf_tables no such subsystem
+    if (isSystemError(error, "EPROTONOSUPPORT", "EAFNOSUPPORT")) return false;
+    if (isNetlinkError(error, "EINVAL", "EOPNOTSUPP")) return false;
+    throw error;
+  }
 }

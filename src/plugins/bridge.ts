@@ -355,8 +355,11 @@ async function release(owner: Owner, dataDir: string, delegate: Delegate | undef
 
 /** Inside the transaction, so that no ADD can claim a chain between the last claim and its removal. */
 async function forget(store: Transaction, owner: Owner): Promise<void> {
-  const unclaimed = await forgetAttachment(store, owner);
-  removeMasquerade(unclaimed.filter(({ kind }) => kind === "masquerade").map(({ name }) => name));
+  removeMasquerade(chainsOf(await forgetAttachment(store, owner)));
+}
+
+function chainsOf(objects: readonly KernelObject[]): string[] {
+  return objects.filter(({ kind }) => kind === "masquerade").map(({ name }) => name);
 }
 
 function describe({ network, containerId, ifname }: Owner): string {
@@ -599,8 +602,12 @@ export const bridge = definePlugin({
     const dataDir = dataDirOf(config);
     const type = ipamTypeOf(config);
     const failures = new Failures();
-    await failures.collect(() => collectAttachments(network, dataDir, valid, note));
-    if (type !== undefined) await failures.collect(async () => (await delegate(type)).gc());
+    let ipam: Delegate | undefined;
+    await failures.collect(async () => {
+      ipam = type === undefined ? undefined : await delegate(type);
+    });
+    await collectAttachments({ network, dataDir, valid, ipam, failures, note });
+    await failures.collect(async () => ipam?.gc());
     failures.rethrow(`GC of network ${network}`);
   },
 });
@@ -658,13 +665,20 @@ function checkGateways(
   }
 }
 
+/** What a GC works with. */
+interface Collection {
+  readonly network: string;
+  readonly dataDir: string;
+  readonly valid: readonly AttachmentKey[];
+  readonly ipam: Delegate | undefined;
+  /** Every step that fails is kept here, and the others go on. */
+  readonly failures: Failures;
+  readonly note: (text: string) => void;
+}
+
 /** Removes everything of attachments that are not valid: links, chains, and what is written about them. */
-async function collectAttachments(
-  network: string,
-  dataDir: string,
-  valid: readonly AttachmentKey[],
-  note: (text: string) => void,
-): Promise<void> {
+async function collectAttachments(collection: Collection): Promise<void> {
+  const { network, dataDir, valid, ipam, failures, note } = collection;
   using host = connectHost();
   // links first, then the store: an ADD writes before it makes its link, so a link without an entry is nobody's
   const tagged = listTaggedVeths(host).flatMap(({ name, alias }) => {
@@ -673,29 +687,36 @@ async function collectAttachments(
   });
   const store = openStore(dataDir);
   const stale = await store.transaction((transaction) => staleLinks(transaction, network, valid, tagged));
-  const stuck = new Map(
-    removeLinks(
-      host,
-      stale.flatMap(({ links }) => links),
-    ).map(({ name, error }) => [name, error]),
-  );
-  const failures = new Failures();
-  for (const { owner, links } of stale) {
-    const [error] = links.flatMap((name) => stuck.get(name) ?? []);
-    // what can't be removed stays written down, so that the next GC tries again
+  const names = stale.flatMap(({ links }) => links);
+  const stuck = new Map(removeLinks(host, names).map(({ name, error }) => [name, error]));
+  const gone: Owner[] = [];
+  for (const { owner, netns, links } of stale) {
     await failures.collect(async () => {
+      const [error] = links.flatMap((name) => stuck.get(name) ?? []);
+      // what can't be removed stays written down, so that the next GC tries again
       if (error !== undefined) throw error;
-      await store.transaction((transaction) => forget(transaction, owner));
-      note(`warren-bridge: removed ${describe(owner)}`);
+      // ours compares its own leases with the list; another one may have no GC, but every one has DEL
+      if (ipam?.inProcess === false) await ipam.delOf({ ...owner, netns });
+      gone.push(owner);
     });
   }
   await failures.collect(() =>
     store.transaction(async (transaction) => {
-      // chains that a lost store left behind: without an attachment nobody needs them
-      if ((await countAttachments(transaction, network)) === 0) removeMasquerade(listMasquerade(network));
+      const unclaimed: KernelObject[] = [];
+      for (const owner of gone) unclaimed.push(...(await forgetAttachment(transaction, owner)));
+      // and chains that a lost store left behind: without an attachment nobody needs them
+      const left = (await countAttachments(transaction, network)) === 0 ? listMasquerade(network) : [];
+      removeMasquerade([...chainsOf(unclaimed), ...left]);
     }),
   );
-  failures.rethrow(`GC of network ${network}`);
+  for (const owner of gone) note(`warren-bridge: removed ${describe(owner)}`);
+}
+
+/** An attachment that is not valid, and the host's ends of its pairs. */
+interface StaleAttachment {
+  readonly owner: Owner;
+  readonly netns: string;
+  readonly links: readonly string[];
 }
 
 /** Returns the attachments that are not valid with their links, and links whose attachment nobody wrote down. */
@@ -704,11 +725,13 @@ async function staleLinks(
   network: string,
   valid: readonly AttachmentKey[],
   tagged: readonly { readonly name: string; readonly owner: Owner }[],
-): Promise<{ readonly owner: Owner; readonly links: readonly string[] }[]> {
-  const stale: { readonly owner: Owner; readonly links: readonly string[] }[] = [];
-  for (const owner of await listStaleAttachments(store, network, valid)) {
+): Promise<StaleAttachment[]> {
+  const stale: StaleAttachment[] = [];
+  for (const row of await listStaleAttachments(store, network, valid)) {
+    const owner: Owner = { network, containerId: row.containerId, ifname: row.ifname };
     const objects = await listObjects(store, owner);
-    stale.push({ owner, links: objects.filter(({ kind }) => kind === "link").map(({ name }) => name) });
+    const links = objects.filter(({ kind }) => kind === "link").map(({ name }) => name);
+    stale.push({ owner, netns: row.netns, links });
   }
   const known = new Set(stale.flatMap(({ links }) => links));
   for (const { name, owner } of tagged) {
@@ -716,7 +739,7 @@ async function staleLinks(
       ({ containerId, ifname }) => containerId === owner.containerId && ifname === owner.ifname,
     );
     if (isValid || known.has(name) || (await findAttachment(store, owner)) !== undefined) continue;
-    stale.push({ owner, links: [name] });
+    stale.push({ owner, netns: "", links: [name] });
   }
   return stale;
 }

@@ -46,6 +46,13 @@ withReference("X-09 our bridge works with the reference host-local, through ever
   await succeed(sandbox, "DEL", config, POD, path);
   expect((await sandbox.text(["ls", `${folder}/lab`])).split("\n")).not.toContain("10.88.0.2");
   expect(await linkNames(sandbox)).toEqual(["br0"]);
+
+  // host-local has no GC of its own: ours releases its addresses by DEL
+  await succeed(sandbox, "ADD", config, POD, path);
+  expect((await sandbox.text(["ls", `${folder}/lab`])).split("\n")).toContain("10.88.0.3");
+  await succeed(sandbox, "GC", { ...config, "cni.dev/valid-attachments": [] }, undefined, path);
+  expect((await sandbox.text(["ls", `${folder}/lab`])).split("\n")).not.toContain("10.88.0.3");
+  expect(await linkNames(sandbox)).toEqual(["br0"]);
 });
 
 withReference("X-08 a failure after the reference host-local gave an address gives it back", async () => {
