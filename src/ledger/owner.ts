@@ -8,6 +8,11 @@ import { currentBootId } from "../sys/process.ts";
 
 export type { Owner };
 
+/** Returns the attachment as messages name it. */
+export function describeOwner({ network, containerId, ifname }: Owner): string {
+  return `container ${containerId}, interface ${ifname} of network ${network}`;
+}
+
 /** What is written down about the attachment that an entry is for. */
 export interface Holder extends Owner {
   readonly podNamespace: string | null;

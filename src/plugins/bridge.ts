@@ -2,36 +2,20 @@
 // that its IPAM plugin hands out, and makes the bridge its gateway. Everything that it makes is written down
 // before the kernel is touched, so that DEL and GC need nothing but the names of the attachment.
 import * as v from "valibot";
+import { collectAttachments } from "../attachment/collection.ts";
+import { aliasOf, attachmentHash, hostLinkName } from "../attachment/identity.ts";
+import { ownerOf, release, reserve } from "../attachment/reservation.ts";
 import { CniError, ErrorCode, Failures } from "../cni/error.ts";
 import { shown } from "../cni/input.ts";
 import { interfaceNameProblem } from "../cni/names.ts";
-import type { AttachmentKey } from "../cni/network-config.ts";
-import { type AddCall, type Delegate, definePlugin } from "../cni/plugin.ts";
-import {
-  type Dns,
-  dnsOf,
-  dnsSchema,
-  EMPTY_RESULT,
-  type Interface,
-  type Result,
-  type Route,
-} from "../cni/result.ts";
+import { type Delegate, definePlugin } from "../cni/plugin.ts";
+import { type Dns, dnsOf, dnsSchema, type Interface, type Result, type Route } from "../cni/result.ts";
 import { UndoList } from "../cni/undo.ts";
 import { addressBytes, formatAddress, parseAddress } from "../ip/address.ts";
 import { isAssignable, parseHardwareAddress } from "../ip/hardware-address.ts";
 import { defaultGateway, formatPrefix, networkOf, type Prefix, parsePrefix } from "../ip/prefix.ts";
-import {
-  countAttachments,
-  findAttachment,
-  forgetAttachment,
-  isNameClaimed,
-  type KernelObject,
-  listObjects,
-  listStaleAttachments,
-  recordAttachment,
-  recordObjects,
-} from "../ledger/attachments.ts";
-import { holderOf, type Owner } from "../ledger/owner.ts";
+import { countAttachments, findAttachment, type KernelObject, listObjects } from "../ledger/attachments.ts";
+import { describeOwner, type Owner } from "../ledger/owner.ts";
 import {
   addressesOf,
   type BridgeSettings,
@@ -52,29 +36,19 @@ import {
   routeFrom,
   waitForAddresses,
 } from "../net/interface.ts";
-import {
-  ensureMasquerade,
-  listMasquerade,
-  masqueradeName,
-  missingMasquerade,
-  probeMasquerade,
-  removeMasquerade,
-} from "../net/masquerade.ts";
+import { ensureMasquerade, masqueradeName, missingMasquerade, probeMasquerade } from "../net/masquerade.ts";
 import { openNetns } from "../net/netns.ts";
 import {
   createVeth,
   findLink,
   hardwareAddressFor,
   type Link,
-  listTaggedVeths,
   normalHardwareAddress,
   removeLink,
-  removeLinks,
   waitForPort,
 } from "../net/veth.ts";
 import { beat } from "../store/heartbeat.ts";
 import { DEFAULT_DATA_DIR, openStore, storeExists } from "../store/sqlite.ts";
-import type { Transaction } from "../store/store.ts";
 
 const DEFAULT_BRIDGE = "cni0";
 /** The largest MTU that a veth takes (drivers/net/veth.c). */
@@ -264,108 +238,6 @@ function masqueradeObjects(network: string, addresses: readonly InterfaceAddress
   }));
 }
 
-function hashOf({ network, containerId, ifname }: Owner, salt: number): bigint {
-  return BigInt(Bun.hash(`${network}/${containerId}/${ifname}/${salt}`));
-}
-
-/** The host's end is called after the attachment, so that it can be found by nothing but the attachment. */
-function hostName(owner: Owner, salt = 0): string {
-  return `veth${hashOf(owner, salt).toString(16).padStart(16, "0").slice(0, 11)}`;
-}
-
-/** Returns a name for the host's end that no other attachment has. */
-async function unclaimedHostName(store: Transaction, owner: Owner): Promise<string> {
-  for (let salt = 0; ; salt++) {
-    const name = hostName(owner, salt);
-    if (!(await isNameClaimed(store, owner, { kind: "link", name }))) return name;
-  }
-}
-
-const ALIAS_PREFIX = "warren";
-/** The kernel cuts nothing: a longer alias is refused (IFALIASZ). */
-const LONGEST_ALIAS = 255;
-
-/** The alias of the host's end says whose it is; where it doesn't fit, the store alone knows. */
-function aliasOf({ network, containerId, ifname }: Owner): string | undefined {
-  const alias = `${ALIAS_PREFIX} ${network} ${containerId} ${ifname}`;
-  return new TextEncoder().encode(alias).length > LONGEST_ALIAS ? undefined : alias;
-}
-
-function ownerFromAlias(alias: string): Owner | undefined {
-  const [prefix, network, containerId, ifname, ...rest] = alias.split(" ");
-  if (prefix !== ALIAS_PREFIX || rest.length > 0) return undefined;
-  if (network === undefined || containerId === undefined || ifname === undefined) return undefined;
-  return { network, containerId, ifname };
-}
-
-/** Returns what the attachment got from its IPAM plugin, after everything about it was written down. */
-async function reserve(
-  call: AddCall<Config>,
-  plan: Plan,
-  delegate: Delegate | undefined,
-  undo: UndoList,
-): Promise<{ readonly link: string; readonly leased: Result; readonly addresses: InterfaceAddress[] }> {
-  const { network, attachment, args } = call;
-  const owner: Owner = { network, containerId: attachment.containerId, ifname: attachment.ifname };
-  const store = openStore(plan.dataDir);
-  const begin = async (transaction: Transaction) => {
-    const name = await unclaimedHostName(transaction, owner);
-    const holder = holderOf(network, attachment, args);
-    await recordAttachment(transaction, holder, "bridge", [{ kind: "link", name }]);
-    return name;
-  };
-  const finish = async (transaction: Transaction, leased: Result) => {
-    const addresses = addressesFrom(leased, plan);
-    if (delegate !== undefined && addresses.length === 0) {
-      throw new CniError(ErrorCode.delegateFailed, "IPAM plugin returned missing IP config", shown(leased));
-    }
-    if (plan.masquerade) await recordObjects(transaction, owner, masqueradeObjects(network, addresses));
-    return addresses;
-  };
-  if (delegate === undefined || delegate.inProcess) {
-    // one transaction: the addresses and what is written about them are there together, or not at all
-    const reserved = await store.transaction(async (transaction) => {
-      const link = await begin(transaction);
-      const leased = delegate === undefined ? EMPTY_RESULT : await delegate.add();
-      return { link, leased, addresses: await finish(transaction, leased) };
-    });
-    undo.push("the reservation", () => release(owner, plan.dataDir, delegate));
-    return reserved;
-  }
-  const link = await store.transaction(begin);
-  undo.push("the reservation", () => release(owner, plan.dataDir, delegate));
-  const leased = await delegate.add();
-  return { link, leased, addresses: await store.transaction((transaction) => finish(transaction, leased)) };
-}
-
-/** Gives the addresses back and forgets the attachment, with the masquerade chains that nobody else needs. */
-async function release(owner: Owner, dataDir: string, delegate: Delegate | undefined): Promise<void> {
-  const failures = new Failures();
-  if (delegate !== undefined && !delegate.inProcess) await failures.collect(() => delegate.del());
-  if (storeExists(dataDir)) {
-    await failures.collect(() =>
-      openStore(dataDir).transaction(async (store) => {
-        if (delegate?.inProcess === true) await delegate.del();
-        await forget(store, owner);
-      }),
-    );
-  }
-  failures.rethrow(`release of ${describe(owner)}`);
-}
-
-/** Inside the transaction, so that no ADD can claim a chain between the last claim and its removal. */
-async function forget(store: Transaction, owner: Owner): Promise<void> {
-  removeMasquerade(chainsOf(await forgetAttachment(store, owner)));
-}
-
-function chainsOf(objects: readonly KernelObject[]): string[] {
-  return objects.filter(({ kind }) => kind === "masquerade").map(({ name }) => name);
-}
-
-function describe({ network, containerId, ifname }: Owner): string {
-  return `container ${containerId}, interface ${ifname} of network ${network}`;
-}
-
 function refuseTaken(inside: Connection, owner: Owner, netns: string): void {
   const taken = findLink(inside, owner.ifname);
   if (taken === undefined) return;
@@ -427,7 +299,7 @@ export const bridge = definePlugin({
   async add(call): Promise<Result> {
     const { network, attachment, note } = call;
     const plan = planOf(call.config, call.args.MAC);
-    const owner: Owner = { network, containerId: attachment.containerId, ifname: attachment.ifname };
+    const owner = ownerOf(call);
     using netns = openNetns(attachment.netns);
     using host = connectHost();
     using inside = connectInside(netns);
@@ -435,9 +307,19 @@ export const bridge = definePlugin({
     const delegate = plan.ipamType === undefined ? undefined : await call.delegate(plan.ipamType);
     const undo = new UndoList();
     try {
-      const { link: hostLinkName, leased, addresses } = await reserve(call, plan, delegate, undo);
+      const { hostLink: hostName, leased } = await reserve(
+        call,
+        {
+          plugin: "bridge",
+          dataDir: plan.dataDir,
+          ipam: delegate,
+          objectsFor: (result) =>
+            plan.masquerade ? masqueradeObjects(network, addressesFrom(result, plan)) : [],
+        },
+        () => undo.push("the reservation", () => release(owner, plan.dataDir, delegate)),
+      );
+      const addresses = addressesFrom(leased, plan);
       const routes = routesFrom(leased, addresses, plan);
-      const hash = hashOf(owner, 0);
       const ipv4 = addresses.find(({ prefix }) => prefix.address.family === 4)?.prefix.address;
 
       const device = ensureBridge(host, plan.bridge);
@@ -451,19 +333,19 @@ export const bridge = definePlugin({
       if (plan.masquerade) ensureMasquerade(network, subnetsOf(addresses));
 
       const hostLink = createVeth(host, netns, {
-        hostName: hostLinkName,
-        hostAddress: hardwareAddressFor(hash, undefined),
+        hostName,
+        hostAddress: hardwareAddressFor(attachmentHash(owner), undefined),
         alias: aliasOf(owner),
         containerName: attachment.ifname,
         containerAddress:
           plan.hardwareAddress ??
-          hardwareAddressFor(hashOf(owner, 1), ipv4 === undefined ? undefined : addressBytes(ipv4)),
+          hardwareAddressFor(attachmentHash(owner, 1), ipv4 === undefined ? undefined : addressBytes(ipv4)),
         mtu: plan.mtu,
         bridge: device,
         hairpin: plan.hairpin,
         isolated: plan.isolated,
       });
-      undo.push(`interface ${hostLinkName}`, () => removeLink(host, hostLinkName));
+      undo.push(`interface ${hostName}`, () => removeLink(host, hostName));
 
       const link = findLink(inside, attachment.ifname);
       if (link === undefined)
@@ -513,20 +395,20 @@ export const bridge = definePlugin({
         : [];
       const names = objects.filter(({ kind }) => kind === "link").map(({ name }) => name);
       // a store that was lost knows nothing, but the name follows from the attachment
-      for (const name of names.length === 0 ? [hostName(owner)] : names) removeLink(host, name);
+      for (const name of names.length === 0 ? [hostLinkName(owner)] : names) removeLink(host, name);
     });
     await failures.collect(async () => {
       const type = ipamTypeOf(config);
       await release(owner, dataDir, type === undefined ? undefined : await delegate(type));
     });
-    failures.rethrow(`DEL of ${describe(owner)}`);
+    failures.rethrow(`DEL of ${describeOwner(owner)}`);
   },
 
   async check(call): Promise<void> {
     const { network, attachment, previous } = call;
     if (previous === undefined) throw new CniError(ErrorCode.invalidConfig, "Required prevResult missing");
     const plan = planOf(call.config, undefined);
-    const owner: Owner = { network, containerId: attachment.containerId, ifname: attachment.ifname };
+    const owner = ownerOf(call);
     using netns = openNetns(attachment.netns);
     using host = connectHost();
     using inside = connectInside(netns);
@@ -606,7 +488,7 @@ export const bridge = definePlugin({
     await failures.collect(async () => {
       ipam = type === undefined ? undefined : await delegate(type);
     });
-    await collectAttachments({ network, dataDir, valid, ipam, failures, note });
+    await collectAttachments({ network, dataDir, plugin: "bridge", valid, ipam, failures, note });
     await failures.collect(async () => ipam?.gc());
     failures.rethrow(`GC of network ${network}`);
   },
@@ -620,7 +502,7 @@ async function recordedHostLink(host: Connection, plan: Plan, owner: Owner): Pro
         return (await listObjects(store, owner)).filter(({ kind }) => kind === "link");
       })
     : [];
-  if (recorded === undefined) throw differs(`nothing is written down about ${describe(owner)}`);
+  if (recorded === undefined) throw differs(`nothing is written down about ${describeOwner(owner)}`);
   const link = findLink(host, recorded.name);
   if (link === undefined) throw differs(`interface ${recorded.name} is gone from the host`);
   return link;
@@ -663,83 +545,4 @@ function checkGateways(
     if (!present.has(wanted)) throw differs(`bridge ${bridgeName} lacks the gateway address ${wanted}`);
     if (!forwards(gateway.family)) throw differs(`the host does not forward IPv${gateway.family}`);
   }
-}
-
-/** What a GC works with. */
-interface Collection {
-  readonly network: string;
-  readonly dataDir: string;
-  readonly valid: readonly AttachmentKey[];
-  readonly ipam: Delegate | undefined;
-  /** Every step that fails is kept here, and the others go on. */
-  readonly failures: Failures;
-  readonly note: (text: string) => void;
-}
-
-/** Removes everything of attachments that are not valid: links, chains, and what is written about them. */
-async function collectAttachments(collection: Collection): Promise<void> {
-  const { network, dataDir, valid, ipam, failures, note } = collection;
-  using host = connectHost();
-  // links first, then the store: an ADD writes before it makes its link, so a link without an entry is nobody's
-  const tagged = listTaggedVeths(host).flatMap(({ name, alias }) => {
-    const owner = ownerFromAlias(alias);
-    return owner?.network === network ? [{ name, owner }] : [];
-  });
-  const store = openStore(dataDir);
-  const stale = await store.transaction((transaction) => staleLinks(transaction, network, valid, tagged));
-  const names = stale.flatMap(({ links }) => links);
-  const stuck = new Map(removeLinks(host, names).map(({ name, error }) => [name, error]));
-  const gone: Owner[] = [];
-  for (const { owner, netns, links } of stale) {
-    await failures.collect(async () => {
-      const [error] = links.flatMap((name) => stuck.get(name) ?? []);
-      // what can't be removed stays written down, so that the next GC tries again
-      if (error !== undefined) throw error;
-      // ours compares its own leases with the list; another one may have no GC, but every one has DEL
-      if (ipam?.inProcess === false) await ipam.delOf({ ...owner, netns });
-      gone.push(owner);
-    });
-  }
-  await failures.collect(() =>
-    store.transaction(async (transaction) => {
-      const unclaimed: KernelObject[] = [];
-      for (const owner of gone) unclaimed.push(...(await forgetAttachment(transaction, owner)));
-      // and chains that a lost store left behind: without an attachment nobody needs them
-      const left = (await countAttachments(transaction, network)) === 0 ? listMasquerade(network) : [];
-      removeMasquerade([...chainsOf(unclaimed), ...left]);
-    }),
-  );
-  for (const owner of gone) note(`warren-bridge: removed ${describe(owner)}`);
-}
-
-/** An attachment that is not valid, and the host's ends of its pairs. */
-interface StaleAttachment {
-  readonly owner: Owner;
-  readonly netns: string;
-  readonly links: readonly string[];
-}
-
-/** Returns the attachments that are not valid with their links, and links whose attachment nobody wrote down. */
-async function staleLinks(
-  store: Transaction,
-  network: string,
-  valid: readonly AttachmentKey[],
-  tagged: readonly { readonly name: string; readonly owner: Owner }[],
-): Promise<StaleAttachment[]> {
-  const stale: StaleAttachment[] = [];
-  for (const row of await listStaleAttachments(store, network, valid)) {
-    const owner: Owner = { network, containerId: row.containerId, ifname: row.ifname };
-    const objects = await listObjects(store, owner);
-    const links = objects.filter(({ kind }) => kind === "link").map(({ name }) => name);
-    stale.push({ owner, netns: row.netns, links });
-  }
-  const known = new Set(stale.flatMap(({ links }) => links));
-  for (const { name, owner } of tagged) {
-    const isValid = valid.some(
-      ({ containerId, ifname }) => containerId === owner.containerId && ifname === owner.ifname,
-    );
-    if (isValid || known.has(name) || (await findAttachment(store, owner)) !== undefined) continue;
-    stale.push({ owner, netns: "", links: [name] });
-  }
-  return stale;
 }

@@ -1,0 +1,102 @@
+// The GC of a net plugin that makes pairs: whatever belongs to an attachment that is not valid goes, by what is
+// written down and, where the store was lost, by the tags on the kernel's objects.
+import type { Failures } from "../cni/error.ts";
+import type { AttachmentKey } from "../cni/network-config.ts";
+import type { Delegate } from "../cni/plugin.ts";
+import {
+  countAttachments,
+  findAttachment,
+  forgetAttachment,
+  type KernelObject,
+  listObjects,
+  listStaleAttachments,
+} from "../ledger/attachments.ts";
+import { describeOwner, type Owner } from "../ledger/owner.ts";
+import { connectHost } from "../net/connection.ts";
+import { listMasquerade } from "../net/masquerade.ts";
+import { listTaggedVeths, removeLinks } from "../net/veth.ts";
+import { openStore } from "../store/sqlite.ts";
+import type { Transaction } from "../store/store.ts";
+import { ownerFromAlias } from "./identity.ts";
+import { removeShared } from "./reservation.ts";
+
+/** What a GC works with. */
+export interface Collection {
+  readonly network: string;
+  readonly dataDir: string;
+  /** The plugin's name in notes. */
+  readonly plugin: string;
+  readonly valid: readonly AttachmentKey[];
+  readonly ipam: Delegate | undefined;
+  /** Every step that fails is kept here, and the others go on. */
+  readonly failures: Failures;
+  readonly note: (text: string) => void;
+}
+
+/** Removes everything of attachments that are not valid: links, chains, and what is written about them. */
+export async function collectAttachments(collection: Collection): Promise<void> {
+  const { network, dataDir, plugin, valid, ipam, failures, note } = collection;
+  using host = connectHost();
+  // links first, then the store: an ADD writes before it makes its link, so a link without an entry is nobody's
+  const tagged = listTaggedVeths(host).flatMap(({ name, alias }) => {
+    const owner = ownerFromAlias(alias);
+    return owner?.network === network ? [{ name, owner }] : [];
+  });
+  const store = openStore(dataDir);
+  const stale = await store.transaction((transaction) => staleLinks(transaction, network, valid, tagged));
+  const names = stale.flatMap(({ links }) => links);
+  const stuck = new Map(removeLinks(host, names).map(({ name, error }) => [name, error]));
+  const gone: Owner[] = [];
+  for (const { owner, netns, links } of stale) {
+    await failures.collect(async () => {
+      const [error] = links.flatMap((name) => stuck.get(name) ?? []);
+      // what can't be removed stays written down, so that the next GC tries again
+      if (error !== undefined) throw error;
+      // ours compares its own leases with the list; another one may have no GC, but every one has DEL
+      if (ipam?.inProcess === false) await ipam.delOf({ ...owner, netns });
+      gone.push(owner);
+    });
+  }
+  await failures.collect(() =>
+    store.transaction(async (transaction) => {
+      const unclaimed: KernelObject[] = [];
+      for (const owner of gone) unclaimed.push(...(await forgetAttachment(transaction, owner)));
+      // and chains that a lost store left behind: without an attachment nobody needs them
+      const left = (await countAttachments(transaction, network)) === 0 ? listMasquerade(network) : [];
+      removeShared([...unclaimed, ...left.map((name) => ({ kind: "masquerade", name }) as const)]);
+    }),
+  );
+  for (const owner of gone) note(`warren-${plugin}: removed ${describeOwner(owner)}`);
+}
+
+/** An attachment that is not valid, and the host's ends of its pairs. */
+interface StaleAttachment {
+  readonly owner: Owner;
+  readonly netns: string;
+  readonly links: readonly string[];
+}
+
+/** Returns the attachments that are not valid with their links, and links whose attachment nobody wrote down. */
+async function staleLinks(
+  store: Transaction,
+  network: string,
+  valid: readonly AttachmentKey[],
+  tagged: readonly { readonly name: string; readonly owner: Owner }[],
+): Promise<StaleAttachment[]> {
+  const stale: StaleAttachment[] = [];
+  for (const row of await listStaleAttachments(store, network, valid)) {
+    const owner: Owner = { network, containerId: row.containerId, ifname: row.ifname };
+    const objects = await listObjects(store, owner);
+    const links = objects.filter(({ kind }) => kind === "link").map(({ name }) => name);
+    stale.push({ owner, netns: row.netns, links });
+  }
+  const known = new Set(stale.flatMap(({ links }) => links));
+  for (const { name, owner } of tagged) {
+    const isValid = valid.some(
+      ({ containerId, ifname }) => containerId === owner.containerId && ifname === owner.ifname,
+    );
+    if (isValid || known.has(name) || (await findAttachment(store, owner)) !== undefined) continue;
+    stale.push({ owner, netns: "", links: [name] });
+  }
+  return stale;
+}

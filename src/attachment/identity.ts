@@ -1,0 +1,42 @@
+// How the kernel objects of an attachment are called: by names that follow from the attachment alone, so that they
+// can be found again when everything else is lost.
+
+import { isNameClaimed } from "../ledger/attachments.ts";
+import type { Owner } from "../ledger/owner.ts";
+import type { Transaction } from "../store/store.ts";
+
+/** Returns a number that follows from the attachment; another `salt` gives another one. */
+export function attachmentHash({ network, containerId, ifname }: Owner, salt = 0): bigint {
+  return BigInt(Bun.hash(`${network}/${containerId}/${ifname}/${salt}`));
+}
+
+/** Returns the name of the host's end of the attachment's pair: 15 characters, the most that a link can have. */
+export function hostLinkName(owner: Owner, salt = 0): string {
+  return `veth${attachmentHash(owner, salt).toString(16).padStart(16, "0").slice(0, 11)}`;
+}
+
+/** Returns a name for the host's end that no other attachment has. */
+export async function unclaimedHostLinkName(store: Transaction, owner: Owner): Promise<string> {
+  for (let salt = 0; ; salt++) {
+    const name = hostLinkName(owner, salt);
+    if (!(await isNameClaimed(store, owner, { kind: "link", name }))) return name;
+  }
+}
+
+const ALIAS_PREFIX = "warren";
+/** The kernel cuts nothing: a longer alias is refused (IFALIASZ, linux/if.h). */
+const LONGEST_ALIAS_BYTES = 255;
+
+/** Returns the alias that says whose a link is; undefined where it doesn't fit, and then only the store knows. */
+export function aliasOf({ network, containerId, ifname }: Owner): string | undefined {
+  const alias = `${ALIAS_PREFIX} ${network} ${containerId} ${ifname}`;
+  return new TextEncoder().encode(alias).length > LONGEST_ALIAS_BYTES ? undefined : alias;
+}
+
+/** Returns the attachment that an alias names; undefined if it is not one of ours. */
+export function ownerFromAlias(alias: string): Owner | undefined {
+  const [prefix, network, containerId, ifname, ...rest] = alias.split(" ");
+  if (prefix !== ALIAS_PREFIX || rest.length > 0) return undefined;
+  if (network === undefined || containerId === undefined || ifname === undefined) return undefined;
+  return { network, containerId, ifname };
+}

@@ -1,0 +1,102 @@
+// What an attachment reserves before the kernel is touched: its addresses, and an entry with the name of everything
+// that will be made. With an IPAM plugin in this process both are one transaction. Releasing gives all of it back.
+import { CniError, ErrorCode, Failures } from "../cni/error.ts";
+import { shown } from "../cni/input.ts";
+import type { AddCall, Delegate } from "../cni/plugin.ts";
+import { EMPTY_RESULT, type Result } from "../cni/result.ts";
+import {
+  forgetAttachment,
+  type KernelObject,
+  recordAttachment,
+  recordObjects,
+} from "../ledger/attachments.ts";
+import { describeOwner, holderOf, type Owner } from "../ledger/owner.ts";
+import { removeMasquerade } from "../net/masquerade.ts";
+import { openStore, storeExists } from "../store/sqlite.ts";
+import type { Transaction } from "../store/store.ts";
+import { unclaimedHostLinkName } from "./identity.ts";
+
+/** Who reserves what. */
+export interface ReservationRequest {
+  readonly plugin: string;
+  readonly dataDir: string;
+  /** The IPAM plugin; without one there are no addresses. */
+  readonly ipam: Delegate | undefined;
+  /** Returns the objects, beside the pair, that an attachment with these addresses needs. */
+  readonly objectsFor: (leased: Result) => readonly KernelObject[];
+}
+
+/** What was reserved. */
+export interface Reservation {
+  /** The name that the host's end of the pair is to have. */
+  readonly hostLink: string;
+  /** What the IPAM plugin answered. */
+  readonly leased: Result;
+}
+
+/** Returns the attachment that a call is about. */
+export function ownerOf({ network, attachment }: Pick<AddCall<unknown>, "network" | "attachment">): Owner {
+  return { network, containerId: attachment.containerId, ifname: attachment.ifname };
+}
+
+/**
+ * Reserves what the attachment needs. `onReserved` is called as soon as there is something to release. Throws what
+ * the IPAM plugin throws, StoreError, and CniError 106 for an IPAM plugin that gives no address.
+ */
+export async function reserve(
+  call: AddCall<unknown>,
+  request: ReservationRequest,
+  onReserved: () => void,
+): Promise<Reservation> {
+  const { ipam } = request;
+  const owner = ownerOf(call);
+  const store = openStore(request.dataDir);
+  const begin = async (transaction: Transaction) => {
+    const name = await unclaimedHostLinkName(transaction, owner);
+    const holder = holderOf(call.network, call.attachment, call.args);
+    await recordAttachment(transaction, holder, request.plugin, [{ kind: "link", name }]);
+    return name;
+  };
+  const finish = async (transaction: Transaction, leased: Result) => {
+    if (ipam !== undefined && leased.ips.length === 0) {
+      throw new CniError(ErrorCode.delegateFailed, "IPAM plugin returned missing IP config", shown(leased));
+    }
+    await recordObjects(transaction, owner, request.objectsFor(leased));
+    return leased;
+  };
+  if (ipam === undefined || ipam.inProcess) {
+    // one transaction: the addresses and what is written about them are there together, or not at all
+    const reserved = await store.transaction(async (transaction) => {
+      const hostLink = await begin(transaction);
+      return { hostLink, leased: await finish(transaction, (await ipam?.add()) ?? EMPTY_RESULT) };
+    });
+    onReserved();
+    return reserved;
+  }
+  const hostLink = await store.transaction(begin);
+  onReserved();
+  const leased = await ipam.add();
+  return { hostLink, leased: await store.transaction((transaction) => finish(transaction, leased)) };
+}
+
+/** Gives the addresses back and forgets the attachment, with the shared objects that nobody else needs. */
+export async function release(owner: Owner, dataDir: string, ipam: Delegate | undefined): Promise<void> {
+  const failures = new Failures();
+  const known = storeExists(dataDir);
+  if (ipam !== undefined && !(ipam.inProcess && known)) await failures.collect(() => ipam.del());
+  if (known) {
+    await failures.collect(() =>
+      openStore(dataDir).transaction(async (store) => {
+        if (ipam?.inProcess === true) await ipam.del();
+        // inside the transaction, so that no ADD can claim an object between the last claim and its removal
+        removeShared(await forgetAttachment(store, owner));
+      }),
+    );
+  }
+  failures.rethrow(`release of ${describeOwner(owner)}`);
+}
+
+/** Removes objects that several attachments may have needed and that none needs any more. */
+export function removeShared(objects: readonly KernelObject[]): void {
+  removeMasquerade(objects.filter(({ kind }) => kind === "masquerade").map(({ name }) => name));
+}
