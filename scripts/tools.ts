@@ -15,6 +15,7 @@ const TOOLS: Readonly<Record<string, string>> = {
   containerd: "containerd",
   runc: "runc",
   crun: "crun",
+  busybox: "busybox-static",
 };
 
 const REFERENCE_PLUGINS = [

@@ -3,7 +3,7 @@ import { CniError, ErrorCode } from "../cni/error.ts";
 import { formatPrefix } from "../ip/prefix.ts";
 import { assignmentOf, type LeaseRow, listLeases } from "../ipam/leases.ts";
 import { assignedPrefix } from "../ipam/pool.ts";
-import { netnsIsGone } from "../ledger/owner.ts";
+import { netnsIsGone, podOf } from "../ledger/owner.ts";
 import { DEFAULT_DATA_DIR, openStore, storeExists, storePath } from "../store/sqlite.ts";
 import type { Store } from "../store/store.ts";
 import { currentBootId } from "../sys/process.ts";
@@ -51,7 +51,7 @@ export function shownLease(row: LeaseRow): ShownLease {
     address: formatPrefix(assignedPrefix(assignmentOf(row))),
     container: row.containerId,
     ifname: row.ifname,
-    pod: row.podName === null ? "" : `${row.podNamespace ?? ""}/${row.podName}`,
+    pod: podOf(row) ?? "",
     since: new Date(row.createdAtMs).toISOString(),
     state: gone ? (row.bootId === currentBootId() ? "netns gone" : "earlier boot") : "alive",
   };

@@ -25,6 +25,12 @@ export interface Holder extends Owner {
   readonly createdAtMs: number;
 }
 
+/** Returns the pod's name with its namespace, or the name alone where the runtime knows no namespaces, as podman. */
+export function podOf(entry: Pick<Holder, "podNamespace" | "podName">): string | undefined {
+  if (entry.podName === null || entry.podName === "") return undefined;
+  return (entry.podNamespace ?? "") === "" ? entry.podName : `${entry.podNamespace}/${entry.podName}`;
+}
+
 /** Returns what to write down about an attachment that is being made now. The namespace is not opened. */
 export function holderOf(network: string, attachment: Attachment, args: CniArguments): Holder {
   return {
