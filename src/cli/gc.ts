@@ -2,24 +2,57 @@
 // means that nobody stays.
 import type { AttachmentKey } from "../cni/network-config.ts";
 import { log } from "../log.ts";
+import { netnsInode } from "../net/netns.ts";
 import { checkAttachment } from "../runtime/attachment.ts";
 import { collectGarbage, requireVerb } from "../runtime/chain.ts";
 import { writeStdout } from "../sys/stdio.ts";
 import { operatorCommand, UsageError } from "./command.ts";
-import { previewCollection } from "./gc-preview.ts";
-import { containerIdOf, networkArgument, networkFlags, openNetwork } from "./settings.ts";
+import { type KnownAttachment, knownAttachments, previewCollection } from "./known-attachments.ts";
+import { containerIdOf, netnsOf, networkArgument, networkFlags, openNetwork } from "./settings.ts";
 import { printTable } from "./table.ts";
 
-/** Returns the attachment that `NETNS[:IFNAME]` names; the id is made of NETNS, the interface is eth0 if unnamed. */
-export function parseEntry(entry: string): AttachmentKey {
-  const colon = entry.lastIndexOf(":");
-  const [netns, ifname] = colon < 0 ? [entry, "eth0"] : [entry.slice(0, colon), entry.slice(colon + 1)];
-  if (netns === "" || ifname === "") {
-    throw new UsageError(`${JSON.stringify(entry)} is no attachment; expected NETNS or NETNS:IFNAME`);
+/** An attachment as the command line names it. */
+interface Entry {
+  readonly text: string;
+  /** A namespace, or the id of a container. */
+  readonly name: string;
+  readonly ifname: string;
+}
+
+/** Returns the entry that `NETNS[:IFNAME]` or `ID[:IFNAME]` spells; the interface is eth0 if unnamed. */
+function parseEntry(text: string): Entry {
+  const colon = text.lastIndexOf(":");
+  const [name, ifname] = colon < 0 ? [text, "eth0"] : [text.slice(0, colon), text.slice(colon + 1)];
+  if (name === "" || ifname === "") {
+    throw new UsageError(`${JSON.stringify(text)} is no attachment; expected NETNS or NETNS:IFNAME`);
   }
-  const key = { containerId: containerIdOf(netns), ifname };
-  checkAttachment(key);
-  return key;
+  checkAttachment({ containerId: containerIdOf(name), ifname });
+  return { text, name, ifname };
+}
+
+/**
+ * Returns the attachments that an entry means: the one whose id is made of the name, as `add` makes it, and those
+ * of other runtimes that are known by that namespace or container id. One that means nobody known is told, because
+ * a slip of the pen would take a living container off the network.
+ */
+function attachmentsOf(entry: Entry, known: readonly KnownAttachment[]): AttachmentKey[] {
+  const own = { containerId: containerIdOf(entry.name), ifname: entry.ifname };
+  const netns = netnsOf(entry.name);
+  const inode = netnsInode(netns);
+  // one namespace may have several paths, and a path outlives its namespace
+  const isThere = (path: string) => path === netns || (inode !== undefined && netnsInode(path) === inode);
+  const meant = known.filter(
+    (one) =>
+      one.ifname === entry.ifname &&
+      (one.containerId === own.containerId || one.containerId === entry.name || isThere(one.netns)),
+  );
+  if (meant.length === 0) log.warn(`${entry.text} is no known attachment of this network`);
+  return [own, ...meant.map(({ containerId, ifname }) => ({ containerId, ifname }))];
+}
+
+/** Returns each attachment once. */
+function distinct(keys: readonly AttachmentKey[]): AttachmentKey[] {
+  return [...new Map(keys.map((key) => [JSON.stringify([key.containerId, key.ifname]), key])).values()];
 }
 
 export const command = operatorCommand({
@@ -31,15 +64,18 @@ export const command = operatorCommand({
     keep: {
       type: "positional",
       required: false,
-      description: "The attachments to keep, NETNS[:IFNAME] ...; the interface is eth0 if not named",
+      description:
+        "The attachments to keep, NETNS[:IFNAME] or ID[:IFNAME] ...; the interface is eth0 if not named",
     },
     ...networkFlags,
     "dry-run": { type: "boolean", description: "Only say what would be removed" },
   },
   async run({ args }) {
-    const valid = args._.slice(1).map(parseEntry);
+    const entries = args._.slice(1).map(parseEntry);
     const { runtime, list, settings } = openNetwork(args.network, args);
     requireVerb(list, "GC");
+    const known = await knownAttachments(runtime, list);
+    const valid = distinct(entries.flatMap((entry) => attachmentsOf(entry, known)));
     if (args["dry-run"] === true) {
       const doomed = await previewCollection(runtime, list, valid);
       if (settings.json) writeStdout(`${JSON.stringify(doomed, null, 4)}\n`);

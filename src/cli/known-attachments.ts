@@ -1,0 +1,99 @@
+// What is known of a network's attachments without asking a plugin: the runtime's cache, and the stores of the
+// plugins that are ours. `gc` finds there whom an operator means, and shows what it would remove.
+import { resolve } from "node:path";
+import * as v from "valibot";
+import type { AttachmentKey } from "../cni/network-config.ts";
+import { listLeases, listStaleLeases } from "../ipam/leases.ts";
+import { listAttachments, listObjects, listStaleAttachments } from "../ledger/attachments.ts";
+import type { Runtime } from "../runtime/chain.ts";
+import type { NetworkList } from "../runtime/conflist.ts";
+import { DEFAULT_DATA_DIR, openStore, storeExists } from "../store/sqlite.ts";
+import type { Store } from "../store/store.ts";
+import { shownLease } from "./leases.ts";
+
+const dataDirSchema = v.object({
+  dataDir: v.optional(v.string()),
+  ipam: v.optional(v.object({ dataDir: v.optional(v.string()) })),
+});
+
+/** Returns the stores of the network's plugins of ours, as far as they exist. */
+function storesOf(list: NetworkList): Store[] {
+  const dirs = list.plugins.flatMap(({ document }) => {
+    const parsed = v.safeParse(dataDirSchema, document);
+    if (!parsed.success) return [];
+    const { dataDir, ipam } = parsed.output;
+    return [dataDir ?? ipam?.dataDir ?? DEFAULT_DATA_DIR, ipam?.dataDir ?? DEFAULT_DATA_DIR];
+  });
+  return [...new Set(dirs)].filter(storeExists).map(openStore);
+}
+
+/** An attachment that the cache or a store knows. */
+export interface KnownAttachment extends AttachmentKey {
+  readonly netns: string;
+}
+
+/** Returns every attachment of the network that is known. Throws StoreError. */
+export async function knownAttachments(runtime: Runtime, list: NetworkList): Promise<KnownAttachment[]> {
+  const known: KnownAttachment[] = [...runtime.cache.list(list.name, runtime.note)];
+  for (const store of storesOf(list)) {
+    const rows = await store.transaction(async (transaction) => [
+      ...(await listAttachments(transaction)),
+      ...(await listLeases(transaction)),
+    ]);
+    known.push(...rows.filter(({ network }) => network === list.name));
+  }
+  return known.map(({ containerId, ifname, netns }) => ({
+    containerId,
+    ifname,
+    netns: netns === "" ? "" : resolve(netns),
+  }));
+}
+
+/** One thing that a GC would remove. */
+export interface DoomedItem {
+  readonly kind: "cached attachment" | "attachment" | "lease";
+  readonly container: string;
+  readonly ifname: string;
+  /** The namespace, the kernel objects, or the address. */
+  readonly what: string;
+  readonly state: string;
+}
+
+/** Returns what a GC of the network that keeps `valid` would remove; changes nothing. Throws StoreError. */
+export async function previewCollection(
+  runtime: Runtime,
+  list: NetworkList,
+  valid: readonly AttachmentKey[],
+): Promise<DoomedItem[]> {
+  const isValid = (one: AttachmentKey) =>
+    valid.some(({ containerId, ifname }) => containerId === one.containerId && ifname === one.ifname);
+  const doomed: DoomedItem[] = runtime.cache
+    .list(list.name, runtime.note)
+    .filter((cached) => !isValid(cached))
+    .map(({ containerId, ifname, netns }) => ({
+      kind: "cached attachment",
+      container: containerId,
+      ifname,
+      what: netns,
+      state: "",
+    }));
+  for (const store of storesOf(list)) {
+    await store.transaction(async (transaction) => {
+      for (const row of await listStaleAttachments(transaction, list.name, valid)) {
+        const objects = await listObjects(transaction, row);
+        doomed.push({
+          kind: "attachment",
+          container: row.containerId,
+          ifname: row.ifname,
+          what: objects.map(({ kind, name }) => `${kind} ${name}`).join(", "),
+          state: "",
+        });
+      }
+      for (const row of await listStaleLeases(transaction, list.name, valid)) {
+        const { container, ifname, address, state } = shownLease(row);
+        doomed.push({ kind: "lease", container, ifname, what: address, state });
+      }
+    });
+  }
+  return doomed;
+}
