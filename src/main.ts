@@ -1,6 +1,7 @@
 // Which plugin or command am I; nothing else. The name that the executable is called by decides: a plugin's
-// name runs that plugin, `warren` and `cnitool` are the operator's tool.
-import { loadPlugin } from "./plugins/index.ts";
+// name runs that plugin, `warren` and `cnitool` are the operator's tool, which is loaded only then.
+import { pluginCalled } from "./plugins/index.ts";
+import { refuseUnknownPlugin, runAsPlugin } from "./world.ts";
 
 function calledAs(): string {
   const name = process.argv0 === "" ? process.execPath : process.argv0;
@@ -8,15 +9,12 @@ function calledAs(): string {
 }
 
 const name = calledAs();
-const plugin = await loadPlugin(name);
+const plugin = pluginCalled(name);
 if (plugin !== undefined) {
-  const { runAsPlugin } = await import("./world.ts");
   await runAsPlugin(plugin);
 } else if ((process.env.CNI_COMMAND ?? "") !== "" && process.argv.length <= 2) {
-  const { refuseUnknownPlugin } = await import("./world.ts");
   refuseUnknownPlugin(name);
 } else {
   const { runCommand } = await import("./cli/index.ts");
-  const args = process.argv.slice(2);
-  process.exitCode = await runCommand(name === "cnitool" ? "cnitool" : "warren", args);
+  process.exitCode = await runCommand(name === "cnitool" ? "cnitool" : "warren", process.argv.slice(2));
 }

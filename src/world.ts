@@ -6,7 +6,7 @@ import { runPlugin, type World } from "./cni/runner.ts";
 import { CURRENT_VERSION } from "./cni/version.ts";
 import { NetnsError } from "./net/netns.ts";
 import { NetlinkError } from "./netlink/message.ts";
-import { loadPlugin, PLUGIN_NAMES } from "./plugins/index.ts";
+import { PLUGIN_NAMES, pluginCalled } from "./plugins/index.ts";
 import { leaveStores } from "./store/sqlite.ts";
 import { StoreError } from "./store/store.ts";
 import { statFile } from "./sys/files.ts";
@@ -50,11 +50,11 @@ const WORLD: World = {
       own !== undefined && other !== undefined && own.inode === other.inode && own.device === other.device
     );
   },
-  async ownPlugin(file) {
+  ownPlugin(file) {
     const own = ownExecutable();
     const other = statFile(file);
     const same = own !== undefined && own.inode === other?.inode && own.device === other.device;
-    return same ? loadPlugin(file.slice(file.lastIndexOf("/") + 1)) : undefined;
+    return same ? pluginCalled(file.slice(file.lastIndexOf("/") + 1)) : undefined;
   },
   explain,
 };

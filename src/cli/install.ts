@@ -38,7 +38,7 @@ export const command = operatorCommand({
   },
   async run({ args }) {
     const folder = resolve(args.dir);
-    const links = await linkNames(args["reference-names"] === true);
+    const links = linkNames(args["reference-names"] === true);
     try {
       mkdirSync(folder, { recursive: true, mode: 0o755 });
       refuseForeign(folder, [EXECUTABLE, ...links], args.force === true);

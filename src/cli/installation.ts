@@ -2,7 +2,7 @@
 // they are and never by their names alone, so that nobody's bridge plugin is overwritten or removed.
 import { lstatSync, readFileSync, readlinkSync, realpathSync } from "node:fs";
 import { join } from "node:path";
-import { loadPlugin, PLUGIN_NAMES } from "../plugins/index.ts";
+import { PLUGIN_NAMES, pluginCalled } from "../plugins/index.ts";
 
 /** The executable's name; every link points at it. */
 export const EXECUTABLE = "warren";
@@ -20,10 +20,10 @@ const REFERENCE_NAMES = [
 ];
 
 /** Returns the names of the links to make: `warren-<plugin>`, and those reference names that we have a plugin for. */
-export async function linkNames(withReferenceNames: boolean): Promise<string[]> {
+export function linkNames(withReferenceNames: boolean): string[] {
   const names = PLUGIN_NAMES.map((name) => `warren-${name}`);
   if (!withReferenceNames) return names;
-  for (const name of REFERENCE_NAMES) if ((await loadPlugin(name)) !== undefined) names.push(name);
+  for (const name of REFERENCE_NAMES) if (pluginCalled(name) !== undefined) names.push(name);
   return names;
 }
 
