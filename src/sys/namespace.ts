@@ -63,9 +63,18 @@ export function unshareNamespaces(kinds: number): void {
 
 /** Makes `target` show what `source` is; throws SystemError. */
 export function bindMount(source: string, target: string): void {
+  mountOver(source, target, MS_BIND);
+}
+
+/** Makes `target` show what `source` is, with all that is mounted below it; throws SystemError. */
+export function bindMountTree(source: string, target: string): void {
+  mountOver(source, target, MS_BIND | MS_REC);
+}
+
+function mountOver(source: string, target: string, flags: bigint): void {
   checkedPath(source);
   checkedPath(target);
-  retried(`mount ${source} on ${target}`, () => calls().mount(source, target, "none", MS_BIND, null));
+  retried(`mount ${source} on ${target}`, () => calls().mount(source, target, "none", flags, null));
 }
 
 /** Mounts an empty file system in memory on `target`; throws SystemError. */

@@ -1,0 +1,47 @@
+// `warren lab ping ADDRESS`: does an address answer, seen from the host or from a pod?
+import * as v from "valibot";
+import { ErrorCode } from "../../cni/error.ts";
+import { parseInput } from "../../cni/input.ts";
+import { parseAddress } from "../../ip/address.ts";
+import { ping } from "../../net/echo.ts";
+import { netnsPath, openNetns } from "../../net/netns.ts";
+import { writeStdout } from "../../sys/stdio.ts";
+import { operatorCommand, UsageError } from "../command.ts";
+
+const wholeNumber = v.pipe(
+  v.string(),
+  v.check((text) => /^[1-9]\d{0,5}$/.test(text), "a whole number from 1 to 999999"),
+  v.transform(Number),
+);
+const numbersSchema = v.object({ count: wholeNumber, "timeout-ms": wholeNumber });
+
+export const command = operatorCommand({
+  name: "ping",
+  description: "Ask an IPv4 or IPv6 address for an echo",
+  args: {
+    address: { type: "positional", required: true, description: "The address" },
+    from: { type: "string", valueHint: "NETNS", description: "Ask from this namespace: a name or a path" },
+    count: { type: "string", valueHint: "N", default: "3", description: "How often to ask" },
+    "timeout-ms": {
+      type: "string",
+      valueHint: "MS",
+      default: "1000",
+      description: "How long to wait each time",
+    },
+  },
+  run({ args }) {
+    const destination = parseAddress(args.address);
+    if (destination === undefined) throw new UsageError(`${JSON.stringify(args.address)} is no IP address`);
+    const { count, "timeout-ms": timeoutMs } = parseInput(
+      numbersSchema,
+      { count: args.count, "timeout-ms": args["timeout-ms"] },
+      ErrorCode.invalidEnvironment,
+      "command line",
+    );
+    using from = args.from === undefined ? undefined : openNetns(netnsPath(args.from));
+    const timesMs = ping(from, destination, { count, timeoutMs });
+    const times = timesMs.map((timeMs) => timeMs.toFixed(2)).join(", ");
+    writeStdout(`${args.address} answered ${args.from ?? "the host"} after ${times} ms\n`);
+    return 0;
+  },
+});
