@@ -74,7 +74,10 @@ export const command = operatorCommand({
       .filter((lease) => args.leaked !== true || lease.state !== "alive");
     if (args.json === true) writeStdout(`${JSON.stringify(shown, null, 4)}\n`);
     else if (shown.length === 0) writeStdout("no leases\n");
-    else printTable(shown);
+    else
+      printTable(
+        shown.map((lease) => ({ ...lease, since: lease.since.replace(/T|\.\d+Z/g, " ").trimEnd() })),
+      );
     return 0;
   },
 });

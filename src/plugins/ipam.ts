@@ -276,7 +276,7 @@ export const ipam = definePlugin({
       return rows;
     });
     for (const row of stale) note(`warren-ipam: network ${network}: released ${describeLease(row)}`);
-    note(`warren-ipam: network ${network}: ${stale.length} leases released`);
+    if (stale.length > 0) note(`warren-ipam: network ${network}: ${stale.length} leases released`);
   },
 });
 
