@@ -201,6 +201,23 @@ export function coolLease(): Statement<
   );
 }
 
+/** Says of an attachment's leases where it lives now. */
+export function moveLeases(): Statement<
+  Owner & { netns: string; netnsInode: string | null; bootId: string },
+  never
+> {
+  return statement<Owner & { netns: string; netnsInode: string | null; bootId: string }>()(
+    database
+      .update(leases)
+      .set({
+        netns: sql`${given("netns")}`,
+        netnsInode: sql`${given("netnsInode")}`,
+        bootId: sql`${given("bootId")}`,
+      })
+      .where(and(ownedBy(leases), held)),
+  );
+}
+
 // runs --------------------------------------------------------------------------------------------------------
 
 /** The run that starts last at or before an address: the one that holds it, if any does. */

@@ -15,7 +15,7 @@ export interface DelegationWorld {
   readonly variables: Variables;
   writeStderr(text: string): void;
   /** Returns the plugin that `file` is if `file` is this same executable, to be called in this process. */
-  ownPlugin(file: string): Promise<Plugin | undefined>;
+  ownPlugin(file: string): Plugin | undefined;
 }
 
 /** A call whose environment and protocol keys have been checked. */
@@ -65,23 +65,31 @@ export async function dispatch(plugin: Plugin, verb: Verb, request: Request): Pr
 function previousResult(config: NetworkConfig): Result | undefined {
   const previous = config.document.prevResult;
   if (previous === undefined || previous === null) return undefined;
-  const own =
-    typeof previous === "object" && "cniVersion" in previous ? previous.cniVersion : config.cniVersion;
-  const version = typeof own === "string" && isSupportedVersion(own) ? own : undefined;
-  if (version === undefined) {
-    throw new CniError(
-      ErrorCode.decodingFailure,
-      `could not parse prevResult: "cniVersion" is ${JSON.stringify(own)}`,
-      `expected one of ${SUPPORTED_VERSIONS.join(", ")}`,
-    );
-  }
-  return decodeResult(previous, version, "could not parse prevResult");
+  const own = versionOf(previous) ?? config.cniVersion;
+  const what = "could not parse prevResult";
+  return decodeResult(previous, supportedVersion(own, what), what);
+}
+
+/** Returns what a result says its version is. */
+function versionOf(result: unknown): unknown {
+  return typeof result === "object" && result !== null && "cniVersion" in result
+    ? result.cniVersion
+    : undefined;
+}
+
+function supportedVersion(version: unknown, what: string): string {
+  if (typeof version === "string" && isSupportedVersion(version)) return version;
+  throw new CniError(
+    ErrorCode.decodingFailure,
+    `${what}: "cniVersion" is ${shown(version)}`,
+    `expected one of ${SUPPORTED_VERSIONS.join(", ")}`,
+  );
 }
 
 /** Delegation as SPEC.md, section 4, has it: same config, same environment, the verb in CNI_COMMAND. */
 async function delegateOf(type: string, request: Request): Promise<Delegate> {
   const file = findPlugin(type, request.environment.path);
-  const own = await request.world.ownPlugin(file);
+  const own = request.world.ownPlugin(file);
   const callFor = (about: Request) =>
     own === undefined ? executed(file, about) : (verb: Verb) => dispatch(own, verb, about);
   const call = callFor(request);
@@ -138,10 +146,8 @@ function decodeAnswer(stdout: string, configVersion: string, file: string): Resu
       { cause: error },
     );
   }
-  const claimed =
-    typeof document === "object" && document !== null && "cniVersion" in document
-      ? document.cniVersion
-      : undefined;
-  const version = typeof claimed === "string" ? claimed : configVersion;
-  return decodeResult(document, version, `result of ${file}`);
+  // a result without a version has the config's (cni pkg/invoke/exec.go)
+  const own = versionOf(document) ?? "";
+  const what = `result of ${file}`;
+  return decodeResult(document, supportedVersion(own === "" ? configVersion : own, what), what);
 }

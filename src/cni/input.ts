@@ -28,13 +28,20 @@ function expectation(issue: v.BaseIssue<unknown>): string {
   switch (issue.type) {
     case "object":
     case "record":
-      return "an object";
+    case "strict_object":
+      // of a key that is missing valibot says only its name
+      return issue.expected?.startsWith('"') === true ? "a value: the key is required" : "an object";
     case "array":
       return "a list";
-    case "strict_object":
-      return issue.expected === "never" ? "no such key" : "an object";
+    case "boolean":
+      return "true or false";
+    case "string":
+    case "number":
+      return `a ${issue.type}`;
     case "integer":
       return "a whole number";
+    case "picklist":
+      return (issue.expected ?? "").replace(/^\(|\)$/g, "").replaceAll(" | ", " or ");
     case "min_value":
       return `at least ${issue.expected?.replace(">=", "") ?? "more"}`;
     case "max_value":
@@ -54,13 +61,55 @@ export function parseInput<Schema extends v.GenericSchema>(
   code: ErrorCodeNumber,
   what: string,
 ): v.InferOutput<Schema> {
+  const refuse = (place: string, value: unknown, expected: string): never => {
+    throw new CniError(
+      code,
+      `${what}: ${place === "" ? "it" : `"${place}"`} is ${shown(value)}`,
+      `expected ${expected}`,
+    );
+  };
   const parsed = v.safeParse(schema, input, { abortEarly: true });
-  if (parsed.success) return parsed.output;
-  const [issue] = parsed.issues;
-  const place = placeOf(issue);
-  throw new CniError(
-    code,
-    `${what}: ${place === "" ? "it" : `"${place}"`} is ${shown(issue.input)}`,
-    `expected ${expectation(issue)}`,
-  );
+  if (!parsed.success) {
+    const [issue] = parsed.issues;
+    if (issue.type === "strict_object" && issue.expected === "never") {
+      throw new CniError(
+        code,
+        `${what}: unknown key "${placeOf(issue)}"`,
+        "correct its spelling, or remove it",
+      );
+    }
+    return refuse(placeOf(issue), issue.input, expectation(issue));
+  }
+  const list = listForObject(schema, input, "");
+  return list === undefined ? parsed.output : refuse(list.place, list.value, "an object");
+}
+
+/** The parts of valibot's schemas that the search for lists goes through. */
+interface SchemaParts {
+  readonly type: string;
+  readonly entries?: Readonly<Record<string, SchemaParts>>;
+  readonly wrapped?: SchemaParts;
+  readonly item?: SchemaParts;
+}
+
+/** Finds a list where the schema wants an object: valibot lets it pass as an object without keys. */
+function listForObject(
+  { entries, wrapped, item }: SchemaParts,
+  value: unknown,
+  place: string,
+): { readonly place: string; readonly value: unknown } | undefined {
+  if (wrapped !== undefined) return listForObject(wrapped, value, place);
+  if (typeof value !== "object" || value === null) return undefined;
+  if (Array.isArray(value)) {
+    if (entries !== undefined) return { place, value };
+    if (item === undefined) return undefined;
+    const found = value.map((one, index) => listForObject(item, one, `${place}[${index}]`));
+    return found.find((one) => one !== undefined);
+  }
+  for (const [key, schema] of Object.entries(entries ?? {})) {
+    const inside: unknown = Reflect.get(value, key);
+    const found = listForObject(schema, inside, place === "" ? key : `${place}.${key}`);
+    if (found !== undefined) return found;
+  }
+  return undefined;
 }

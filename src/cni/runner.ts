@@ -54,7 +54,7 @@ export async function runPlugin(plugin: Plugin, world: World): Promise<0 | 1> {
       world.writeStdout(JSON.stringify(encodeResult(result, config.cniVersion), null, 4));
     return 0;
   } catch (error) {
-    world.writeStdout(asCniError(error, world).toDocument(cniVersion));
+    world.writeStdout(asAnswer(error, world).toDocument(cniVersion));
     return 1;
   }
 }
@@ -70,6 +70,19 @@ function readConfig(world: World): Uint8Array {
       { cause: error },
     );
   }
+}
+
+/** Failures which on STATUS mean that an ADD would fail, and nothing else. */
+const FAIL_ADD: readonly number[] = [
+  ErrorCode.kernelRefused,
+  ErrorCode.storeUnusable,
+  ErrorCode.delegateFailed,
+];
+
+function asAnswer(error: unknown, world: World): CniError {
+  const answer = asCniError(error, world);
+  if (world.variables.CNI_COMMAND !== "STATUS" || !FAIL_ADD.includes(answer.code)) return answer;
+  return new CniError(ErrorCode.notReady, answer.message, answer.details, { cause: error });
 }
 
 /** Returns the error as the runtime gets to see it; what nobody foresaw is a defect of ours and says so. */

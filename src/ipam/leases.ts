@@ -21,7 +21,7 @@ import { CniError, ErrorCode } from "../cni/error.ts";
 import type { AttachmentKey } from "../cni/network-config.ts";
 import { type Address, addressBytes, addressFromBytes, formatAddress, sameAddress } from "../ip/address.ts";
 import { forgetAttachment, pairs } from "../ledger/attachments.ts";
-import { type Holder, netnsIsGone, type Owner } from "../ledger/owner.ts";
+import { type Holder, netnsIsGone, type Owner, podOf } from "../ledger/owner.ts";
 import type { Transaction } from "../store/store.ts";
 import { currentBootId } from "../sys/process.ts";
 import {
@@ -77,8 +77,9 @@ export function assignmentOf(lease: LeaseRow): Assignment {
 
 /** Returns the holder of a lease as messages name it. */
 export function describeHolder(lease: LeaseRow): string {
-  const pod = lease.podName === null ? "" : ` of pod ${lease.podNamespace ?? ""}/${lease.podName}`;
-  return `container ${lease.containerId}${pod}, interface ${lease.ifname}`;
+  const pod = podOf(lease);
+  const ofPod = pod === undefined ? "" : ` of pod ${pod}`;
+  return `container ${lease.containerId}${ofPod}, interface ${lease.ifname}`;
 }
 
 /**
