@@ -86,9 +86,17 @@ export function netnsInode(path: string): bigint | undefined {
   return path === "" || path.includes("\0") ? undefined : statFile(path)?.inode;
 }
 
-/** Runs `work`, synchronously, inside the namespace and returns what it returns. */
+/** Runs `work`, synchronously, inside the namespace and returns what it returns. Throws NetnsError or SystemError. */
 export function inNetns<T>(netns: Netns, work: () => T): T {
-  return inNetworkNamespace(netns.fd, netns.path, work);
+  try {
+    return inNetworkNamespace(netns.fd, netns.path, work);
+  } catch (error) {
+    // a namespace of another kind lives on nsfs too, and only entering tells it from one of ours
+    if (isSystemError(error, "EINVAL") && error.call === `setns ${netns.path}`) {
+      throw new NetnsError(netns.path, "not a network namespace", { cause: error });
+    }
+    throw error;
+  }
 }
 
 /** Moves this process into the namespace at `path` for good; throws NetnsError or SystemError. */

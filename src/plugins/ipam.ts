@@ -64,7 +64,10 @@ const config = v.object({
 });
 
 const cleanup = v.object({
-  ipam: v.nullish(v.object({ dataDir: v.nullish(absolutePath), cooldownSeconds: v.nullish(count) })),
+  // where the store is must be said right; all else may have gone bad since the ADD
+  ipam: v.nullish(
+    v.object({ dataDir: v.nullish(absolutePath), cooldownSeconds: v.fallback(v.nullish(count), 0) }),
+  ),
 });
 
 type Config = v.InferOutput<typeof config>;

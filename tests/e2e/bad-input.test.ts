@@ -92,6 +92,11 @@ const NAMESPACES = group({ code: 8 }, [
     message: "$DIR/file",
   },
   { name: "a directory as namespace", env: { CNI_NETNS: "$DIR" }, message: "$DIR" },
+  {
+    name: "a mount namespace as network namespace",
+    env: { CNI_NETNS: "/proc/self/ns/mnt" },
+    message: "/proc/self/ns/mnt",
+  },
   { name: "a device as namespace", env: { CNI_NETNS: "/dev/null" }, message: "/dev/null" },
   {
     name: "the plugin's own namespace",

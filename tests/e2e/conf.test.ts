@@ -15,6 +15,8 @@ describe("sample configs", () => {
     await sandbox.addNetns("pod1");
     await sandbox.addNetns("pod2");
     const { name } = await Bun.file(join(CONF, sample)).json();
+    // the lab's store is on a disk that is not there at first, and that is what the lab shows
+    await sandbox.text(["mkdir", "-p", "/run/lab/disk"]);
     const warren = (verb: string, ...args: string[]) =>
       sandbox.text([WARREN, verb, name, ...args, "--cni-conf-dir", CONF, "--cni-bin-dir", PLUGIN_FOLDER]);
     expect(await warren("status")).toBe(`Network ${name} is ready for ADD requests\n`);
