@@ -27,6 +27,11 @@ export interface Owner {
   readonly ifname: string;
 }
 
+/** Names what one plugin of a chain made for an attachment. */
+export interface Entry extends Owner {
+  readonly plugin: string;
+}
+
 const LEASE = {
   network: leases.network,
   address: leases.address,
@@ -69,6 +74,10 @@ function ownedBy(table: typeof leases | typeof attachments | typeof objects): SQ
     eq(table.containerId, given("containerId")),
     eq(table.ifname, given("ifname")),
   );
+}
+
+function enteredBy(table: typeof attachments | typeof objects): SQL | undefined {
+  return and(ownedBy(table), eq(table.plugin, given("plugin")));
 }
 
 /** True in SQL if the row's attachment is not in the JSON list of `[containerId, ifname]` pairs given as `valid`. */
@@ -323,9 +332,8 @@ export function putAttachment(): Statement<AttachmentRow, never> {
         createdAtMs: given("createdAtMs"),
       })
       .onConflictDoUpdate({
-        target: [attachments.network, attachments.containerId, attachments.ifname],
+        target: [attachments.network, attachments.containerId, attachments.ifname, attachments.plugin],
         set: {
-          plugin: sql`excluded.plugin`,
           netns: sql`excluded.netns`,
           netnsInode: sql`excluded.netns_inode`,
           bootId: sql`excluded.boot_id`,
@@ -335,9 +343,9 @@ export function putAttachment(): Statement<AttachmentRow, never> {
   );
 }
 
-export function attachmentOf(): Statement<Owner, AttachmentRow> {
-  return statement<Owner>()(
-    database.select(ATTACHMENT).from(attachments).where(ownedBy(attachments)),
+export function attachmentOf(): Statement<Entry, AttachmentRow> {
+  return statement<Entry>()(
+    database.select(ATTACHMENT).from(attachments).where(enteredBy(attachments)),
     ATTACHMENT_COLUMNS,
   );
 }
@@ -352,28 +360,42 @@ export function allAttachments(): Statement<Empty, AttachmentRow> {
   );
 }
 
-/** The attachments of a network that are not among the valid ones, given as JSON pairs. */
-export function staleAttachments(): Statement<{ network: string; valid: string }, AttachmentRow> {
-  return statement<{ network: string; valid: string }>()(
+/** What a plugin made for attachments of a network that are not among the valid ones, given as JSON pairs. */
+export function staleAttachments(): Statement<
+  { network: string; plugin: string; valid: string },
+  AttachmentRow
+> {
+  return statement<{ network: string; plugin: string; valid: string }>()(
     database
       .select(ATTACHMENT)
       .from(attachments)
-      .where(and(eq(attachments.network, given("network")), notIn(attachments))),
+      .where(
+        and(
+          eq(attachments.network, given("network")),
+          eq(attachments.plugin, given("plugin")),
+          notIn(attachments),
+        ),
+      ),
     ATTACHMENT_COLUMNS,
   );
 }
 
-export function attachmentCount(): Statement<{ network: string }, { attached: number }> {
-  return statement<{ network: string }>()(
+export function attachmentCount(): Statement<{ network: string; plugin: string }, { attached: number }> {
+  return statement<{ network: string; plugin: string }>()(
     database
       .select({ attached: count() })
       .from(attachments)
-      .where(eq(attachments.network, given("network"))),
+      .where(and(eq(attachments.network, given("network")), eq(attachments.plugin, given("plugin")))),
     ["attached"],
   );
 }
 
-export function deleteAttachment(): Statement<Owner, never> {
+export function deleteAttachment(): Statement<Entry, never> {
+  return statement<Entry>()(database.delete(attachments).where(enteredBy(attachments)));
+}
+
+/** What every plugin of the chain made. */
+export function deleteAttachmentsOfOwner(): Statement<Owner, never> {
   return statement<Owner>()(database.delete(attachments).where(ownedBy(attachments)));
 }
 
@@ -385,17 +407,32 @@ export function putObject(): Statement<ObjectRow, never> {
         network: given("network"),
         containerId: given("containerId"),
         ifname: given("ifname"),
+        plugin: given("plugin"),
         kind: given("kind"),
         name: given("name"),
+        detail: given("detail"),
       })
-      .onConflictDoNothing(),
+      .onConflictDoUpdate({
+        target: [
+          objects.network,
+          objects.containerId,
+          objects.ifname,
+          objects.plugin,
+          objects.kind,
+          objects.name,
+        ],
+        set: { detail: sql`excluded.detail` },
+      }),
   );
 }
 
-export function objectsOfOwner(): Statement<Owner, { kind: string; name: string }> {
-  return statement<Owner>()(
-    database.select({ kind: objects.kind, name: objects.name }).from(objects).where(ownedBy(objects)),
-    ["kind", "name"],
+export function objectsOfEntry(): Statement<Entry, { kind: string; name: string; detail: string }> {
+  return statement<Entry>()(
+    database
+      .select({ kind: objects.kind, name: objects.name, detail: objects.detail })
+      .from(objects)
+      .where(enteredBy(objects)),
+    ["kind", "name", "detail"],
   );
 }
 
@@ -410,6 +447,11 @@ export function objectClaims(): Statement<{ kind: string; name: string }, { clai
   );
 }
 
+export function deleteObjects(): Statement<Entry, never> {
+  return statement<Entry>()(database.delete(objects).where(enteredBy(objects)));
+}
+
+/** Those of every plugin of the chain. */
 export function deleteObjectsOfOwner(): Statement<Owner, never> {
   return statement<Owner>()(database.delete(objects).where(ownedBy(objects)));
 }

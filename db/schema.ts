@@ -66,7 +66,7 @@ export const cursors = sqliteTable(
   (table) => [primaryKey({ columns: [table.network, table.pool] })],
 );
 
-/** One row for everything that a net plugin made for a container's interface. */
+/** One row for everything that one plugin of a chain made for a container's interface. */
 export const attachments = sqliteTable(
   "attachments",
   {
@@ -81,7 +81,7 @@ export const attachments = sqliteTable(
     bootId: text("boot_id").notNull(),
     createdAtMs: integer("created_at_ms").notNull(),
   },
-  (table) => [primaryKey({ columns: [table.network, table.containerId, table.ifname] })],
+  (table) => [primaryKey({ columns: [table.network, table.containerId, table.ifname, table.plugin] })],
 );
 
 /**
@@ -94,11 +94,16 @@ export const objects = sqliteTable(
     network: text("network").notNull(),
     containerId: text("container_id").notNull(),
     ifname: text("ifname").notNull(),
+    plugin: text("plugin").notNull(),
     kind: text("kind").notNull(),
     name: text("name").notNull(),
+    /** What the name does not say and taking the object back needs, in a form of the kind's own. */
+    detail: text("detail").notNull(),
   },
   (table) => [
-    primaryKey({ columns: [table.network, table.containerId, table.ifname, table.kind, table.name] }),
+    primaryKey({
+      columns: [table.network, table.containerId, table.ifname, table.plugin, table.kind, table.name],
+    }),
     index("objects_name").on(table.kind, table.name),
   ],
 );

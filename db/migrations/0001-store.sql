@@ -50,16 +50,18 @@ CREATE TABLE attachments (
   netns_inode TEXT,
   boot_id TEXT NOT NULL,
   created_at_ms INTEGER NOT NULL,
-  PRIMARY KEY (network, container_id, ifname)
+  PRIMARY KEY (network, container_id, ifname, plugin)
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE objects (
   network TEXT NOT NULL,
   container_id TEXT NOT NULL,
   ifname TEXT NOT NULL,
+  plugin TEXT NOT NULL,
   kind TEXT NOT NULL,
   name TEXT NOT NULL,
-  PRIMARY KEY (network, container_id, ifname, kind, name)
+  detail TEXT NOT NULL,
+  PRIMARY KEY (network, container_id, ifname, plugin, kind, name)
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX objects_name ON objects (kind, name);

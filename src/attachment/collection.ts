@@ -8,6 +8,7 @@ import {
   findAttachment,
   forgetAttachment,
   type KernelObject,
+  kernelObject,
   listObjects,
   listStaleAttachments,
 } from "../ledger/attachments.ts";
@@ -43,7 +44,9 @@ export async function collectAttachments(collection: Collection): Promise<void> 
     return owner?.network === network ? [{ name, owner }] : [];
   });
   const store = openStore(dataDir);
-  const stale = await store.transaction((transaction) => staleLinks(transaction, network, valid, tagged));
+  const stale = await store.transaction((transaction) =>
+    staleLinks(transaction, { network, plugin, valid }, tagged),
+  );
   const names = stale.flatMap(({ links }) => links);
   const stuck = new Map(removeLinks(host, names).map(({ name, error }) => [name, error]));
   const gone: Owner[] = [];
@@ -60,10 +63,12 @@ export async function collectAttachments(collection: Collection): Promise<void> 
   await failures.collect(() =>
     store.transaction(async (transaction) => {
       const unclaimed: KernelObject[] = [];
-      for (const owner of gone) unclaimed.push(...(await forgetAttachment(transaction, owner)));
+      for (const owner of gone)
+        unclaimed.push(...(await forgetAttachment(transaction, { ...owner, plugin })));
       // and chains that a lost store left behind: without an attachment nobody needs them
-      const left = (await countAttachments(transaction, network)) === 0 ? listMasquerade(network) : [];
-      removeShared([...unclaimed, ...left.map((name) => ({ kind: "masquerade", name }) as const)]);
+      const left =
+        (await countAttachments(transaction, network, plugin)) === 0 ? listMasquerade(network) : [];
+      removeShared([...unclaimed, ...left.map((name) => kernelObject("masquerade", name))]);
     }),
   );
   for (const owner of gone) note(`warren-${plugin}: removed ${describeOwner(owner)}`);
@@ -79,14 +84,13 @@ interface StaleAttachment {
 /** Returns the attachments that are not valid with their links, and links whose attachment nobody wrote down. */
 async function staleLinks(
   store: Transaction,
-  network: string,
-  valid: readonly AttachmentKey[],
+  { network, plugin, valid }: Pick<Collection, "network" | "plugin" | "valid">,
   tagged: readonly { readonly name: string; readonly owner: Owner }[],
 ): Promise<StaleAttachment[]> {
   const stale: StaleAttachment[] = [];
-  for (const row of await listStaleAttachments(store, network, valid)) {
+  for (const row of await listStaleAttachments(store, network, plugin, valid)) {
     const owner: Owner = { network, containerId: row.containerId, ifname: row.ifname };
-    const objects = await listObjects(store, owner);
+    const objects = await listObjects(store, row);
     const links = objects.filter(({ kind }) => kind === "link").map(({ name }) => name);
     stale.push({ owner, netns: row.netns, links });
   }
@@ -95,7 +99,8 @@ async function staleLinks(
     const isValid = valid.some(
       ({ containerId, ifname }) => containerId === owner.containerId && ifname === owner.ifname,
     );
-    if (isValid || known.has(name) || (await findAttachment(store, owner)) !== undefined) continue;
+    if (isValid || known.has(name) || (await findAttachment(store, { ...owner, plugin })) !== undefined)
+      continue;
     stale.push({ owner, netns: "", links: [name] });
   }
   return stale;

@@ -1,7 +1,7 @@
 // How the kernel objects of an attachment are called: by names that follow from the attachment alone, so that they
 // can be found again when everything else is lost.
 
-import { isNameClaimed } from "../ledger/attachments.ts";
+import { type Entry, isNameClaimed } from "../ledger/attachments.ts";
 import type { Owner } from "../ledger/owner.ts";
 import type { Transaction } from "../store/store.ts";
 
@@ -16,10 +16,10 @@ export function hostLinkName(owner: Owner, salt = 0): string {
 }
 
 /** Returns a name for the host's end that no other attachment has. */
-export async function unclaimedHostLinkName(store: Transaction, owner: Owner): Promise<string> {
+export async function unclaimedHostLinkName(store: Transaction, entry: Entry): Promise<string> {
   for (let salt = 0; ; salt++) {
-    const name = hostLinkName(owner, salt);
-    if (!(await isNameClaimed(store, owner, { kind: "link", name }))) return name;
+    const name = hostLinkName(entry, salt);
+    if (!(await isNameClaimed(store, entry, { kind: "link", name }))) return name;
   }
 }
 

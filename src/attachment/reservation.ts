@@ -5,12 +5,14 @@ import { shown } from "../cni/input.ts";
 import type { AddCall, Delegate } from "../cni/plugin.ts";
 import { EMPTY_RESULT, type Result } from "../cni/result.ts";
 import {
+  type Entry,
   forgetAttachment,
   type KernelObject,
+  kernelObject,
   recordAttachment,
   recordObjects,
 } from "../ledger/attachments.ts";
-import { describeOwner, holderOf, type Owner } from "../ledger/owner.ts";
+import { describeOwner, holderOf } from "../ledger/owner.ts";
 import { removeMasquerade } from "../net/masquerade.ts";
 import { openStore, storeExists } from "../store/sqlite.ts";
 import type { Transaction } from "../store/store.ts";
@@ -34,9 +36,12 @@ export interface Reservation {
   readonly leased: Result;
 }
 
-/** Returns the attachment that a call is about. */
-export function ownerOf({ network, attachment }: Pick<AddCall<unknown>, "network" | "attachment">): Owner {
-  return { network, containerId: attachment.containerId, ifname: attachment.ifname };
+/** Returns the key of what `plugin` writes down about the attachment of a call. */
+export function entryOf(
+  { network, attachment }: Pick<AddCall<unknown>, "network" | "attachment">,
+  plugin: string,
+): Entry {
+  return { network, containerId: attachment.containerId, ifname: attachment.ifname, plugin };
 }
 
 /**
@@ -49,19 +54,19 @@ export async function reserve(
   onReserved: () => void,
 ): Promise<Reservation> {
   const { ipam } = request;
-  const owner = ownerOf(call);
+  const entry = entryOf(call, request.plugin);
   const store = openStore(request.dataDir);
   const begin = async (transaction: Transaction) => {
-    const name = await unclaimedHostLinkName(transaction, owner);
+    const name = await unclaimedHostLinkName(transaction, entry);
     const holder = holderOf(call.network, call.attachment, call.args);
-    await recordAttachment(transaction, holder, request.plugin, [{ kind: "link", name }]);
+    await recordAttachment(transaction, holder, request.plugin, [kernelObject("link", name)]);
     return name;
   };
   const finish = async (transaction: Transaction, leased: Result) => {
     if (ipam !== undefined && leased.ips.length === 0) {
       throw new CniError(ErrorCode.delegateFailed, "IPAM plugin returned missing IP config", shown(leased));
     }
-    await recordObjects(transaction, owner, request.objectsFor(leased));
+    await recordObjects(transaction, entry, request.objectsFor(leased));
     return leased;
   };
   if (ipam === undefined || ipam.inProcess) {
@@ -80,7 +85,7 @@ export async function reserve(
 }
 
 /** Gives the addresses back and forgets the attachment, with the shared objects that nobody else needs. */
-export async function release(owner: Owner, dataDir: string, ipam: Delegate | undefined): Promise<void> {
+export async function release(entry: Entry, dataDir: string, ipam: Delegate | undefined): Promise<void> {
   const failures = new Failures();
   const known = storeExists(dataDir);
   if (ipam !== undefined && !(ipam.inProcess && known)) await failures.collect(() => ipam.del());
@@ -89,11 +94,11 @@ export async function release(owner: Owner, dataDir: string, ipam: Delegate | un
       openStore(dataDir).transaction(async (store) => {
         if (ipam?.inProcess === true) await ipam.del();
         // inside the transaction, so that no ADD can claim an object between the last claim and its removal
-        removeShared(await forgetAttachment(store, owner));
+        removeShared(await forgetAttachment(store, entry));
       }),
     );
   }
-  failures.rethrow(`release of ${describeOwner(owner)}`);
+  failures.rethrow(`release of ${describeOwner(entry)}`);
 }
 
 /** Removes objects that several attachments may have needed and that none needs any more. */

@@ -4,7 +4,7 @@ import { resolve } from "node:path";
 import * as v from "valibot";
 import type { AttachmentKey } from "../cni/network-config.ts";
 import { listLeases, listStaleLeases } from "../ipam/leases.ts";
-import { listAttachments, listObjects, listStaleAttachments } from "../ledger/attachments.ts";
+import { listAttachments, listObjects } from "../ledger/attachments.ts";
 import type { Runtime } from "../runtime/chain.ts";
 import type { NetworkList } from "../runtime/conflist.ts";
 import { DEFAULT_DATA_DIR, openStore, storeExists } from "../store/sqlite.ts";
@@ -79,7 +79,8 @@ export async function previewCollection(
     }));
   for (const store of storesOf(list)) {
     await store.transaction(async (transaction) => {
-      for (const row of await listStaleAttachments(transaction, list.name, valid)) {
+      for (const row of await listAttachments(transaction)) {
+        if (row.network !== list.name || isValid(row)) continue;
         const objects = await listObjects(transaction, row);
         doomed.push({
           kind: "attachment",

@@ -1,19 +1,21 @@
-// What an ADD made, written down before the kernel is touched: one attachment and the names of its kernel
-// objects. DEL and GC read it back, so that they need neither the namespace nor the config of the ADD.
+// What an ADD made, written down before the kernel is touched: for each plugin of the chain an entry with the names
+// of its kernel objects. DEL and GC read it back, so that they need neither the namespace nor the config of the ADD.
 
 import {
   allAttachments,
   attachmentCount,
   attachmentOf,
   deleteAttachment,
+  deleteAttachmentsOfOwner,
+  deleteObjects,
   deleteObjectsOfOwner,
   objectClaims,
-  objectsOfOwner,
+  objectsOfEntry,
   putAttachment,
   putObject,
   staleAttachments,
 } from "../../db/queries.ts" with { type: "macro" };
-import type { AttachmentRow, ObjectRow } from "../../db/queries.ts";
+import type { AttachmentRow, Entry, ObjectRow } from "../../db/queries.ts";
 import type { AttachmentKey } from "../cni/network-config.ts";
 import type { Transaction } from "../store/store.ts";
 import type { Holder, Owner } from "./owner.ts";
@@ -25,11 +27,13 @@ const STALE_ATTACHMENTS = staleAttachments();
 const ATTACHMENT_COUNT = attachmentCount();
 const DELETE_ATTACHMENT = deleteAttachment();
 const PUT_OBJECT = putObject();
-const OBJECTS_OF_OWNER = objectsOfOwner();
+const OBJECTS_OF_ENTRY = objectsOfEntry();
 const OBJECT_CLAIMS = objectClaims();
-const DELETE_OBJECTS = deleteObjectsOfOwner();
+const DELETE_OBJECTS = deleteObjects();
+const DELETE_ATTACHMENTS_OF_OWNER = deleteAttachmentsOfOwner();
+const DELETE_OBJECTS_OF_OWNER = deleteObjectsOfOwner();
 
-export type { AttachmentRow };
+export type { AttachmentRow, Entry };
 
 /**
  * The kinds of kernel objects that are written down. `link` is an interface of the host by its name, and
@@ -41,15 +45,24 @@ export type ObjectKind = "link" | "masquerade";
 export interface KernelObject {
   readonly kind: ObjectKind;
   readonly name: string;
+  /** What taking it back needs and the name does not say; empty for most kinds. */
+  readonly detail: string;
 }
 
 const KINDS: readonly string[] = ["link", "masquerade"] satisfies ObjectKind[];
 
-function isKernelObject(row: Pick<ObjectRow, "kind" | "name">): row is KernelObject {
+function isKernelObject(
+  row: Pick<ObjectRow, "kind" | "name" | "detail">,
+): row is KernelObject & Pick<ObjectRow, "kind"> {
   return KINDS.includes(row.kind);
 }
 
-/** Writes down an attachment of `plugin` and its objects; what is written down already stays. */
+/** Returns an object whose name says all. */
+export function kernelObject(kind: ObjectKind, name: string): KernelObject {
+  return { kind, name, detail: "" };
+}
+
+/** Writes down that `plugin` makes these objects for an attachment; what is written down already stays. */
 export async function recordAttachment(
   store: Transaction,
   holder: Holder,
@@ -57,37 +70,41 @@ export async function recordAttachment(
   objects: readonly KernelObject[],
 ): Promise<void> {
   await store.run(PUT_ATTACHMENT, { ...holder, plugin });
-  await recordObjects(store, holder, objects);
+  await recordObjects(store, { ...holder, plugin }, objects);
 }
 
-/** Adds objects to an attachment. */
+/** Adds objects to an entry. */
 export async function recordObjects(
   store: Transaction,
-  owner: Owner,
+  entry: Entry,
   objects: readonly KernelObject[],
 ): Promise<void> {
-  const { network, containerId, ifname } = owner;
-  for (const { kind, name } of objects)
-    await store.run(PUT_OBJECT, { network, containerId, ifname, kind, name });
+  for (const object of objects) await store.run(PUT_OBJECT, { ...keyOf(entry), ...object });
 }
 
-/** Returns the attachment, or undefined if it isn't written down. */
-export async function findAttachment(store: Transaction, owner: Owner): Promise<AttachmentRow | undefined> {
-  return store.first(ATTACHMENT_OF, owner);
+/** Rows carry more columns than a key has, and a query takes just its own parameters. */
+function keyOf({ network, containerId, ifname, plugin }: Entry): Entry {
+  return { network, containerId, ifname, plugin };
 }
 
-/** Returns every attachment of every network, the oldest of each network first. */
+/** Returns what a plugin wrote down about an attachment, or undefined if it wrote nothing. */
+export async function findAttachment(store: Transaction, entry: Entry): Promise<AttachmentRow | undefined> {
+  return store.first(ATTACHMENT_OF, keyOf(entry));
+}
+
+/** Returns every entry of every network, the oldest of each network first. */
 export async function listAttachments(store: Transaction): Promise<AttachmentRow[]> {
   return store.all(ALL_ATTACHMENTS, {});
 }
 
-/** Returns the network's attachments that are not among `valid`. */
+/** Returns the entries of a plugin on a network whose attachments are not among `valid`. */
 export async function listStaleAttachments(
   store: Transaction,
   network: string,
+  plugin: string,
   valid: readonly AttachmentKey[],
 ): Promise<AttachmentRow[]> {
-  return store.all(STALE_ATTACHMENTS, { network, valid: pairs(valid) });
+  return store.all(STALE_ATTACHMENTS, { network, plugin, valid: pairs(valid) });
 }
 
 /** Returns the pairs as the JSON that the queries compare with: as pairs, never as joined strings. */
@@ -95,41 +112,52 @@ export function pairs(valid: readonly AttachmentKey[]): string {
   return JSON.stringify(valid.map(({ containerId, ifname }) => [containerId, ifname]));
 }
 
-/** Returns how many attachments a network has. */
-export async function countAttachments(store: Transaction, network: string): Promise<number> {
-  return (await store.first(ATTACHMENT_COUNT, { network }))?.attached ?? 0;
+/** Returns how many attachments a plugin has on a network. */
+export async function countAttachments(store: Transaction, network: string, plugin: string): Promise<number> {
+  return (await store.first(ATTACHMENT_COUNT, { network, plugin }))?.attached ?? 0;
 }
 
-/** Returns the objects of an attachment. */
-export async function listObjects(store: Transaction, owner: Owner): Promise<KernelObject[]> {
-  return (await store.all(OBJECTS_OF_OWNER, owner)).filter(isKernelObject);
+/** Returns the objects of an entry. */
+export async function listObjects(store: Transaction, entry: Entry): Promise<KernelObject[]> {
+  return (await store.all(OBJECTS_OF_ENTRY, keyOf(entry))).filter(isKernelObject);
 }
 
 /**
- * Forgets an attachment and returns those of its objects that no other attachment needs. Call it when the
- * objects that only it has are gone, and remove the returned shared ones inside the same transaction, so that
- * nobody claims one meanwhile.
+ * Forgets an entry and returns those of its objects that no other entry needs. Call it when the objects that only
+ * it has are gone, and remove the returned shared ones inside the same transaction, so that nobody claims one
+ * meanwhile.
  */
-export async function forgetAttachment(store: Transaction, owner: Owner): Promise<KernelObject[]> {
-  const objects = await listObjects(store, owner);
-  await store.run(DELETE_OBJECTS, owner);
-  await store.run(DELETE_ATTACHMENT, owner);
+export async function forgetAttachment(store: Transaction, entry: Entry): Promise<KernelObject[]> {
+  const objects = await listObjects(store, entry);
+  await store.run(DELETE_OBJECTS, keyOf(entry));
+  await store.run(DELETE_ATTACHMENT, keyOf(entry));
   const unclaimed: KernelObject[] = [];
-  for (const { kind, name } of objects) {
-    if (((await store.first(OBJECT_CLAIMS, { kind, name }))?.claims ?? 0) === 0)
-      unclaimed.push({ kind, name });
-  }
+  for (const object of objects) if ((await claimsOf(store, object)) === 0) unclaimed.push(object);
   return unclaimed;
 }
 
-/** True if another attachment than `owner` has an object of that kind and name. */
+/** Forgets what every plugin wrote down about an attachment: its objects went with the boot that it was made in. */
+export async function forgetOwner(store: Transaction, owner: Owner): Promise<void> {
+  const { network, containerId, ifname } = owner;
+  await store.run(DELETE_OBJECTS_OF_OWNER, { network, containerId, ifname });
+  await store.run(DELETE_ATTACHMENTS_OF_OWNER, { network, containerId, ifname });
+}
+
+async function claimsOf(
+  store: Transaction,
+  { kind, name }: Pick<KernelObject, "kind" | "name">,
+): Promise<number> {
+  return (await store.first(OBJECT_CLAIMS, { kind, name }))?.claims ?? 0;
+}
+
+/** True if another entry has an object of that kind and name. */
 export async function isNameClaimed(
   store: Transaction,
-  owner: Owner,
-  object: KernelObject,
+  entry: Entry,
+  object: Pick<KernelObject, "kind" | "name">,
 ): Promise<boolean> {
-  const claims = (await store.first(OBJECT_CLAIMS, { kind: object.kind, name: object.name }))?.claims ?? 0;
+  const claims = await claimsOf(store, object);
   if (claims === 0) return false;
-  const own = await listObjects(store, owner);
+  const own = await listObjects(store, entry);
   return claims > own.filter(({ kind, name }) => kind === object.kind && name === object.name).length;
 }

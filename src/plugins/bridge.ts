@@ -4,7 +4,7 @@
 import * as v from "valibot";
 import { collectAttachments } from "../attachment/collection.ts";
 import { aliasOf, attachmentHash, hostLinkName } from "../attachment/identity.ts";
-import { ownerOf, release, reserve } from "../attachment/reservation.ts";
+import { entryOf, release, reserve } from "../attachment/reservation.ts";
 import { CniError, ErrorCode, Failures } from "../cni/error.ts";
 import { shown } from "../cni/input.ts";
 import { interfaceNameProblem } from "../cni/names.ts";
@@ -14,8 +14,15 @@ import { UndoList } from "../cni/undo.ts";
 import { addressBytes, formatAddress, parseAddress } from "../ip/address.ts";
 import { isAssignable, parseHardwareAddress } from "../ip/hardware-address.ts";
 import { defaultGateway, formatPrefix, networkOf, type Prefix, parsePrefix } from "../ip/prefix.ts";
-import { countAttachments, findAttachment, type KernelObject, listObjects } from "../ledger/attachments.ts";
-import { describeOwner, type Owner } from "../ledger/owner.ts";
+import {
+  countAttachments,
+  type Entry,
+  findAttachment,
+  type KernelObject,
+  kernelObject,
+  listObjects,
+} from "../ledger/attachments.ts";
+import { describeOwner } from "../ledger/owner.ts";
 import {
   addressesOf,
   type BridgeSettings,
@@ -50,6 +57,7 @@ import {
 import { beat } from "../store/heartbeat.ts";
 import { DEFAULT_DATA_DIR, openStore, storeExists } from "../store/sqlite.ts";
 
+const PLUGIN = "bridge";
 const DEFAULT_BRIDGE = "cni0";
 /** The largest MTU that a veth takes (drivers/net/veth.c). */
 const LARGEST_MTU = 65_535;
@@ -232,18 +240,15 @@ function subnetsOf(addresses: readonly InterfaceAddress[]): Prefix[] {
 }
 
 function masqueradeObjects(network: string, addresses: readonly InterfaceAddress[]): KernelObject[] {
-  return subnetsOf(addresses).map((subnet) => ({
-    kind: "masquerade",
-    name: masqueradeName(network, subnet),
-  }));
+  return subnetsOf(addresses).map((subnet) => kernelObject("masquerade", masqueradeName(network, subnet)));
 }
 
-function refuseTaken(inside: Connection, owner: Owner, netns: string): void {
-  const taken = findLink(inside, owner.ifname);
+function refuseTaken(inside: Connection, entry: Entry, netns: string): void {
+  const taken = findLink(inside, entry.ifname);
   if (taken === undefined) return;
   throw new CniError(
     ErrorCode.nameTaken,
-    `container interface ${shown(owner.ifname)} already exists in ${netns}`,
+    `container interface ${shown(entry.ifname)} already exists in ${netns}`,
     `it is a ${taken.kind || "physical"} interface; DEL the attachment first, or choose another CNI_IFNAME`,
   );
 }
@@ -291,7 +296,7 @@ function containerInterface(
 }
 
 export const bridge = definePlugin({
-  name: "bridge",
+  name: PLUGIN,
   about: "Warren bridge: ties containers to a bridge of the host",
   config,
   cleanup,
@@ -299,24 +304,24 @@ export const bridge = definePlugin({
   async add(call): Promise<Result> {
     const { network, attachment, note } = call;
     const plan = planOf(call.config, call.args.MAC);
-    const owner = ownerOf(call);
+    const entry = entryOf(call, PLUGIN);
     using netns = openNetns(attachment.netns);
     using host = connectHost();
     using inside = connectInside(netns);
-    refuseTaken(inside, owner, attachment.netns);
+    refuseTaken(inside, entry, attachment.netns);
     const delegate = plan.ipamType === undefined ? undefined : await call.delegate(plan.ipamType);
     const undo = new UndoList();
     try {
       const { hostLink: hostName, leased } = await reserve(
         call,
         {
-          plugin: "bridge",
+          plugin: PLUGIN,
           dataDir: plan.dataDir,
           ipam: delegate,
           objectsFor: (result) =>
             plan.masquerade ? masqueradeObjects(network, addressesFrom(result, plan)) : [],
         },
-        () => undo.push("the reservation", () => release(owner, plan.dataDir, delegate)),
+        () => undo.push("the reservation", () => release(entry, plan.dataDir, delegate)),
       );
       const addresses = addressesFrom(leased, plan);
       const routes = routesFrom(leased, addresses, plan);
@@ -334,12 +339,12 @@ export const bridge = definePlugin({
 
       const hostLink = createVeth(host, netns, {
         hostName,
-        hostAddress: hardwareAddressFor(attachmentHash(owner), undefined),
-        alias: aliasOf(owner),
+        hostAddress: hardwareAddressFor(attachmentHash(entry), undefined),
+        alias: aliasOf(entry),
         containerName: attachment.ifname,
         containerAddress:
           plan.hardwareAddress ??
-          hardwareAddressFor(attachmentHash(owner, 1), ipv4 === undefined ? undefined : addressBytes(ipv4)),
+          hardwareAddressFor(attachmentHash(entry, 1), ipv4 === undefined ? undefined : addressBytes(ipv4)),
         mtu: plan.mtu,
         bridge: device,
         hairpin: plan.hairpin,
@@ -385,30 +390,30 @@ export const bridge = definePlugin({
   },
 
   async del({ network, config, attachment, delegate }): Promise<void> {
-    const owner: Owner = { network, containerId: attachment.containerId, ifname: attachment.ifname };
+    const entry = entryOf({ network, attachment }, PLUGIN);
     const dataDir = dataDirOf(config);
     const failures = new Failures();
     await failures.collect(async () => {
       using host = connectHost();
       const objects = storeExists(dataDir)
-        ? await openStore(dataDir).transaction((store) => listObjects(store, owner))
+        ? await openStore(dataDir).transaction((store) => listObjects(store, entry))
         : [];
       const names = objects.filter(({ kind }) => kind === "link").map(({ name }) => name);
       // a store that was lost knows nothing, but the name follows from the attachment
-      for (const name of names.length === 0 ? [hostLinkName(owner)] : names) removeLink(host, name);
+      for (const name of names.length === 0 ? [hostLinkName(entry)] : names) removeLink(host, name);
     });
     await failures.collect(async () => {
       const type = ipamTypeOf(config);
-      await release(owner, dataDir, type === undefined ? undefined : await delegate(type));
+      await release(entry, dataDir, type === undefined ? undefined : await delegate(type));
     });
-    failures.rethrow(`DEL of ${describeOwner(owner)}`);
+    failures.rethrow(`DEL of ${describeOwner(entry)}`);
   },
 
   async check(call): Promise<void> {
     const { network, attachment, previous } = call;
     if (previous === undefined) throw new CniError(ErrorCode.invalidConfig, "Required prevResult missing");
     const plan = planOf(call.config, undefined);
-    const owner = ownerOf(call);
+    const entry = entryOf(call, PLUGIN);
     using netns = openNetns(attachment.netns);
     using host = connectHost();
     using inside = connectInside(netns);
@@ -434,7 +439,7 @@ export const bridge = definePlugin({
     if (plan.mtu !== undefined && link.mtu !== plan.mtu) {
       throw differs(`interface ${link.name} has the MTU ${link.mtu}, the config says ${plan.mtu}`);
     }
-    checkHostLink(await recordedHostLink(host, plan, owner), {
+    checkHostLink(await recordedHostLink(host, plan, entry), {
       plan,
       bridgeIndex: device.index,
       peerIndex: link.index,
@@ -461,7 +466,7 @@ export const bridge = definePlugin({
     const plan = planOf(config, undefined);
     const attached = await openStore(plan.dataDir).transaction(async (store) => {
       await beat(store);
-      return countAttachments(store, network);
+      return countAttachments(store, network, PLUGIN);
     });
     using host = connectHost();
     const device = findBridge(host, plan.bridge.name);
@@ -488,21 +493,21 @@ export const bridge = definePlugin({
     await failures.collect(async () => {
       ipam = type === undefined ? undefined : await delegate(type);
     });
-    await collectAttachments({ network, dataDir, plugin: "bridge", valid, ipam, failures, note });
+    await collectAttachments({ network, dataDir, plugin: PLUGIN, valid, ipam, failures, note });
     await failures.collect(async () => ipam?.gc());
     failures.rethrow(`GC of network ${network}`);
   },
 });
 
 /** Returns the host's end of the pair by the name that was written down. */
-async function recordedHostLink(host: Connection, plan: Plan, owner: Owner): Promise<Link> {
+async function recordedHostLink(host: Connection, plan: Plan, entry: Entry): Promise<Link> {
   const [recorded] = storeExists(plan.dataDir)
     ? await openStore(plan.dataDir).transaction(async (store) => {
-        if ((await findAttachment(store, owner)) === undefined) return [];
-        return (await listObjects(store, owner)).filter(({ kind }) => kind === "link");
+        if ((await findAttachment(store, entry)) === undefined) return [];
+        return (await listObjects(store, entry)).filter(({ kind }) => kind === "link");
       })
     : [];
-  if (recorded === undefined) throw differs(`nothing is written down about ${describeOwner(owner)}`);
+  if (recorded === undefined) throw differs(`nothing is written down about ${describeOwner(entry)}`);
   const link = findLink(host, recorded.name);
   if (link === undefined) throw differs(`interface ${recorded.name} is gone from the host`);
   return link;
