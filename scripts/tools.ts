@@ -16,6 +16,9 @@ const TOOLS: Readonly<Record<string, string>> = {
   runc: "runc",
   crun: "crun",
   busybox: "busybox-static",
+  "qemu-system-x86_64": "qemu-system-x86",
+  cpio: "cpio",
+  modprobe: "kmod",
 };
 
 const REFERENCE_PLUGINS = [

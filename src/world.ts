@@ -4,6 +4,7 @@ import { CniError, ErrorCode } from "./cni/error.ts";
 import type { Plugin } from "./cni/plugin.ts";
 import { runPlugin, type World } from "./cni/runner.ts";
 import { CURRENT_VERSION } from "./cni/version.ts";
+import { MissingFeatureError } from "./net/feature.ts";
 import { NetnsError } from "./net/netns.ts";
 import { NetlinkError } from "./netlink/message.ts";
 import { PLUGIN_NAMES, pluginCalled } from "./plugins/index.ts";
@@ -62,8 +63,7 @@ const WORLD: World = {
 function explain(error: unknown): CniError | undefined {
   if (error instanceof StoreError) {
     const code = error.problem === "locked" ? ErrorCode.tryAgainLater : ErrorCode.storeUnusable;
-    const verb = process.env.CNI_COMMAND === "STATUS" ? ErrorCode.notReady : code;
-    return new CniError(verb, error.message, `${error.problem}: ${error.cure}`, { cause: error });
+    return new CniError(code, error.message, `${error.problem}: ${error.cure}`, { cause: error });
   }
   if (error instanceof NetnsError) {
     return new CniError(
@@ -72,6 +72,9 @@ function explain(error: unknown): CniError | undefined {
       "CNI_NETNS must be the path of a network namespace, such as /var/run/netns/NAME",
       { cause: error },
     );
+  }
+  if (error instanceof MissingFeatureError) {
+    return new CniError(ErrorCode.unsupportedField, error.message, error.cure, { cause: error });
   }
   if (error instanceof NetlinkError) {
     return new CniError(ErrorCode.kernelRefused, error.message, "", { cause: error });

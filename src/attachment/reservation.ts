@@ -84,15 +84,16 @@ export async function reserve(
   return { hostLink, leased: await store.transaction((transaction) => finish(transaction, leased)) };
 }
 
-/** Gives the addresses back and forgets the attachment, with the shared objects that nobody else needs. */
+/**
+ * Gives the addresses back and forgets the entry, with the shared objects that nobody else needs. The addresses go
+ * first and for good: an object that can't be removed stays written down for GC, and holds up nothing else.
+ */
 export async function release(entry: Entry, dataDir: string, ipam: Delegate | undefined): Promise<void> {
   const failures = new Failures();
-  const known = storeExists(dataDir);
-  if (ipam !== undefined && !(ipam.inProcess && known)) await failures.collect(() => ipam.del());
-  if (known) {
+  if (ipam !== undefined) await failures.collect(() => ipam.del());
+  if (storeExists(dataDir)) {
     await failures.collect(() =>
       openStore(dataDir).transaction(async (store) => {
-        if (ipam?.inProcess === true) await ipam.del();
         // inside the transaction, so that no ADD can claim an object between the last claim and its removal
         removeShared(await forgetAttachment(store, entry));
       }),

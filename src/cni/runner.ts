@@ -74,6 +74,8 @@ function readConfig(world: World): Uint8Array {
 
 /** Failures which on STATUS mean that an ADD would fail, and nothing else. */
 const FAIL_ADD: readonly number[] = [
+  ErrorCode.unsupportedField,
+  ErrorCode.tryAgainLater,
   ErrorCode.kernelRefused,
   ErrorCode.storeUnusable,
   ErrorCode.delegateFailed,

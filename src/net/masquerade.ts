@@ -20,6 +20,7 @@ import {
 } from "../netlink/nftables.ts";
 import { NetlinkSocket } from "../netlink/socket.ts";
 import { isSystemError } from "../sys/libc.ts";
+import { MissingFeatureError } from "./feature.ts";
 
 /** The one table that Warren has; nothing outside of it is ever touched. */
 export const TABLE: TableName = { family: "inet", name: "warren" };
@@ -40,9 +41,22 @@ export function masqueradeName(network: string, subnet: Prefix): string {
   return `${PREFIX}${short}-${spelled}`;
 }
 
-/** Returns a socket to nf_tables of the host's namespace; throws SystemError where the kernel has no netfilter. */
+/** Returns a socket to nf_tables of the host's namespace; throws MissingFeatureError where there is no netfilter. */
 function connect(): NetlinkSocket {
-  return NetlinkSocket.open("netfilter");
+  try {
+    return NetlinkSocket.open("netfilter");
+  } catch (error) {
+    if (isSystemError(error, "EPROTONOSUPPORT", "EAFNOSUPPORT")) throw noNftables(error);
+    throw error;
+  }
+}
+
+function noNftables(cause: unknown): MissingFeatureError {
+  return new MissingFeatureError(
+    "nf_tables",
+    "load the modules nfnetlink and nf_tables, or turn ipMasq off",
+    { cause },
+  );
 }
 
 /** Makes sure that the subnets are masqueraded; throws NetlinkError. */
@@ -90,7 +104,7 @@ function chainFor(network: string, subnet: Prefix): Request<never>[] {
 
 /** Removes chains by their names; missing ones are success. Throws NetlinkError. */
 export function removeMasquerade(names: readonly string[]): void {
-  if (names.length === 0) return;
+  if (names.length === 0 || !hasNftables()) return;
   using nftables = connect();
   const present = new Set(listChains(nftables));
   const doomed = [...new Set(names)].filter((name) => present.has(name));
@@ -129,10 +143,16 @@ export function missingMasquerade(network: string, subnets: readonly Prefix[]): 
   return subnets.filter((subnet) => !isComplete(nftables, masqueradeName(network, subnet)));
 }
 
-/** Throws NetlinkError or SystemError if the kernel has no nf_tables. */
+/** Throws MissingFeatureError if the kernel has no nf_tables. */
 export function probeMasquerade(): void {
   using nftables = connect();
-  nftables.get(getGeneration());
+  try {
+    nftables.get(getGeneration());
+  } catch (error) {
+    // netfilter without nf_tables knows no such subsystem
+    if (isNetlinkError(error, "EINVAL", "EOPNOTSUPP")) throw noNftables(error);
+    throw error;
+  }
 }
 
 function hasNftables(): boolean {
@@ -140,9 +160,7 @@ function hasNftables(): boolean {
     probeMasquerade();
     return true;
   } catch (error) {
-    // without netfilter there is no such protocol, without nf_tables no such subsystem
-    if (isSystemError(error, "EPROTONOSUPPORT", "EAFNOSUPPORT")) return false;
-    if (isNetlinkError(error, "EINVAL", "EOPNOTSUPP")) return false;
+    if (error instanceof MissingFeatureError) return false;
     throw error;
   }
 }

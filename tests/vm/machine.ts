@@ -1,0 +1,179 @@
+// A virtual machine with Debian's own kernel, for what the test host's kernel lacks (802.1q, VLAN filtering, dummy
+// links) and for older kernels. It boots from a file system in memory that holds the executable, Bun, iproute2, nft
+// and the kernel's network modules; the suite inside speaks by the serial console.
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readlinkSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { basename, dirname, join, resolve } from "node:path";
+import { tools } from "../../scripts/tools.ts";
+import { WARREN } from "../support/sandbox.ts";
+
+const CACHE = resolve(import.meta.dir, "../../node_modules/.cache/warren-vm");
+
+/** What a machine is made of; each is there or has a reason why not. */
+export const NEEDED = [
+  tools.program("qemu-system-x86_64"),
+  tools.program("busybox"),
+  tools.program("cpio"),
+  tools.program("apt-get"),
+  tools.program("dpkg"),
+  tools.program("modprobe"),
+  process.arch === "x64" ? {} : { reason: "the machine is one for x86_64" },
+  process.getuid?.() === 0 ? {} : { reason: "only root can put its file system together" },
+] as const;
+
+/** Programs that the suite uses inside, beside those that busybox is. */
+const PROGRAMS = ["ip", "bridge", "nft", "unshare", "nsenter", "sysctl", "modprobe"];
+
+/** Parts of the kernel's modules that networks are made of. */
+const MODULES = ["kernel/net", "kernel/lib", "kernel/crypto", "kernel/arch/x86/crypto"];
+const DRIVERS = ["veth", "dummy", "macvlan", "macvtap", "ifb", "vrf", "vxlan", "wireguard", "ipvlan", "tun"];
+
+function run(command: readonly string[], options: { readonly cwd?: string } = {}): string {
+  const { exitCode, stdout, stderr } = Bun.spawnSync([...command], { ...options, stdin: "ignore" });
+  if (exitCode !== 0) throw new Error(`${command.join(" ")}: ${stderr.toString().trim()}`);
+  return stdout.toString();
+}
+
+/** Fetches and unpacks Debian's kernel for virtual machines, once; returns the folder that it is unpacked in. */
+function kernelFolder(): string {
+  const folder = join(CACHE, "kernel");
+  if (existsSync(join(folder, "boot"))) return folder;
+  const download = join(CACHE, "download");
+  mkdirSync(download, { recursive: true });
+  const lookUp = () =>
+    /Depends: (linux-image-\S+)/.exec(run(["apt-cache", "depends", "linux-image-cloud-amd64"]))?.[1];
+  let name: string | undefined;
+  try {
+    name = lookUp();
+  } catch {
+    // a machine whose package lists were never fetched
+    run(["apt-get", "update"]);
+    name = lookUp();
+  }
+  if (name === undefined) throw new Error("Debian's packages have no linux-image-cloud-amd64");
+  run(["apt-get", "download", name], { cwd: download });
+  const [file] = readdirSync(download).filter((one) => one.endsWith(".deb"));
+  run(["dpkg", "-x", join(download, file ?? ""), `${folder}.new`]);
+  cpSync(`${folder}.new`, folder, { recursive: true });
+  rmSync(`${folder}.new`, { recursive: true });
+  rmSync(download, { recursive: true });
+  return folder;
+}
+
+/** Copies a program and the libraries that the loader would find for it, to the same places below `root`. */
+function copyProgram(root: string, path: string, name = path): void {
+  const { stdout } = Bun.spawnSync(["ldd", path]);
+  const libraries = [...stdout.toString().matchAll(/(\/\S+) \(0x/g)].flatMap(([, library]) => library ?? []);
+  for (const [from, to] of [[path, name], ...libraries.map((library) => [library, library])] as const) {
+    mkdirSync(dirname(join(root, to)), { recursive: true });
+    cpSync(from, join(root, to), { dereference: true });
+  }
+}
+
+const INIT = `#!/bin/sh
+export PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/ TERM=dumb WARREN_EXECUTABLE=/opt/bin/warren
+mount -t proc proc /proc
+mount -t sysfs sysfs /sys
+mount -t devtmpfs dev /dev
+mkdir -p /dev/shm /tmp /run /var/lib /var/tmp
+mount -t tmpfs tmpfs /tmp
+mount -t tmpfs tmpfs /run
+ip link set lo up
+/opt/bin/bun /suite.js
+echo "VM-END $?"
+poweroff -f
+`;
+
+/** Puts the machine's file system together and returns the path of its archive. */
+function makeArchive(folder: string, kernel: string, suite: string): string {
+  const root = join(folder, "root");
+  for (const name of ["proc", "sys", "dev", "opt/bin", "bin", "sbin", "etc"]) {
+    mkdirSync(join(root, name), { recursive: true });
+  }
+  const busybox = Bun.which("busybox") ?? "";
+  copyProgram(root, busybox, "/bin/busybox");
+  for (const applet of run([busybox, "--list"])
+    .split("\n")
+    .filter((one) => one !== "")) {
+    if (!PROGRAMS.includes(applet) && applet !== "busybox")
+      run(["ln", "-sf", "/bin/busybox", join(root, "bin", applet)]);
+  }
+  for (const name of PROGRAMS) {
+    const path = Bun.which(name, { PATH: `/usr/sbin:/sbin:${process.env.PATH}` });
+    if (path === null) throw new Error(`${name} is not installed`);
+    // where the kernel itself looks for modprobe, too
+    copyProgram(root, path, `/sbin/${name}`);
+  }
+  copyProgram(root, process.execPath, "/opt/bin/bun");
+  copyProgram(root, WARREN, "/opt/bin/warren");
+  for (const link of readdirSync(dirname(WARREN)).filter((name) => name.startsWith("warren-"))) {
+    run(["ln", "-sf", readlinkSync(join(dirname(WARREN), link)), join(root, "opt/bin", link)]);
+  }
+  const modules = join(kernel, "lib/modules");
+  const [version = ""] = readdirSync(modules);
+  for (const part of MODULES) {
+    const from = join(modules, version, part);
+    if (existsSync(from)) cpSync(from, join(root, "lib/modules", version, part), { recursive: true });
+  }
+  const drivers = join(modules, version, "kernel/drivers/net");
+  for (const name of DRIVERS) {
+    for (const file of [`${name}.ko`, name]) {
+      const from = join(drivers, file);
+      if (existsSync(from))
+        cpSync(from, join(root, "lib/modules", version, "kernel/drivers/net", file), { recursive: true });
+    }
+  }
+  run(["depmod", "-b", root, version]);
+  cpSync(suite, join(root, "suite.js"));
+  writeFileSync(join(root, "init"), INIT, { mode: 0o755 });
+  const archive = join(folder, "initramfs");
+  run(["sh", "-c", 'cd "$0" && find . | cpio --quiet -o -H newc > "$1"', root, archive]);
+  return archive;
+}
+
+/** How long a machine may take, from its start to its end. */
+const LIFETIME_MS = 8 * 60_000;
+
+/**
+ * Boots a machine, runs the program in `script` (a TypeScript file) in it with Bun, and returns what came over the
+ * serial console, line by line. Throws with the end of the console if the program did not come to its end.
+ */
+export async function runInMachine(script: string): Promise<string[]> {
+  const folder = mkdtempSync(join(tmpdir(), "warren-vm-"));
+  try {
+    const bundle = await Bun.build({ entrypoints: [script], target: "bun" });
+    const [output] = bundle.outputs;
+    if (!bundle.success || output === undefined)
+      throw new AggregateError(bundle.logs, `${script} can't be bundled`);
+    const suite = join(folder, "suite.js");
+    await Bun.write(suite, output);
+    const kernel = kernelFolder();
+    const archive = makeArchive(folder, kernel, suite);
+    const [image = ""] = readdirSync(join(kernel, "boot")).filter((name) => name.startsWith("vmlinuz"));
+    const machine = Bun.spawn(
+      [
+        ...["qemu-system-x86_64", "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-m", "3072"],
+        ...["-nographic", "-no-reboot", "-net", "none", "-kernel", join(kernel, "boot", basename(image))],
+        ...["-initrd", archive, "-append", "console=ttyS0 panic=-1 quiet"],
+      ],
+      { stdin: "ignore", stdout: "pipe", stderr: "pipe", timeout: LIFETIME_MS, killSignal: "SIGKILL" },
+    );
+    const console = await new Response(machine.stdout).text();
+    await machine.exited;
+    const lines = console.split("\n").map((line) => line.replace(/\r$/, ""));
+    if (!lines.includes("VM-END 0"))
+      throw new Error(`the machine's suite did not end well:\n${lines.slice(-40).join("\n")}`);
+    return lines;
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
