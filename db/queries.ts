@@ -80,9 +80,12 @@ function enteredBy(table: typeof attachments | typeof objects): SQL | undefined 
   return and(ownedBy(table), eq(table.plugin, given("plugin")));
 }
 
-/** True in SQL if the row's attachment is not in the JSON list of `[containerId, ifname]` pairs given as `valid`. */
-function notIn(table: typeof leases | typeof attachments): SQL {
-  return sql`(${table.containerId}, ${table.ifname}) not in (select value ->> 0, value ->> 1 from json_each(${given("valid")}))`;
+/**
+ * True in SQL if the row's attachment is not in the JSON list of `[containerId, ifname]` pairs given as `valid`. What
+ * is stale is worked out once, as a set; compared row by row, 10,000 among 60,000 took eleven seconds.
+ */
+function isStale(table: typeof leases | typeof attachments): SQL {
+  return sql`(${table.containerId}, ${table.ifname}) in (select ${table.containerId}, ${table.ifname} from ${table} where ${table.network} = ${given("network")} except select value ->> 0, value ->> 1 from json_each(${given("valid")}))`;
 }
 
 // leases ------------------------------------------------------------------------------------------------------
@@ -131,7 +134,7 @@ export function staleLeases(): Statement<{ network: string; valid: string }, Lea
     database
       .select(LEASE)
       .from(leases)
-      .where(and(eq(leases.network, given("network")), held, notIn(leases)))
+      .where(and(eq(leases.network, given("network")), held, isStale(leases)))
       .orderBy(asc(leases.address)),
     LEASE_COLUMNS,
   );
@@ -373,7 +376,7 @@ export function staleAttachments(): Statement<
         and(
           eq(attachments.network, given("network")),
           eq(attachments.plugin, given("plugin")),
-          notIn(attachments),
+          isStale(attachments),
         ),
       ),
     ATTACHMENT_COLUMNS,
@@ -444,6 +447,26 @@ export function objectClaims(): Statement<{ kind: string; name: string }, { clai
       .from(objects)
       .where(and(eq(objects.kind, given("kind")), eq(objects.name, given("name")))),
     ["claims"],
+  );
+}
+
+/** The entries that need an object. */
+export function objectClaimants(): Statement<{ kind: string; name: string }, AttachmentRow> {
+  return statement<{ kind: string; name: string }>()(
+    database
+      .select(ATTACHMENT)
+      .from(objects)
+      .innerJoin(
+        attachments,
+        and(
+          eq(attachments.network, objects.network),
+          eq(attachments.containerId, objects.containerId),
+          eq(attachments.ifname, objects.ifname),
+          eq(attachments.plugin, objects.plugin),
+        ),
+      )
+      .where(and(eq(objects.kind, given("kind")), eq(objects.name, given("name")))),
+    ATTACHMENT_COLUMNS,
   );
 }
 

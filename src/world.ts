@@ -4,8 +4,13 @@ import { CniError, ErrorCode } from "./cni/error.ts";
 import type { Plugin } from "./cni/plugin.ts";
 import { runPlugin, type World } from "./cni/runner.ts";
 import { CURRENT_VERSION } from "./cni/version.ts";
+import { formatPrefix } from "./ip/prefix.ts";
+import { GatewayConflictError, NotABridgeError } from "./net/bridge.ts";
 import { MissingFeatureError } from "./net/feature.ts";
+import { DuplicateAddressError } from "./net/interface.ts";
 import { NetnsError } from "./net/netns.ts";
+import { PortStateError } from "./net/veth.ts";
+import { UnfilteredBridgeError } from "./net/vlan-filter.ts";
 import { NetlinkError } from "./netlink/message.ts";
 import { PLUGIN_NAMES, pluginCalled } from "./plugins/index.ts";
 import { leaveStores } from "./store/sqlite.ts";
@@ -75,6 +80,40 @@ function explain(error: unknown): CniError | undefined {
   }
   if (error instanceof MissingFeatureError) {
     return new CniError(ErrorCode.unsupportedField, error.message, error.cure, { cause: error });
+  }
+  if (error instanceof NotABridgeError) {
+    return new CniError(
+      ErrorCode.nameTaken,
+      error.message,
+      `it is a ${error.link.kind || "physical"} interface: choose another "bridge"`,
+      { cause: error },
+    );
+  }
+  if (error instanceof GatewayConflictError) {
+    return new CniError(
+      ErrorCode.nameTaken,
+      error.message,
+      `it has ${formatPrefix(error.present)}: set forceAddress to replace it, or choose another bridge`,
+      { cause: error },
+    );
+  }
+  if (error instanceof UnfilteredBridgeError) {
+    return new CniError(
+      ErrorCode.nameTaken,
+      error.message,
+      "choose another bridge, or turn its vlan_filtering on: vlan and vlanTrunk would separate nobody",
+      { cause: error },
+    );
+  }
+  if (error instanceof DuplicateAddressError) {
+    return new CniError(ErrorCode.addressInUse, error.message, "find out who has it, or exclude it", {
+      cause: error,
+    });
+  }
+  if (error instanceof PortStateError) {
+    return new CniError(ErrorCode.kernelRefused, error.message, `see "ip link show ${error.link.name}"`, {
+      cause: error,
+    });
   }
   if (error instanceof NetlinkError) {
     return new CniError(ErrorCode.kernelRefused, error.message, "", { cause: error });

@@ -71,3 +71,10 @@ CREATE TABLE heartbeat (
   boot_id TEXT NOT NULL,
   at_ms INTEGER NOT NULL
 ) STRICT;
+
+-- What a large store looks like, for the planner: without figures it takes the primary key's first column for as good
+-- as the whole owner, and an ADD into 65,000 leases costs half as much again as one into none.
+ANALYZE sqlite_schema;
+INSERT INTO sqlite_stat1 (tbl, idx, stat) VALUES
+  ('leases', 'leases', '60000 30000 1'),
+  ('leases', 'leases_owner', '60000 30000 2 2 1 1');

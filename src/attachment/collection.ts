@@ -19,7 +19,7 @@ import { listTaggedVeths, removeLinks } from "../net/veth.ts";
 import { openStore } from "../store/sqlite.ts";
 import type { Transaction } from "../store/store.ts";
 import { ownerFromAlias } from "./identity.ts";
-import { removeShared } from "./reservation.ts";
+import { removeObjects } from "./reservation.ts";
 
 /** What a GC works with. */
 export interface Collection {
@@ -32,6 +32,8 @@ export interface Collection {
   /** Every step that fails is kept here, and the others go on. */
   readonly failures: Failures;
   readonly note: (text: string) => void;
+  /** Removes what an attachment has inside its container and on the host does not show. */
+  readonly removeInside?: ((stale: StaleAttachment) => void) | undefined;
 }
 
 /** Removes everything of attachments that are not valid: links, chains, and what is written about them. */
@@ -50,34 +52,39 @@ export async function collectAttachments(collection: Collection): Promise<void> 
   const names = stale.flatMap(({ links }) => links);
   const stuck = new Map(removeLinks(host, names).map(({ name, error }) => [name, error]));
   const gone: Owner[] = [];
-  for (const { owner, netns, links } of stale) {
+  for (const one of stale) {
+    const { owner, netns, links } = one;
     await failures.collect(async () => {
       const [error] = links.flatMap((name) => stuck.get(name) ?? []);
       // what can't be removed stays written down, so that the next GC tries again
       if (error !== undefined) throw error;
+      collection.removeInside?.(one);
       // ours compares its own leases with the list; another one may have no GC, but every one has DEL
       if (ipam?.inProcess === false) await ipam.delOf({ ...owner, netns });
       gone.push(owner);
     });
   }
-  await failures.collect(() =>
-    store.transaction(async (transaction) => {
+  await failures.collect(async () => {
+    await store.transaction(async (transaction) => {
       const unclaimed: KernelObject[] = [];
-      for (const owner of gone)
+      for (const owner of gone) {
         unclaimed.push(...(await forgetAttachment(transaction, { ...owner, plugin })));
+      }
       // and chains that a lost store left behind: without an attachment nobody needs them
       const left =
         (await countAttachments(transaction, network, plugin)) === 0 ? listMasquerade(network) : [];
-      removeShared([...unclaimed, ...left.map((name) => kernelObject("masquerade", name))]);
-    }),
-  );
-  for (const owner of gone) note(`warren-${plugin}: removed ${describeOwner(owner)}`);
+      removeObjects([...unclaimed, ...left.map((name) => kernelObject("masquerade", name))]);
+    });
+    for (const owner of gone) note(`warren-${plugin}: removed ${describeOwner(owner)}`);
+  });
 }
 
 /** An attachment that is not valid, and the host's ends of its pairs. */
-interface StaleAttachment {
+export interface StaleAttachment {
   readonly owner: Owner;
+  /** The namespace that it was made in; empty where nothing was written down. */
   readonly netns: string;
+  readonly netnsInode: string | null;
   readonly links: readonly string[];
 }
 
@@ -92,7 +99,7 @@ async function staleLinks(
     const owner: Owner = { network, containerId: row.containerId, ifname: row.ifname };
     const objects = await listObjects(store, row);
     const links = objects.filter(({ kind }) => kind === "link").map(({ name }) => name);
-    stale.push({ owner, netns: row.netns, links });
+    stale.push({ owner, netns: row.netns, netnsInode: row.netnsInode, links });
   }
   const known = new Set(stale.flatMap(({ links }) => links));
   for (const { name, owner } of tagged) {
@@ -101,7 +108,7 @@ async function staleLinks(
     );
     if (isValid || known.has(name) || (await findAttachment(store, { ...owner, plugin })) !== undefined)
       continue;
-    stale.push({ owner, netns: "", links: [name] });
+    stale.push({ owner, netns: "", netnsInode: null, links: [name] });
   }
   return stale;
 }

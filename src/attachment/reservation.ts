@@ -5,17 +5,22 @@ import { shown } from "../cni/input.ts";
 import type { AddCall, Delegate } from "../cni/plugin.ts";
 import { EMPTY_RESULT, type Result } from "../cni/result.ts";
 import {
+  type AttachmentRow,
   type Entry,
+  findAttachment,
   forgetAttachment,
   type KernelObject,
   kernelObject,
+  type ObjectKind,
   recordAttachment,
   recordObjects,
 } from "../ledger/attachments.ts";
-import { describeOwner, holderOf } from "../ledger/owner.ts";
+import { describeOwner, holderOf, netnsIsGone } from "../ledger/owner.ts";
 import { removeMasquerade } from "../net/masquerade.ts";
+import { endSourceCheck } from "../net/spoof-check.ts";
 import { openStore, storeExists } from "../store/sqlite.ts";
 import type { Transaction } from "../store/store.ts";
+import { currentBootId } from "../sys/process.ts";
 import { unclaimedHostLinkName } from "./identity.ts";
 
 /** Who reserves what. */
@@ -24,13 +29,42 @@ export interface ReservationRequest {
   readonly dataDir: string;
   /** The IPAM plugin; without one there are no addresses. */
   readonly ipam: Delegate | undefined;
+  /** False for an attachment without an interface on the host. */
+  readonly pair?: boolean;
   /** Returns the objects, beside the pair, that an attachment with these addresses needs. */
-  readonly objectsFor: (leased: Result) => readonly KernelObject[];
+  readonly objectsFor: (leased: Result, hostLink: string) => readonly KernelObject[];
+}
+
+/**
+ * An ADD of an attachment that is alive would take over its entry, and give its addresses away when it fails. What an
+ * earlier boot left, or a namespace that is gone, is taken over.
+ */
+function refuseLiving(row: AttachmentRow | undefined): void {
+  if (row === undefined || row.bootId !== currentBootId() || netnsIsGone(row)) return;
+  throw new CniError(
+    ErrorCode.nameTaken,
+    `${describeOwner(row)} is attached already, in ${row.netns}`,
+    "DEL the attachment before it is added again",
+  );
+}
+
+/**
+ * Throws CniError 11 unless the entry is still the one that this ADD wrote: a DEL or GC that ran meanwhile has given
+ * the addresses away, and what was made since must not stay.
+ */
+export async function confirmReservation(entry: Entry, dataDir: string, netns: string): Promise<void> {
+  const row = await openStore(dataDir).read((store) => findAttachment(store, entry));
+  if (row?.netns === netns) return;
+  throw new CniError(
+    ErrorCode.tryAgainLater,
+    `${describeOwner(entry)} was deleted while it was added`,
+    "a runtime must not DEL or GC an attachment before its ADD has ended",
+  );
 }
 
 /** What was reserved. */
 export interface Reservation {
-  /** The name that the host's end of the pair is to have. */
+  /** The name that the host's end of the pair is to have; empty where there is no pair. */
   readonly hostLink: string;
   /** What the IPAM plugin answered. */
   readonly leased: Result;
@@ -45,64 +79,91 @@ export function entryOf(
 }
 
 /**
- * Reserves what the attachment needs. `onReserved` is called as soon as there is something to release. Throws what
- * the IPAM plugin throws, StoreError, and CniError 106 for an IPAM plugin that gives no address.
+ * Reserves what the attachment needs. `onReserved` is called as soon as there is something to release, with what
+ * releases it. Throws what the IPAM plugin throws, StoreError, CniError 102 for an attachment that is alive, and 106
+ * for an IPAM plugin that gives no address.
  */
 export async function reserve(
   call: AddCall<unknown>,
   request: ReservationRequest,
-  onReserved: () => void,
+  onReserved: (undo: () => Promise<void>) => void,
 ): Promise<Reservation> {
   const { ipam } = request;
   const entry = entryOf(call, request.plugin);
   const store = openStore(request.dataDir);
+  let leasedSomething = false;
   const begin = async (transaction: Transaction) => {
-    const name = await unclaimedHostLinkName(transaction, entry);
+    refuseLiving(await findAttachment(transaction, entry));
+    const name = request.pair === false ? "" : await unclaimedHostLinkName(transaction, entry);
     const holder = holderOf(call.network, call.attachment, call.args);
-    await recordAttachment(transaction, holder, request.plugin, [kernelObject("link", name)]);
+    const pair = name === "" ? [] : [kernelObject("link", name)];
+    await recordAttachment(transaction, holder, request.plugin, pair);
+    // from here on there is something to release, in whatever store
+    onReserved(() => release(entry, request.dataDir, ipam, { leased: leasedSomething }));
     return name;
   };
-  const finish = async (transaction: Transaction, leased: Result) => {
+  const lease = async () => {
+    const leased = (await ipam?.add()) ?? EMPTY_RESULT;
+    leasedSomething = ipam !== undefined;
+    return leased;
+  };
+  const finish = async (transaction: Transaction, leased: Result, hostLink: string) => {
     if (ipam !== undefined && leased.ips.length === 0) {
       throw new CniError(ErrorCode.delegateFailed, "IPAM plugin returned missing IP config", shown(leased));
     }
-    await recordObjects(transaction, entry, request.objectsFor(leased));
+    await recordObjects(transaction, entry, request.objectsFor(leased, hostLink));
     return leased;
   };
   if (ipam === undefined || ipam.inProcess) {
     // one transaction: the addresses and what is written about them are there together, or not at all
-    const reserved = await store.transaction(async (transaction) => {
+    return store.transaction(async (transaction) => {
       const hostLink = await begin(transaction);
-      return { hostLink, leased: await finish(transaction, (await ipam?.add()) ?? EMPTY_RESULT) };
+      return { hostLink, leased: await finish(transaction, await lease(), hostLink) };
     });
-    onReserved();
-    return reserved;
   }
   const hostLink = await store.transaction(begin);
-  onReserved();
-  const leased = await ipam.add();
-  return { hostLink, leased: await store.transaction((transaction) => finish(transaction, leased)) };
+  const leased = await lease();
+  return {
+    hostLink,
+    leased: await store.transaction((transaction) => finish(transaction, leased, hostLink)),
+  };
 }
 
 /**
  * Gives the addresses back and forgets the entry, with the shared objects that nobody else needs. The addresses go
- * first and for good: an object that can't be removed stays written down for GC, and holds up nothing else.
+ * first and for good: an object that can't be removed stays written down for GC, and holds up nothing else. An entry
+ * whose addresses could not be given back stays too, so that the next DEL or GC tries again, unless `leased` says
+ * that there never were any.
  */
-export async function release(entry: Entry, dataDir: string, ipam: Delegate | undefined): Promise<void> {
+export async function release(
+  entry: Entry,
+  dataDir: string,
+  ipam: Delegate | undefined,
+  { leased }: { readonly leased: boolean } = { leased: true },
+): Promise<void> {
   const failures = new Failures();
   if (ipam !== undefined) await failures.collect(() => ipam.del());
-  if (storeExists(dataDir)) {
+  const stuck = failures.any && leased;
+  if (!stuck && storeExists(dataDir)) {
     await failures.collect(() =>
       openStore(dataDir).transaction(async (store) => {
         // inside the transaction, so that no ADD can claim an object between the last claim and its removal
-        removeShared(await forgetAttachment(store, entry));
+        removeObjects(await forgetAttachment(store, entry));
       }),
     );
   }
   failures.rethrow(`release of ${describeOwner(entry)}`);
 }
 
-/** Removes objects that several attachments may have needed and that none needs any more. */
-export function removeShared(objects: readonly KernelObject[]): void {
-  removeMasquerade(objects.filter(({ kind }) => kind === "masquerade").map(({ name }) => name));
+/** Removes objects that no entry needs any more; those that are gone already are success. Throws NetlinkError. */
+export function removeObjects(objects: readonly KernelObject[]): void {
+  removeMasquerade(namesOf("masquerade", objects));
+  for (const name of namesOf("source check", objects)) {
+    const [link = "", hardwareAddress = ""] = name.split(" ");
+    endSourceCheck({ link, hardwareAddress });
+  }
+}
+
+function namesOf(kind: ObjectKind, objects: readonly KernelObject[]): string[] {
+  return objects.filter((object) => object.kind === kind).map(({ name }) => name);
 }

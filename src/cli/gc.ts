@@ -1,5 +1,6 @@
 // `warren gc NET [NETNS[:IFNAME] ...]`: removes every attachment of the network that is not named. Nobody named
 // means that nobody stays.
+import { CniError, ErrorCode } from "../cni/error.ts";
 import type { AttachmentKey } from "../cni/network-config.ts";
 import { log } from "../log.ts";
 import { netnsInode } from "../net/netns.ts";
@@ -32,8 +33,8 @@ function parseEntry(text: string): Entry {
 
 /**
  * Returns the attachments that an entry means: the one whose id is made of the name, as `add` makes it, and those
- * of other runtimes that are known by that namespace or container id. One that means nobody known is told, because
- * a slip of the pen would take a living container off the network.
+ * of other runtimes that are known by that namespace or container id. Throws CniError 3 for one that means nobody
+ * known, because a slip of the pen would take a living container off the network.
  */
 function attachmentsOf(entry: Entry, known: readonly KnownAttachment[]): AttachmentKey[] {
   const own = { containerId: containerIdOf(entry.name), ifname: entry.ifname };
@@ -46,7 +47,13 @@ function attachmentsOf(entry: Entry, known: readonly KnownAttachment[]): Attachm
       one.ifname === entry.ifname &&
       (one.containerId === own.containerId || one.containerId === entry.name || isThere(one.netns)),
   );
-  if (meant.length === 0) log.warn(`${entry.text} is no known attachment of this network`);
+  if (meant.length === 0) {
+    throw new CniError(
+      ErrorCode.unknownContainer,
+      `${entry.text} is no known attachment of this network; nothing was removed`,
+      "name only attachments that are there: see warren leases",
+    );
+  }
   return [own, ...meant.map(({ containerId, ifname }) => ({ containerId, ifname }))];
 }
 

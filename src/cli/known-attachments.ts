@@ -2,6 +2,8 @@
 // plugins that are ours. `gc` finds there whom an operator means, and shows what it would remove.
 import { resolve } from "node:path";
 import * as v from "valibot";
+import { ErrorCode } from "../cni/error.ts";
+import { parseInput } from "../cni/input.ts";
 import type { AttachmentKey } from "../cni/network-config.ts";
 import { listLeases, listStaleLeases } from "../ipam/leases.ts";
 import { listAttachments, listObjects } from "../ledger/attachments.ts";
@@ -11,17 +13,20 @@ import { DEFAULT_DATA_DIR, openStore, storeExists } from "../store/sqlite.ts";
 import type { Store } from "../store/store.ts";
 import { shownLease } from "./leases.ts";
 
-const dataDirSchema = v.object({
-  dataDir: v.optional(v.string()),
-  ipam: v.optional(v.object({ dataDir: v.optional(v.string()) })),
+const placeSchema = v.object({
+  dataDir: v.nullish(v.string()),
+  ipam: v.nullish(v.object({ dataDir: v.nullish(v.string()) })),
 });
 
 /** Returns the stores of the network's plugins of ours, as far as they exist. */
 function storesOf(list: NetworkList): Store[] {
   const dirs = list.plugins.flatMap(({ document }) => {
-    const parsed = v.safeParse(dataDirSchema, document);
-    if (!parsed.success) return [];
-    const { dataDir, ipam } = parsed.output;
+    const { dataDir, ipam } = parseInput(
+      placeSchema,
+      document,
+      ErrorCode.invalidConfig,
+      `network config ${JSON.stringify(list.name)}`,
+    );
     return [dataDir ?? ipam?.dataDir ?? DEFAULT_DATA_DIR, ipam?.dataDir ?? DEFAULT_DATA_DIR];
   });
   return [...new Set(dirs)].filter(storeExists).map(openStore);
@@ -36,7 +41,7 @@ export interface KnownAttachment extends AttachmentKey {
 export async function knownAttachments(runtime: Runtime, list: NetworkList): Promise<KnownAttachment[]> {
   const known: KnownAttachment[] = [...runtime.cache.list(list.name, runtime.note)];
   for (const store of storesOf(list)) {
-    const rows = await store.transaction(async (transaction) => [
+    const rows = await store.read(async (transaction) => [
       ...(await listAttachments(transaction)),
       ...(await listLeases(transaction)),
     ]);
@@ -78,7 +83,7 @@ export async function previewCollection(
       state: "",
     }));
   for (const store of storesOf(list)) {
-    await store.transaction(async (transaction) => {
+    await store.read(async (transaction) => {
       for (const row of await listAttachments(transaction)) {
         if (row.network !== list.name || isValid(row)) continue;
         const objects = await listObjects(transaction, row);

@@ -67,7 +67,7 @@ export const command = operatorCommand({
     json: { type: "boolean", description: "Answer with JSON" },
   },
   async run({ args }) {
-    const rows = await existingStore(args["data-dir"]).transaction(listLeases);
+    const rows = await existingStore(args["data-dir"]).read(listLeases);
     const shown = rows
       .map(shownLease)
       .filter((lease) => args.network === undefined || lease.network === args.network)

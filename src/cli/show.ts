@@ -45,7 +45,7 @@ export const command = operatorCommand({
     json: { type: "boolean", description: "Answer with JSON" },
   },
   async run({ args }) {
-    const shown = await existingStore(args["data-dir"]).transaction(async (store) => {
+    const shown = await existingStore(args["data-dir"]).read(async (store) => {
       const leases = (await listLeases(store)).map(shownLease);
       const attachments = await listAttachments(store);
       const container = matchingContainer(

@@ -90,6 +90,14 @@ function supportedVersion(version: unknown, what: string): string {
 async function delegateOf(type: string, request: Request): Promise<Delegate> {
   const file = findPlugin(type, request.environment.path);
   const own = request.world.ownPlugin(file);
+  if (own !== undefined && own.givesAddresses !== true) {
+    // one that delegates itself would call itself for ever
+    throw new CniError(
+      ErrorCode.invalidConfig,
+      `ipam type ${shown(type)} is the plugin ${own.name}, which gives no addresses`,
+      "name an IPAM plugin, such as warren-ipam",
+    );
+  }
   const callFor = (about: Request) =>
     own === undefined ? executed(file, about) : (verb: Verb) => dispatch(own, verb, about);
   const call = callFor(request);

@@ -2,6 +2,7 @@
 // there and what would be right, so that nobody has to guess which of forty keys was meant.
 import * as v from "valibot";
 import { CniError, type ErrorCodeNumber } from "./error.ts";
+import { type SchemaParts, withKnownKeys } from "./keys.ts";
 
 const LONGEST_SHOWN = 120;
 
@@ -52,8 +53,8 @@ function expectation(issue: v.BaseIssue<unknown>): string {
 }
 
 /**
- * Returns `input` as `schema` types it. Throws a CniError of `code` that names the first wrong key; `what` says
- * whose input it is, such as `network config "lab"`.
+ * Returns `input` as `schema` types it; its keys may be spelled as Go's JSON lets them (keys.ts). Throws a CniError of
+ * `code` that names the first wrong key; `what` says whose input it is, such as `network config "lab"`.
  */
 export function parseInput<Schema extends v.GenericSchema>(
   schema: Schema,
@@ -68,7 +69,8 @@ export function parseInput<Schema extends v.GenericSchema>(
       `expected ${expected}`,
     );
   };
-  const parsed = v.safeParse(schema, input, { abortEarly: true });
+  const spelled = withKnownKeys(schema, input);
+  const parsed = v.safeParse(schema, spelled, { abortEarly: true });
   if (!parsed.success) {
     const [issue] = parsed.issues;
     if (issue.type === "strict_object" && issue.expected === "never") {
@@ -80,16 +82,8 @@ export function parseInput<Schema extends v.GenericSchema>(
     }
     return refuse(placeOf(issue), issue.input, expectation(issue));
   }
-  const list = listForObject(schema, input, "");
+  const list = listForObject(schema, spelled, "");
   return list === undefined ? parsed.output : refuse(list.place, list.value, "an object");
-}
-
-/** The parts of valibot's schemas that the search for lists goes through. */
-interface SchemaParts {
-  readonly type: string;
-  readonly entries?: Readonly<Record<string, SchemaParts>>;
-  readonly wrapped?: SchemaParts;
-  readonly item?: SchemaParts;
 }
 
 /** Finds a list where the schema wants an object: valibot lets it pass as an object without keys. */

@@ -47,6 +47,10 @@ export function interfaceNameProblem(
     };
   }
   if (name === "." || name === "..") return { message: "interface name is . or ..", details: shown(name) };
+  if (name.includes("%")) {
+    // the kernel would put a number in its place, and another one with every call (dev_alloc_name)
+    return { message: "interface name contains %", details: shown(name) };
+  }
   for (const character of name) {
     if (character === "/" || character === ":" || character.trim() === "" || character === "\0") {
       return { message: "interface name contains / or : or whitespace characters", details: shown(name) };

@@ -3,6 +3,7 @@
 import * as v from "valibot";
 import { CniError, describeError, ErrorCode } from "./error.ts";
 import { parseInput, shown } from "./input.ts";
+import { withKnownKeys } from "./keys.ts";
 import { checkNetworkName } from "./names.ts";
 
 /** An attachment as GC's list of valid ones names it. */
@@ -12,6 +13,15 @@ export interface AttachmentKey {
 }
 
 const attachmentsSchema = v.nullish(v.array(v.object({ containerID: v.string(), ifname: v.string() })));
+
+/** The keys that the protocol reads before any plugin's schema does. */
+const protocolKeys = v.object({
+  cniVersion: v.any(),
+  name: v.any(),
+  prevResult: v.object({ cniVersion: v.any() }),
+  "cni.dev/valid-attachments": v.any(),
+  "cni.dev/attachments": v.any(),
+});
 
 /** A network config whose protocol keys have been checked. */
 export interface NetworkConfig {
@@ -36,7 +46,7 @@ function isObject(value: unknown): value is Record<string, unknown> {
 export function parseNetworkConfig(text: Uint8Array): NetworkConfig {
   let document: unknown;
   try {
-    document = JSON.parse(decoder.decode(text));
+    document = withKnownKeys(protocolKeys, JSON.parse(decoder.decode(text)));
   } catch (error) {
     throw new CniError(
       ErrorCode.decodingFailure,

@@ -2,12 +2,12 @@
 // prints the result or the error. All input and output is handed in, so that the whole protocol can be tested
 // in a process without touching the world.
 
-import { type DelegationWorld, dispatch } from "./dispatch.ts";
+import { type DelegationWorld, dispatch, type Request } from "./dispatch.ts";
 import { type Environment, parseEnvironment } from "./environment.ts";
 import { CniError, describeError, ErrorCode } from "./error.ts";
 import { parseNetworkConfig } from "./network-config.ts";
 import type { Plugin } from "./plugin.ts";
-import { encodeResult } from "./result.ts";
+import { encodeResult, type Result } from "./result.ts";
 import {
   CURRENT_VERSION,
   isSupportedVersion,
@@ -49,13 +49,36 @@ export async function runPlugin(plugin: Plugin, world: World): Promise<0 | 1> {
     if (isSupportedVersion(config.cniVersion)) cniVersion = config.cniVersion;
     checkVersion(config.cniVersion, environment.verb);
     checkOwnNetns(environment, world);
-    const result = await dispatch(plugin, environment.verb, { environment, config, world });
-    if (result !== undefined)
-      world.writeStdout(JSON.stringify(encodeResult(result, config.cniVersion), null, 4));
+    const request = { environment, config, world };
+    const result = await dispatch(plugin, environment.verb, request);
+    if (result !== undefined) await tell(result, plugin, request);
     return 0;
   } catch (error) {
     world.writeStdout(asAnswer(error, world).toDocument(cniVersion));
     return 1;
+  }
+}
+
+/**
+ * Prints the result of an ADD. One that the config's version has no words for, or that nobody reads, leaves a runtime
+ * without knowledge of what was made, so all of it is taken back.
+ */
+async function tell(
+  result: Result,
+  plugin: Plugin,
+  request: Request & { readonly world: World },
+): Promise<void> {
+  try {
+    request.world.writeStdout(JSON.stringify(encodeResult(result, request.config.cniVersion), null, 4));
+  } catch (error) {
+    try {
+      await dispatch(plugin, "DEL", request);
+    } catch (second) {
+      request.world.writeStderr(
+        `warren-${plugin.name}: the ADD could not be taken back: ${describeError(second)}\n`,
+      );
+    }
+    throw error;
   }
 }
 

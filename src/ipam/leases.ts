@@ -52,6 +52,9 @@ const PUT_CURSOR = putCursor();
 
 export type { LeaseRow };
 
+/** The interface of a lease that came from a host-local of old, which wrote down the container's id only. */
+export const UNKNOWN_INTERFACE = "";
+
 /** What an attachment asks for. */
 export interface LeaseRequest {
   /** One address is given out of each. */
@@ -79,7 +82,8 @@ export function assignmentOf(lease: LeaseRow): Assignment {
 export function describeHolder(lease: LeaseRow): string {
   const pod = podOf(lease);
   const ofPod = pod === undefined ? "" : ` of pod ${pod}`;
-  return `container ${lease.containerId}${ofPod}, interface ${lease.ifname}`;
+  const ofInterface = lease.ifname === UNKNOWN_INTERFACE ? "" : `, interface ${lease.ifname}`;
+  return `container ${lease.containerId}${ofPod}${ofInterface}`;
 }
 
 /**
@@ -108,13 +112,13 @@ export async function lease(
     const assignment =
       wanted === undefined
         ? await nextOf(store, holder.network, set, ordinal, request)
-        : await requestedOf(store, holder.network, set, wanted);
+        : await requestedOf(store, holder.network, set, ordinal, wanted);
     await hold(store, holder, assignment, ordinal);
     assignments.push(assignment);
   }
   if (open.length > 0) throw outsideOf(open, request.sets);
   for (const [index, assignment] of request.fixed.entries()) {
-    await claim(store, holder.network, assignment.address, "the config's addresses");
+    await claim(store, holder.network, assignment.address, { before: "", place: "the config's addresses" });
     await hold(store, holder, assignment, request.sets.length + index);
     assignments.push(assignment);
   }
@@ -122,7 +126,7 @@ export async function lease(
 }
 
 function checkSameAsBefore(existing: readonly Assignment[], holder: Holder, request: LeaseRequest): void {
-  for (const wanted of request.requested) {
+  for (const wanted of [...request.requested, ...request.fixed.map(({ address }) => address)]) {
     if (existing.some(({ address }) => sameAddress(address, wanted))) continue;
     throw new CniError(
       ErrorCode.addressInUse,
@@ -149,6 +153,7 @@ async function requestedOf(
   store: Transaction,
   network: string,
   set: RangeSet,
+  ordinal: number,
   address: Address,
 ): Promise<Assignment> {
   const range = rangeOf(set, address);
@@ -157,23 +162,31 @@ async function requestedOf(
   if (reserved !== undefined) {
     throw new CniError(
       ErrorCode.invalidConfig,
-      reserved,
+      `failed to allocate for range ${ordinal}: ${reserved}`,
       `choose another address in ${describeRangeSet(set)}`,
     );
   }
-  await claim(store, network, address, `range set ${describeRangeSet(set)}`);
+  await claim(store, network, address, {
+    before: `failed to allocate for range ${ordinal}: `,
+    place: `range set ${describeRangeSet(set)}`,
+  });
   return assignmentFrom(range, address);
 }
 
 /** Makes sure that nobody holds `address`: a resting or dead holder yields. Throws CniError 100. */
-async function claim(store: Transaction, network: string, address: Address, place: string): Promise<void> {
+async function claim(
+  store: Transaction,
+  network: string,
+  address: Address,
+  { before, place }: { readonly before: string; readonly place: string },
+): Promise<void> {
   const row = await store.first(LEASE_AT, { network, address: addressBytes(address) });
   if (row === undefined) return;
   if (row.releasedAtMs !== null) return free(store, row);
   if (isOfDeadBoot(row)) return reclaim(store, row);
   throw new CniError(
     ErrorCode.addressInUse,
-    `requested IP address ${formatAddress(address)} is not available in ${place}: it is held by ${describeHolder(row)}`,
+    `${before}requested IP address ${formatAddress(address)} is not available in ${place}: it is held by ${describeHolder(row)}`,
     `since ${new Date(row.createdAtMs).toISOString()}; DEL that attachment, or ask for another address`,
   );
 }
@@ -276,6 +289,38 @@ export async function leasesOf(store: Transaction, owner: Owner): Promise<LeaseR
   });
 }
 
+/**
+ * Enters a lease that another program gave of an address that nobody holds. An attachment's addresses are numbered in
+ * the order in which they come.
+ */
+export async function adopt(store: Transaction, holder: Holder, assignment: Assignment): Promise<void> {
+  const key = { network: holder.network, address: addressBytes(assignment.address) };
+  const resting = await store.first(LEASE_AT, key);
+  if (resting !== undefined) await free(store, resting);
+  const last = (await leasesOf(store, holder)).at(-1);
+  await hold(store, holder, assignment, last === undefined ? 0 : last.ordinal + 1);
+}
+
+/** Gives the container's leases without an interface to the attachment, if it has no others. */
+export async function nameInterface(store: Transaction, owner: Owner): Promise<void> {
+  if ((await leasesOf(store, owner)).length > 0) return;
+  for (const row of await leasesOf(store, { ...owner, ifname: UNKNOWN_INTERFACE })) {
+    await store.run(DELETE_LEASE, { network: row.network, address: row.address });
+    await store.run(INSERT_LEASE, { ...row, ifname: owner.ifname });
+  }
+}
+
+/** Goes on after `address` when the set gives out the next one. */
+export async function moveCursor(
+  store: Transaction,
+  network: string,
+  set: RangeSet,
+  address: Address,
+): Promise<void> {
+  if (rangeOf(set, address) === undefined) return;
+  await store.run(PUT_CURSOR, { network, pool: poolName(set), last: addressBytes(address) });
+}
+
 /** Returns every address that is held on any network. */
 export async function listLeases(store: Transaction): Promise<LeaseRow[]> {
   return store.all(HELD_LEASES, {});
@@ -292,13 +337,17 @@ export async function release(store: Transaction, row: LeaseRow, cooldownMs: num
   await store.run(COOL_LEASE, { network: row.network, address: row.address, releasedAtMs: Date.now() });
 }
 
-/** Returns the leases of a network whose attachment is not among `valid`. */
+/**
+ * Returns the leases of a network whose attachment is not among `valid`. One whose interface nobody knows is
+ * somebody's as long as its container is.
+ */
 export async function listStaleLeases(
   store: Transaction,
   network: string,
   valid: readonly AttachmentKey[],
 ): Promise<LeaseRow[]> {
-  return store.all(STALE_LEASES, { network, valid: pairs(valid) });
+  const containers = valid.map(({ containerId }) => ({ containerId, ifname: UNKNOWN_INTERFACE }));
+  return store.all(STALE_LEASES, { network, valid: pairs([...valid, ...containers]) });
 }
 
 /** Returns the sets out of which an ADD would get no address now; nothing is changed. */

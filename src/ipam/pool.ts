@@ -107,7 +107,7 @@ export function parseRangeSets(config: v.InferOutput<typeof poolSchema>): RangeS
 
 function parseRanges(list: readonly v.InferOutput<typeof rangeSchema>[], number: number): Range[] {
   const place = `invalid range set ${number}`;
-  if (list.length === 0) refuse(`${place}: it has no ranges`, "expected at least one object with a subnet");
+  if (list.length === 0) refuse(`${place}: empty range set`, "expected at least one object with a subnet");
   const ranges = list.map((range) => parseRange(range, place));
   for (const [index, range] of ranges.entries()) {
     const [first] = ranges;
@@ -158,8 +158,13 @@ function parseRange(range: v.InferOutput<typeof rangeSchema>, place: string): Ra
   const first = within("RangeStart", range.rangeStart, lowest);
   const last = within("RangeEnd", range.rangeEnd, highest);
   if (first.value > last.value) {
+    // host-local's words, in which the one that the config names is outside of what the other one leaves
+    const wrong =
+      (range.rangeStart ?? "") === ""
+        ? `RangeEnd ${formatAddress(last)}`
+        : `RangeStart ${formatAddress(first)}`;
     refuse(
-      `${place}: RangeStart ${formatAddress(first)} is after RangeEnd ${formatAddress(last)}`,
+      `${place}: ${wrong} not in network ${formatPrefix(network)}: RangeStart ${formatAddress(first)} is after RangeEnd ${formatAddress(last)}`,
       "exchange them, or correct one",
     );
   }

@@ -9,6 +9,7 @@ import {
   deleteAttachmentsOfOwner,
   deleteObjects,
   deleteObjectsOfOwner,
+  objectClaimants,
   objectClaims,
   objectsOfEntry,
   putAttachment,
@@ -18,7 +19,8 @@ import {
 import type { AttachmentRow, Entry, ObjectRow } from "../../db/queries.ts";
 import type { AttachmentKey } from "../cni/network-config.ts";
 import type { Transaction } from "../store/store.ts";
-import type { Holder, Owner } from "./owner.ts";
+import { currentBootId } from "../sys/process.ts";
+import { type Holder, netnsIsGone, type Owner } from "./owner.ts";
 
 const PUT_ATTACHMENT = putAttachment();
 const ATTACHMENT_OF = attachmentOf();
@@ -29,6 +31,7 @@ const DELETE_ATTACHMENT = deleteAttachment();
 const PUT_OBJECT = putObject();
 const OBJECTS_OF_ENTRY = objectsOfEntry();
 const OBJECT_CLAIMS = objectClaims();
+const OBJECT_CLAIMANTS = objectClaimants();
 const DELETE_OBJECTS = deleteObjects();
 const DELETE_ATTACHMENTS_OF_OWNER = deleteAttachmentsOfOwner();
 const DELETE_OBJECTS_OF_OWNER = deleteObjectsOfOwner();
@@ -37,9 +40,26 @@ export type { AttachmentRow, Entry };
 
 /**
  * The kinds of kernel objects that are written down. `link` is an interface of the host by its name, and
- * `masquerade` a chain of the table `inet warren`.
+ * `masquerade` a chain of the table `inet warren`. `source check` is a port of a bridge and the address that it allows; `gateway` an interface and the address that it has for pods. `limit` and `redirection` are what holds up the traffic of an
+ * interface of the host; `sysctl` and `attributes` are settings of a container with what they were before.
+ * `firewall` is a table that needs the firewall's chain, and `firewall element` an element of one of its sets,
+ * `firewalld source` an address in a zone of firewalld.
+ * `port map` is a port of the host with where it leads, and `port map sources` a chain that such ports share.
  */
-export type ObjectKind = "link" | "masquerade";
+export type ObjectKind =
+  | "link"
+  | "masquerade"
+  | "source check"
+  | "gateway"
+  | "limit"
+  | "redirection"
+  | "sysctl"
+  | "attributes"
+  | "firewall"
+  | "firewall element"
+  | "firewalld source"
+  | "port map"
+  | "port map sources";
 
 /** A kernel object by kind and name. */
 export interface KernelObject {
@@ -49,7 +69,21 @@ export interface KernelObject {
   readonly detail: string;
 }
 
-const KINDS: readonly string[] = ["link", "masquerade"] satisfies ObjectKind[];
+const KINDS: readonly string[] = [
+  "link",
+  "masquerade",
+  "source check",
+  "gateway",
+  "limit",
+  "redirection",
+  "sysctl",
+  "attributes",
+  "firewall",
+  "firewall element",
+  "firewalld source",
+  "port map",
+  "port map sources",
+] satisfies ObjectKind[];
 
 function isKernelObject(
   row: Pick<ObjectRow, "kind" | "name" | "detail">,
@@ -112,6 +146,16 @@ export function pairs(valid: readonly AttachmentKey[]): string {
   return JSON.stringify(valid.map(({ containerId, ifname }) => [containerId, ifname]));
 }
 
+/** Returns the entries of a plugin on a network whose containers can still be alive. */
+export async function listLivingAttachments(
+  store: Transaction,
+  network: string,
+  plugin: string,
+): Promise<AttachmentRow[]> {
+  const rows = await listStaleAttachments(store, network, plugin, []);
+  return rows.filter((row) => row.bootId === currentBootId() && !netnsIsGone(row));
+}
+
 /** Returns how many attachments a plugin has on a network. */
 export async function countAttachments(store: Transaction, network: string, plugin: string): Promise<number> {
   return (await store.first(ATTACHMENT_COUNT, { network, plugin }))?.attached ?? 0;
@@ -148,6 +192,19 @@ async function claimsOf(
   { kind, name }: Pick<KernelObject, "kind" | "name">,
 ): Promise<number> {
   return (await store.first(OBJECT_CLAIMS, { kind, name }))?.claims ?? 0;
+}
+
+/** Returns the entries of every network that have an object of that kind and name. */
+export async function claimantsOf(
+  store: Transaction,
+  { kind, name }: Pick<KernelObject, "kind" | "name">,
+): Promise<AttachmentRow[]> {
+  return store.all(OBJECT_CLAIMANTS, { kind, name });
+}
+
+/** True if any entry has an object of that kind and name. */
+export async function isClaimed(store: Transaction, kind: ObjectKind, name: string): Promise<boolean> {
+  return (await claimsOf(store, { kind, name })) > 0;
 }
 
 /** True if another entry has an object of that kind and name. */

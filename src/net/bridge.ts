@@ -16,6 +16,8 @@ export interface BridgeSettings {
   readonly mtu: number | undefined;
   /** Turned on, but never off: somebody else may want it. */
   readonly promiscuous: boolean;
+  /** For a bridge that has to be made: whether its ports are told apart by VLANs. */
+  readonly vlanFiltering: boolean;
 }
 
 /** An interface of that name is there and is no bridge. */
@@ -61,12 +63,11 @@ function createBridge(host: Connection, settings: BridgeSettings): Link {
     ignoring(
       createLink(
         settings.name,
-        { kind: "bridge" },
+        settings.vlanFiltering ? { kind: "bridge", data: { vlanFiltering: 1 } } : { kind: "bridge" },
         {
           // an address of its own, for otherwise the bridge takes that of a port, and changes it when pods go
           address: formatHardwareAddress(randomHardwareAddress()),
           mtu: settings.mtu,
-          up: true,
           ...(settings.promiscuous ? { promiscuous: true } : {}),
         },
       ),
@@ -75,7 +76,10 @@ function createBridge(host: Connection, settings: BridgeSettings): Link {
   ]);
   // a router on the pods' side must not give the host a default route
   writeSettingIfPresent(`ipv6/conf/${settings.name}/accept_ra`, 0);
-  const link = made?.replies[0] ?? findBridge(host, settings.name);
+  // it is down until now: a link-local address that is still asked about could not answer the first pods
+  writeSettingIfPresent(`ipv6/conf/${settings.name}/accept_dad`, 0);
+  host.execute([setLink(settings.name, { up: true })]);
+  const link = findBridge(host, settings.name) ?? made?.replies[0];
   if (link === undefined) throw new Error(`bridge ${settings.name} was made and is gone`);
   return link;
 }
@@ -97,23 +101,31 @@ function prefixOf(address: LinkAddress): Prefix {
 }
 
 /**
- * Gives the bridge a gateway address. An other IPv4 address on it, or an IPv6 one whose subnet overlaps, is a
- * conflict: it is replaced if `force` says so, and GatewayConflictError otherwise.
+ * Gives the bridge a gateway address. Another IPv4 address on it, or an IPv6 one whose subnet overlaps, is a conflict,
+ * unless it is one that `isOurs` knows: it is replaced if `force` says so, and GatewayConflictError otherwise.
  */
-export function ensureGateway(host: Connection, bridge: Link, gateway: Prefix, force: boolean): void {
+export function ensureGateway(
+  host: Connection,
+  bridge: Link,
+  gateway: Prefix,
+  options: { readonly force: boolean; readonly isOurs: (prefix: Prefix) => boolean },
+): void {
   const { family } = gateway.address;
-  for (const present of host.dump(dumpAddresses({ index: bridge.index }))) {
-    const prefix = prefixOf(present);
-    if (prefix.address.family !== family) continue;
-    if (prefix.address.value === gateway.address.value && prefix.length === gateway.length) return;
-    if (family === 6 && !overlap(prefix, gateway)) continue;
-    if (!force) throw new GatewayConflictError(bridge.name, gateway, prefix);
+  const present = host
+    .dump(dumpAddresses({ index: bridge.index }))
+    .map((address) => ({ address, prefix: prefixOf(address) }))
+    .filter(({ prefix }) => prefix.address.family === family);
+  if (present.some(({ prefix }) => samePrefix(prefix, gateway))) return;
+  for (const { address, prefix } of present) {
+    if (family === 6 ? !overlap(prefix, gateway) : options.isOurs(prefix) && !overlap(prefix, gateway))
+      continue;
+    if (!options.force) throw new GatewayConflictError(bridge.name, gateway, prefix);
     host.execute([
       ignoring(
         deleteAddress({
           index: bridge.index,
-          address: present.address,
-          prefixLength: present.prefixLength,
+          address: address.address,
+          prefixLength: address.prefixLength,
         }),
         "EADDRNOTAVAIL",
       ),
@@ -132,6 +144,10 @@ export function ensureGateway(host: Connection, bridge: Link, gateway: Prefix, f
       "EEXIST",
     ),
   ]);
+}
+
+function samePrefix(left: Prefix, right: Prefix): boolean {
+  return left.address.value === right.address.value && left.length === right.length;
 }
 
 /** Returns the broadcast address of an IPv4 subnet; undefined where it has none (RFC 3021). */

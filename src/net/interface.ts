@@ -6,6 +6,7 @@ import { addAddress, dumpAddresses, type LinkAddress } from "../netlink/address.
 import { setLink } from "../netlink/link.ts";
 import { ignoring, type Request } from "../netlink/message.ts";
 import { addRoute, dumpRoutes, type NewRoute, type Route } from "../netlink/route.ts";
+import { allowAnnouncements } from "./announcement.ts";
 import { broadcastOf } from "./bridge.ts";
 import type { Connection } from "./connection.ts";
 import { inNetns, type Netns } from "./netns.ts";
@@ -26,6 +27,8 @@ export interface InterfaceRoute {
   readonly priority: number | undefined;
   readonly table: number | undefined;
   readonly scope: number | undefined;
+  /** The address that what goes this way comes from; the kernel's choice if left out. */
+  readonly source?: Address | undefined;
 }
 
 /** Spellings of a route in a result (cni/result.ts), which this layer doesn't know. */
@@ -71,6 +74,8 @@ export interface InterfaceSettings {
   readonly routes: readonly InterfaceRoute[];
   /** Ask the network whether somebody has the IPv6 address already; it takes one to two seconds. */
   readonly detectDuplicates: boolean;
+  /** The addresses bring no route to their subnets with them: `routes` has all there are. */
+  readonly withoutSubnetRoutes?: boolean | undefined;
 }
 
 /** Gives the interface its settings, addresses and routes, and brings it up. Throws NetlinkError or SystemError. */
@@ -79,10 +84,9 @@ export function configureInterface(inside: Connection, netns: Netns, settings: I
   const { index, addresses, routes } = settings;
   const ofFamily = (family: Family) => addresses.filter(({ prefix }) => prefix.address.family === family);
   inside.execute([
-    // before it is up, so that the kernel announces them when it comes up (arp_notify)
-    ...ofFamily(4).map((address) => newAddress(index, address, false)),
+    ...ofFamily(4).map((address) => newAddress(settings, address)),
     setLink(index, { up: true }),
-    ...ofFamily(6).map((address) => newAddress(index, address, settings.detectDuplicates)),
+    ...ofFamily(6).map((address) => newAddress(settings, address)),
     // "append" lets several gateways share a destination; the very same route twice is one route
     ...routes.map((route) => ignoring(addRoute(newRoute(index, route), "append"), "EEXIST")),
   ]);
@@ -95,9 +99,8 @@ export function bringUp(connection: Connection, index: number): void {
 
 function writeSettings(settings: InterfaceSettings): void {
   const { name } = settings;
-  writeSettingIfPresent(`ipv4/conf/${name}/arp_notify`, 1);
+  allowAnnouncements(name);
   if (!hasIpv6()) return;
-  writeSettingIfPresent(`ipv6/conf/${name}/ndisc_notify`, 1);
   if (settings.addresses.some(({ prefix }) => prefix.address.family === 6)) {
     writeSetting("ipv6/conf/lo/disable_ipv6", 0);
     writeSetting(`ipv6/conf/${name}/disable_ipv6`, 0);
@@ -111,13 +114,14 @@ function writeSettings(settings: InterfaceSettings): void {
   }
 }
 
-function newAddress(index: number, { prefix }: InterfaceAddress, detectDuplicates: boolean): Request<never> {
+function newAddress(settings: InterfaceSettings, { prefix }: InterfaceAddress): Request<never> {
   return addAddress({
-    index,
+    index: settings.index,
     address: addressBytes(prefix.address),
     prefixLength: prefix.length,
     broadcast: broadcastOf(prefix),
-    skipDuplicateDetection: prefix.address.family === 6 && !detectDuplicates,
+    skipDuplicateDetection: prefix.address.family === 6 && !settings.detectDuplicates,
+    noPrefixRoute: settings.withoutSubnetRoutes,
   });
 }
 
@@ -133,6 +137,7 @@ function newRoute(index: number, route: InterfaceRoute): NewRoute {
     table: route.table,
     priority: route.priority,
     scope: route.scope,
+    preferredSource: route.source === undefined ? undefined : addressBytes(route.source),
     metrics:
       route.mtu === undefined && route.advertisedSegment === undefined
         ? undefined
@@ -201,6 +206,11 @@ function sameRoute(present: Route, wanted: InterfaceRoute): boolean {
     if (addressFromBytes(present.destination).value !== destination.address.value) return false;
   }
   if (wanted.table !== undefined && present.table !== wanted.table) return false;
+  if (wanted.source !== undefined) {
+    const { preferredSource } = present;
+    if (preferredSource === undefined) return false;
+    if (addressFromBytes(preferredSource).value !== wanted.source.value) return false;
+  }
   if (gateway === undefined) return present.gateway === undefined;
   return present.gateway !== undefined && addressFromBytes(present.gateway).value === gateway.value;
 }

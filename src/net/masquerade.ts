@@ -155,7 +155,8 @@ export function probeMasquerade(): void {
   }
 }
 
-function hasNftables(): boolean {
+/** True if the kernel has nf_tables; throws what else is wrong. */
+export function hasNftables(): boolean {
   try {
     probeMasquerade();
     return true;

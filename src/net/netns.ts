@@ -59,7 +59,8 @@ export class Netns implements Disposable {
 export function openNetns(path: string): Netns {
   let descriptor: Descriptor;
   try {
-    descriptor = openFile(path, OpenFlag.readOnly);
+    // not to wait for the other end of whatever else stands there
+    descriptor = openFile(path, OpenFlag.readOnly | OpenFlag.nonBlocking);
   } catch (error) {
     throw new NetnsError(path, isSystemError(error, "ENOENT", "ENOTDIR") ? "missing" : "unreadable", {
       cause: error,

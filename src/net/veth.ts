@@ -1,5 +1,5 @@
-// The pair of interfaces that ties a container to the host: one end a port of a bridge, the other born inside the
-// container under its final name. Both come to be in one message, or neither does.
+// The pair of interfaces that ties a container to the host: one end on the host, a port of a bridge where there is
+// one, the other born inside the container under its final name. Both come to be in one message, or neither does.
 import { formatHardwareAddress, parseHardwareAddress } from "../ip/hardware-address.ts";
 import {
   createLink,
@@ -28,10 +28,10 @@ export interface VethSettings {
   readonly containerName: string;
   readonly containerAddress: string;
   readonly mtu: number | undefined;
-  /** The bridge that the host's end becomes a port of. */
-  readonly bridge: Link;
-  readonly hairpin: boolean;
-  readonly isolated: boolean;
+  /** The bridge that the host's end becomes a port of; without one it stands alone. */
+  readonly bridge?: Link | undefined;
+  readonly hairpin?: boolean | undefined;
+  readonly isolated?: boolean | undefined;
 }
 
 /** Makes the pair, the host's end up and enslaved; returns the host's end. Throws NetlinkError. */
@@ -42,21 +42,24 @@ export function createVeth(host: Connection, netns: Netns, settings: VethSetting
     mtu: settings.mtu,
     netNamespaceFd: netns.fd,
   });
-  const [made] = host.execute([
-    createLink(settings.hostName, peer, {
-      address: settings.hostAddress,
-      mtu: settings.mtu,
-      master: settings.bridge.index,
-      up: true,
-    }),
-    // the kernel takes no alias at birth
-    ...(settings.alias === undefined ? [] : [setLink(settings.hostName, { alias: settings.alias })]),
-  ]);
-  const link = made?.replies[0] ?? host.get(getLink(settings.hostName));
+  const create = createLink(settings.hostName, peer, {
+    address: settings.hostAddress,
+    mtu: settings.mtu,
+    master: settings.bridge?.index,
+  });
+  const [tried] = host.attempt([create]);
+  // what its predecessor left, whose namespace the kernel may still be taking down, makes room
+  if (tried.error?.errnoName === "EEXIST" && isLeftover(host, settings)) removeLink(host, settings.hostName);
+  const [made] = tried.error === undefined ? [tried] : host.execute([create]);
+  const link = made.replies[0] ?? host.get(getLink(settings.hostName));
   if (link === undefined) throw new Error(`interface ${settings.hostName} was made and is gone`);
-  // a pod must not give the host a default route
+  // a pod must not give the host a default route, and nobody else has the host's own link-local address
   writeSettingIfPresent(`ipv6/conf/${settings.hostName}/accept_ra`, 0);
-  if (settings.hairpin || settings.isolated) {
+  writeSettingIfPresent(`ipv6/conf/${settings.hostName}/accept_dad`, 0);
+  // the kernel takes no alias at birth
+  const { alias } = settings;
+  host.execute([setLink(settings.hostName, { up: true, ...(alias === undefined ? {} : { alias }) })]);
+  if (settings.hairpin === true || settings.isolated === true) {
     host.execute([
       setBridgePort(link.index, {
         ...(settings.hairpin ? { hairpin: true } : {}),
@@ -65,6 +68,10 @@ export function createVeth(host: Connection, netns: Netns, settings: VethSetting
     ]);
   }
   return link;
+}
+
+function isLeftover(host: Connection, { hostName, alias }: VethSettings): boolean {
+  return alias !== undefined && host.get(getLink(hostName))?.alias === alias;
 }
 
 /** Returns the link called `name`, or undefined if there is none. */
@@ -109,16 +116,18 @@ export function listTaggedVeths(host: Connection): { readonly name: string; read
   return host.dump(dumpLinks({ kind: "veth" })).filter(({ alias }) => alias !== "");
 }
 
-/** How often the state of a bridge port is looked at before it is taken for broken, and the pause in between. */
+/** How often the state of an interface is looked at before it is taken for broken, and the pause in between. */
 const PORT_TRIES = 400;
 const PORT_PAUSE_MS = 5;
 
-/** A bridge port that never carried traffic. */
+const WORKING_STATES: readonly string[] = ["forwarding", "listening", "learning"];
+
+/** A host's end that never carried traffic. */
 export class PortStateError extends Error {
   override readonly name = "PortStateError";
 
   constructor(readonly link: Link) {
-    super(`bridge port in error state: ${link.operState}`);
+    super(`${link.port === undefined ? "interface" : "bridge port"} in error state: ${link.operState}`);
   }
 }
 
@@ -127,10 +136,24 @@ export class PortStateError extends Error {
  * the link as it is then. Throws PortStateError after two seconds.
  */
 export function waitForPort(host: Connection, index: number): Link {
+  return waitUntil(
+    host,
+    index,
+    // a bridge that runs the spanning tree protocol listens and learns for half a minute: that is its operator's wish
+    (link) => link.operState === "up" && link.port !== undefined && WORKING_STATES.includes(link.port.state),
+  );
+}
+
+/** Waits until an interface that is no port carries traffic, a millisecond or so; throws as `waitForPort` does. */
+export function waitForCarrier(host: Connection, index: number): Link {
+  return waitUntil(host, index, (link) => link.operState === "up");
+}
+
+function waitUntil(host: Connection, index: number, isReady: (link: Link) => boolean): Link {
   for (let tries = 1; ; tries++) {
     const link = host.get(getLink(index));
     if (link === undefined) throw new Error(`interface number ${index} is gone`);
-    if (link.operState === "up" && link.port?.state === "forwarding") return link;
+    if (isReady(link)) return link;
     if (tries === PORT_TRIES) throw new PortStateError(link);
     Bun.sleepSync(tries < 10 ? 0.2 : PORT_PAUSE_MS);
   }

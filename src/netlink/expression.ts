@@ -177,15 +177,16 @@ export function immediate(value: Uint8Array, register: number = Register.first):
   return { kind: "immediate", data: { destination: register, data: { value } } };
 }
 
-const VERDICTS = { drop: 0, accept: 1, jump: -3, goto: -4, return: -5 } as const;
+/** What becomes of a packet (NF_DROP, NF_ACCEPT and NFT_*), as the data of a verdict map says it. */
+export const VerdictCode = { drop: 0, accept: 1, jump: -3, goto: -4, return: -5 } as const;
 
 /** Ends the rule: what becomes of the packet, or where it goes on. */
 export function verdict(name: "drop" | "accept" | "return"): Expression;
 export function verdict(name: "jump" | "goto", chain: string): Expression;
-export function verdict(name: keyof typeof VERDICTS, chain?: string): Expression {
+export function verdict(name: keyof typeof VerdictCode, chain?: string): Expression {
   return {
     kind: "immediate",
-    data: { destination: Register.verdict, data: { verdict: { code: VERDICTS[name], chain } } },
+    data: { destination: Register.verdict, data: { verdict: { code: VerdictCode[name], chain } } },
   };
 }
 

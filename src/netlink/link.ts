@@ -30,6 +30,7 @@ const RTM_DELLINK = 17;
 const RTM_GETLINK = 18;
 const RTM_SETLINK = 19;
 const AF_BRIDGE = 7;
+const RTEXT_FILTER_BRVLAN = 2;
 const RTEXT_FILTER_SKIP_STATS = 8;
 
 /** Device flags (IFF_*, linux/if.h). */
@@ -154,6 +155,7 @@ const deviceKinds = {
     local6: [17, bytes], // IFLA_VXLAN_LOCAL6
   }),
   macvlan: attributes({
+    broadcastQueueLength: [7, u32], // IFLA_MACVLAN_BC_QUEUE_LEN, since Linux 5.11
     mode: [1, u32], // IFLA_MACVLAN_MODE
   }),
   ipvlan: attributes({
@@ -209,6 +211,7 @@ export const bridgeMessage = headed(
   attributes({
     port: [12, nested(bridgePort)], // IFLA_PROTINFO
     vlans: [26, list(struct({ flags: u16, id: u16 }), 2)], // IFLA_AF_SPEC with IFLA_BRIDGE_VLAN_INFO
+    extensionMask: [29, u32], // IFLA_EXT_MASK
   }),
 );
 
@@ -216,6 +219,8 @@ export const bridgeMessage = headed(
 export interface LinkSettings {
   /** The device beneath: the parent of a vlan or macvlan. */
   readonly parent?: number | undefined;
+  /** The number by which the socket's namespace knows that of the parent, where they differ (namespace-id.ts). */
+  readonly parentNamespaceId?: number | undefined;
   /** Hardware address, such as `02:00:00:00:00:01`. */
   readonly address?: string | undefined;
   readonly mtu?: number | undefined;
@@ -245,6 +250,7 @@ function settingAttributes(settings: LinkSettings, name: string | undefined): At
     master: settings.master,
     alias: settings.alias,
     netNamespaceFd: settings.netNamespaceFd,
+    linkNamespaceId: settings.parentNamespaceId,
     name,
   };
 }
@@ -556,9 +562,23 @@ export interface BridgeVlan {
 
 /** Lets the bridge port `index` take part in VLANs; its bridge must filter VLANs. */
 export function addBridgeVlans(index: number, vlans: readonly BridgeVlan[]): Request<never> {
+  return bridgeVlanRequest("add VLANs to", RTM_SETLINK, index, vlans);
+}
+
+/** Takes the bridge port `index` out of VLANs; those that it takes no part in are passed over. */
+export function deleteBridgeVlans(index: number, vlans: readonly BridgeVlan[]): Request<never> {
+  return bridgeVlanRequest("delete VLANs from", RTM_DELLINK, index, vlans);
+}
+
+function bridgeVlanRequest(
+  what: string,
+  type: number,
+  index: number,
+  vlans: readonly BridgeVlan[],
+): Request<never> {
   return {
-    operation: `add VLANs to bridge port ${index}`,
-    type: RTM_SETLINK,
+    operation: `${what} bridge port ${index}`,
+    type,
     flags: 0,
     encode(writer) {
       const entries: { flags: number; id: number }[] = [];
@@ -574,6 +594,36 @@ export function addBridgeVlans(index: number, vlans: readonly BridgeVlan[]): Req
         header: header(checkedIndex(index), 0, 0, AF_BRIDGE),
         attributes: { vlans: entries },
       });
+    },
+  };
+}
+
+/** The VLANs of a bridge port. */
+export interface BridgePortVlans {
+  readonly index: number;
+  readonly vlans: readonly BridgeVlan[];
+}
+
+/** Asks for the VLANs of every bridge port, each VLAN by itself. */
+export function dumpBridgeVlans(): Request<BridgePortVlans> {
+  return {
+    operation: "list VLANs of bridge ports",
+    type: RTM_GETLINK,
+    flags: 0,
+    encode(writer) {
+      bridgeMessage.encode(writer, {
+        header: header(0, 0, 0, AF_BRIDGE),
+        attributes: { extensionMask: RTEXT_FILTER_BRVLAN },
+      });
+    },
+    decode(reader) {
+      const message = bridgeMessage.decode(reader);
+      const vlans = (message.attributes.vlans ?? []).map(({ flags, id }) => ({
+        id,
+        primary: (flags & VLAN_PRIMARY) !== 0,
+        untagged: (flags & VLAN_UNTAGGED) !== 0,
+      }));
+      return { index: message.header.index, vlans };
     },
   };
 }

@@ -10,11 +10,13 @@ import {
   fib,
   immediate,
   keepBits,
+  lookup,
   MetaKey,
   meta,
   type Operator,
   PayloadBase,
   payload,
+  Register,
   setMeta,
 } from "./expression.ts";
 
@@ -45,6 +47,24 @@ export function inputInterface(name: string, operator: Sameness = "equal"): Expr
 export function outputInterface(name: string, operator: Sameness = "equal"): Expression[] {
   // oifname "br0"
   return [meta(MetaKey.outputName), compare(operator, interfaceNameBytes(name))];
+}
+
+/** Matches packets that came in by an interface whose name is in a set, or with `notEqual` is not. */
+export function inputInterfaceIn(set: string, operator: Sameness = "equal"): Expression[] {
+  // iifname @guarded
+  return [meta(MetaKey.inputName), lookup(set, { inverted: operator === "notEqual" })];
+}
+
+/** Matches packets that go out by an interface whose name is in a set. */
+export function outputInterfaceIn(set: string): Expression[] {
+  // oifname @guarded
+  return [meta(MetaKey.outputName), lookup(set)];
+}
+
+/** Matches packets whose two interfaces are, as a pair, in a set. */
+export function interfacePairIn(set: string): Expression[] {
+  // iifname . oifname @pairs
+  return [meta(MetaKey.inputName), meta(MetaKey.outputName, Register.second), lookup(set)];
 }
 
 /** Matches packets of one family; in an `inet` table this must stand before addresses are looked at. */
@@ -91,6 +111,18 @@ export function destinationIn(
 ): Expression[] {
   // ip daddr != 10.88.0.0/16
   return addressIn(address, prefixLength, operator, 16, 24);
+}
+
+/** Matches packets of one family whose source or destination is in a set of addresses. */
+export function addressInSet(
+  end: "source" | "destination",
+  family: "ipv4" | "ipv6",
+  set: string,
+): Expression[] {
+  // ip saddr @pods
+  const [offset, length] =
+    family === "ipv4" ? [end === "source" ? 12 : 16, 4] : [end === "source" ? 8 : 24, 16];
+  return [...packetFamily(family), payload(PayloadBase.network, offset, length), lookup(set)];
 }
 
 const TRANSPORTS = { icmp: 1, tcp: 6, udp: 17, icmpv6: 58, sctp: 132 } as const;

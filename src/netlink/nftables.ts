@@ -13,6 +13,7 @@ import {
   headed,
   list,
   nested,
+  type Reader,
   struct,
   text,
   u8,
@@ -316,6 +317,17 @@ export function deleteChain(table: TableName, name: string): Request<never> {
   }));
 }
 
+/** Removes a chain that nobody has put a rule into; EBUSY if it has rules or is jumped to, ENOENT if there is none. */
+export function deleteEmptyChain(table: TableName, name: string): Request<never> {
+  // without the flag the kernel takes the rules along
+  return { ...deleteChain(table, name), flags: MessageFlag.nonRecursive };
+}
+
+/** Removes a table with nothing in it; EBUSY if there is something, ENOENT if there is none. */
+export function deleteEmptyTable(table: TableName): Request<never> {
+  return { ...deleteTable(table), flags: MessageFlag.nonRecursive };
+}
+
 /** A chain as the kernel describes it. */
 export interface Chain {
   readonly table: string;
@@ -376,6 +388,27 @@ export function dumpChains(table: TableName): Request<Chain> {
       return chain.table === table.name && familyName(message.header.family) === table.family
         ? chain
         : undefined;
+    },
+  };
+}
+
+/** A chain with the family of its table. */
+export interface ForeignChain extends Chain {
+  readonly family: TableFamily;
+}
+
+/** Asks for the chains of all tables of every family. */
+export function dumpAllChains(): Request<ForeignChain> {
+  return {
+    operation: "list all chains",
+    type: GET_CHAIN,
+    flags: 0,
+    encode: (writer) =>
+      chainMessage.encode(writer, { header: { family: 0, version: 0, resource: 0 }, attributes: {} }),
+    decode(reader) {
+      const message = chainMessage.decode(reader);
+      const family = familyName(message.header.family);
+      return family === undefined ? undefined : { ...chainOf(message), family };
     },
   };
 }
@@ -559,6 +592,12 @@ export function deleteSet(table: TableName, name: string): Request<never> {
   }));
 }
 
+/** Removes a set with nothing in it; EBUSY if it has elements or a rule looks into it, ENOENT if there is none. */
+export function deleteEmptySet(table: TableName, name: string): Request<never> {
+  // without the flag the kernel takes the elements along
+  return { ...deleteSet(table, name), flags: MessageFlag.nonRecursive };
+}
+
 /** An element of a set or map. */
 export interface Element {
   readonly key: Uint8Array;
@@ -623,18 +662,27 @@ export function dumpElements(table: TableName, set: string): Request<readonly El
     ignore: ["ENOENT"],
     encode: (writer) =>
       elementMessage.encode(writer, { header: header(table), attributes: { set, table: table.name } }),
-    decode(reader) {
-      const found = elementMessage.decode(reader).attributes.elements ?? [];
-      return found.map((element) => {
-        const verdict = element.data?.verdict;
-        return {
-          key: element.key?.value ?? new Uint8Array(0),
-          data:
-            verdict === undefined ? element.data?.value : { code: verdict.code ?? 0, chain: verdict.chain },
-          comment: commentOf(COMMENT.element, element.userData),
-        };
-      });
-    },
+    decode: decodeElements,
+  };
+}
+
+function decodeElements(reader: Reader): Element[] {
+  const found = elementMessage.decode(reader).attributes.elements ?? [];
+  return found.map((element) => {
+    const verdict = element.data?.verdict;
+    return {
+      key: element.key?.value ?? new Uint8Array(0),
+      data: verdict === undefined ? element.data?.value : { code: verdict.code ?? 0, chain: verdict.chain },
+      comment: commentOf(COMMENT.element, element.userData),
+    };
+  });
+}
+
+/** Asks for one element of a set by its key; ENOENT if the set or the element isn't there. */
+export function getElement(table: TableName, set: string, key: Uint8Array): Request<Element> {
+  return {
+    ...elementRequest(`get element of ${table.name} ${set}`, GET_ELEMENT, 0, table, set, [{ key }]),
+    decode: (reader) => decodeElements(reader)[0],
   };
 }
 

@@ -1,6 +1,6 @@
 // Routes: RTM_NEWROUTE, RTM_DELROUTE and RTM_GETROUTE (linux/rtnetlink.h). Addresses are raw bytes, as in address.ts.
 import { type AddressFamily, addressText, FAMILIES, familyOf, Scope } from "./address.ts";
-import { attributes, bytes, headed, struct, type UnknownAttribute, u8, u32 } from "./codec.ts";
+import { attributes, bytes, headed, type Reader, struct, type UnknownAttribute, u8, u32 } from "./codec.ts";
 import { MessageFlag, type Request } from "./message.ts";
 
 const RTM_NEWROUTE = 24;
@@ -134,7 +134,8 @@ function routeRequest(
           destinationLength: route.prefixLength ?? (destination?.length ?? 0) * 8,
           sourceLength: 0,
           serviceType: 0,
-          table: table <= 0xff ? table : Table.unspecified,
+          // a lookup goes by the rules, not into one table
+          table: type === RTM_GETROUTE || table > 0xff ? Table.unspecified : table,
           protocol: route.protocol ?? defaults.protocol,
           scope: route.scope ?? defaults.scope,
           type: route.type ?? defaults.type,
@@ -194,6 +195,21 @@ export interface Route {
   readonly unknown: readonly UnknownAttribute[];
 }
 
+/** Asks by which route a packet to this address would go; ENETUNREACH and the like if by none. */
+export function lookUpRoute(destination: Uint8Array): Request<Route> {
+  const family = familyOf(destination);
+  return {
+    ...routeRequest(
+      `look up the route to ${addressText(destination)}`,
+      RTM_GETROUTE,
+      0,
+      { destination },
+      { protocol: RouteProtocol.unspecified, scope: Scope.universe, type: RouteType.unspecified },
+    ),
+    decode: (reader) => decodeRoute(reader, family),
+  };
+}
+
 /** Which routes to list. */
 export interface RouteFilter {
   readonly family: AddressFamily;
@@ -226,27 +242,33 @@ export function dumpRoutes(filter: RouteFilter): Request<Route> {
       });
     },
     decode(reader) {
-      const { header, attributes: values } = routeMessage.decode(reader);
-      const route: Route = {
-        family,
-        destination: values.destination,
-        prefixLength: header.destinationLength,
-        gateway: values.gateway,
-        outputIndex: values.outputIndex ?? 0,
-        table: values.table ?? header.table,
-        priority: values.priority ?? 0,
-        preferredSource: values.preferredSource,
-        scope: header.scope,
-        protocol: header.protocol,
-        type: header.type,
-        onLink: (header.flags & ON_LINK) !== 0,
-        metrics: values.metrics ?? {},
-        unknown: values.unknown ?? [],
-      };
-      if (header.family !== FAMILIES[family]) return undefined;
+      const route = decodeRoute(reader, family);
+      if (route === undefined) return undefined;
       if (outputIndex !== undefined && route.outputIndex !== outputIndex) return undefined;
       if (table !== undefined && route.table !== table) return undefined;
       return route;
     },
+  };
+}
+
+/** Returns undefined for a route of another family. */
+function decodeRoute(reader: Reader, family: AddressFamily): Route | undefined {
+  const { header, attributes: values } = routeMessage.decode(reader);
+  if (header.family !== FAMILIES[family]) return undefined;
+  return {
+    family,
+    destination: values.destination,
+    prefixLength: header.destinationLength,
+    gateway: values.gateway,
+    outputIndex: values.outputIndex ?? 0,
+    table: values.table ?? header.table,
+    priority: values.priority ?? 0,
+    preferredSource: values.preferredSource,
+    scope: header.scope,
+    protocol: header.protocol,
+    type: header.type,
+    onLink: (header.flags & ON_LINK) !== 0,
+    metrics: values.metrics ?? {},
+    unknown: values.unknown ?? [],
   };
 }

@@ -2,74 +2,76 @@
 // that its IPAM plugin hands out, and makes the bridge its gateway. Everything that it makes is written down
 // before the kernel is touched, so that DEL and GC need nothing but the names of the attachment.
 import * as v from "valibot";
-import { collectAttachments } from "../attachment/collection.ts";
-import { aliasOf, attachmentHash, hostLinkName } from "../attachment/identity.ts";
-import { entryOf, release, reserve } from "../attachment/reservation.ts";
-import { CniError, ErrorCode, Failures } from "../cni/error.ts";
-import { shown } from "../cni/input.ts";
-import { interfaceNameProblem } from "../cni/names.ts";
-import { type Delegate, definePlugin } from "../cni/plugin.ts";
-import { type Dns, dnsOf, dnsSchema, type Interface, type Result, type Route } from "../cni/result.ts";
-import { UndoList } from "../cni/undo.ts";
-import { addressBytes, formatAddress, parseAddress } from "../ip/address.ts";
-import { isAssignable, parseHardwareAddress } from "../ip/hardware-address.ts";
-import { defaultGateway, formatPrefix, networkOf, type Prefix, parsePrefix } from "../ip/prefix.ts";
 import {
-  countAttachments,
+  addressesIn,
+  refuseTakenName,
+  reportedInterface,
+  spelledAddresses,
+  stateDiffers,
+  verifyInterface,
+} from "../attachment/container-interface.ts";
+import { endAttachment, endStaleAttachments, writtenAttachment } from "../attachment/end.ts";
+import { aliasOf, attachmentHash, hostLinkName } from "../attachment/identity.ts";
+import { confirmReservation, entryOf, reserve } from "../attachment/reservation.ts";
+import {
+  dataDirOf,
+  dnsOverride,
+  ipamTypeOf,
+  pairMtu,
+  placeEntries,
+  requestedHardwareAddress,
+} from "../attachment/settings.ts";
+import { CniError, ErrorCode } from "../cni/error.ts";
+import { shown } from "../cni/input.ts";
+import { interfaceNameProblem, LONGEST_INTERFACE_NAME } from "../cni/names.ts";
+import { definePlugin } from "../cni/plugin.ts";
+import { type Dns, dnsSchema, type Result, type Route } from "../cni/result.ts";
+import { UndoList } from "../cni/undo.ts";
+import { addressBytes, formatAddress, sameAddress } from "../ip/address.ts";
+import { defaultGateway, formatPrefix, networkOf, type Prefix } from "../ip/prefix.ts";
+import {
   type Entry,
-  findAttachment,
+  isClaimed,
   type KernelObject,
   kernelObject,
-  listObjects,
+  listLivingAttachments,
 } from "../ledger/attachments.ts";
 import { describeOwner } from "../ledger/owner.ts";
-import {
-  addressesOf,
-  type BridgeSettings,
-  ensureBridge,
-  ensureGateway,
-  findBridge,
-  GatewayConflictError,
-  NotABridgeError,
-} from "../net/bridge.ts";
+import { announceAddresses } from "../net/announcement.ts";
+import { addressesOf, type BridgeSettings, ensureBridge, ensureGateway, findBridge } from "../net/bridge.ts";
 import { type Connection, connectHost, connectInside } from "../net/connection.ts";
 import { enableForwarding, forwards } from "../net/forwarding.ts";
 import {
   bringUp,
   configureInterface,
   type InterfaceAddress,
-  missingAddresses,
-  missingRoutes,
   routeFrom,
   waitForAddresses,
 } from "../net/interface.ts";
 import { ensureMasquerade, masqueradeName, missingMasquerade, probeMasquerade } from "../net/masquerade.ts";
-import { openNetns } from "../net/netns.ts";
+import { type Netns, NetnsError, openNetns } from "../net/netns.ts";
+import { checkSource, isSourceChecked } from "../net/spoof-check.ts";
+import { createVeth, findLink, hardwareAddressFor, type Link, removeLink, waitForPort } from "../net/veth.ts";
 import {
-  createVeth,
-  findLink,
-  hardwareAddressFor,
-  type Link,
-  normalHardwareAddress,
-  removeLink,
-  waitForPort,
-} from "../net/veth.ts";
+  ensureVlanGateway,
+  filtersVlans,
+  type PortVlans,
+  probeVlanFilter,
+  setPortVlans,
+  UnfilteredBridgeError,
+  vlanDifference,
+  vlanGatewayName,
+} from "../net/vlan-filter.ts";
 import { beat } from "../store/heartbeat.ts";
-import { DEFAULT_DATA_DIR, openStore, storeExists } from "../store/sqlite.ts";
+import { openStore } from "../store/sqlite.ts";
 
 const PLUGIN = "bridge";
 const DEFAULT_BRIDGE = "cni0";
-/** The largest MTU that a veth takes (drivers/net/veth.c). */
-const LARGEST_MTU = 65_535;
 
 const flag = v.nullish(v.boolean());
-const absolutePath = v.pipe(
-  v.string(),
-  v.check((path) => path.startsWith("/") && !path.includes("\0"), "an absolute path"),
-);
-const ipamReference = v.nullish(v.object({ type: v.nullish(v.string()), dataDir: v.nullish(absolutePath) }));
 
 const config = v.object({
+  ...placeEntries,
   bridge: v.nullish(v.string()),
   isGateway: flag,
   isDefaultGateway: flag,
@@ -81,21 +83,21 @@ const config = v.object({
   portIsolation: flag,
   disableContainerInterface: flag,
   enabledad: flag,
-  mtu: v.nullish(v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(LARGEST_MTU))),
+  mtu: pairMtu,
   dns: v.nullish(dnsSchema),
-  ipam: ipamReference,
-  dataDir: v.nullish(absolutePath),
   runtimeConfig: v.nullish(v.object({ mac: v.nullish(v.string()) })),
   args: v.nullish(v.object({ cni: v.nullish(v.object({ mac: v.nullish(v.string()) })) })),
   vlan: v.nullish(v.number()),
-  vlanTrunk: v.nullish(v.array(v.unknown())),
+  vlanTrunk: v.nullish(
+    v.array(
+      v.object({ minID: v.nullish(v.number()), maxID: v.nullish(v.number()), id: v.nullish(v.number()) }),
+    ),
+  ),
+  preserveDefaultVlan: flag,
   macspoofchk: flag,
 });
 
-const cleanup = v.object({ ipam: ipamReference, dataDir: v.nullish(absolutePath) });
-
 type Config = v.InferOutput<typeof config>;
-type Cleanup = v.InferOutput<typeof cleanup>;
 
 /** What the config amounts to, worked out before the store or the kernel is touched. */
 interface Plan {
@@ -112,6 +114,12 @@ interface Plan {
   readonly isolated: boolean;
   readonly containerInterface: boolean;
   readonly detectDuplicates: boolean;
+  /** The VLANs of the host's end; undefined if the bridge has none. */
+  readonly vlans: PortVlans | undefined;
+  /** The VLAN that the gateway stands in; 0 if it stands on the bridge itself. */
+  readonly gatewayVlan: number;
+  /** Drop frames of the pod that carry another hardware address than its own. */
+  readonly sourceCheck: boolean;
   /** Replaces what the IPAM plugin says, if the config has the key with anything in it. */
   readonly dns: Dns | undefined;
 }
@@ -142,15 +150,29 @@ function planOf(config: Config, macArgument: string | undefined): Plan {
       "an interface that stays down has no use for an address: remove ipam",
     );
   }
-  refuseUnsupported(config);
+  const vlans = vlansOf(config);
+  const isGateway = config.isGateway === true || config.isDefaultGateway === true;
+  const gatewayVlan = isGateway ? (config.vlan ?? 0) : 0;
+  if (gatewayVlan > 0 && vlanGatewayName(bridge, gatewayVlan).length > LONGEST_INTERFACE_NAME) {
+    throw new CniError(
+      ErrorCode.invalidConfig,
+      `bridge ${shown(bridge)}: its gateway in VLAN ${gatewayVlan} would be called ${vlanGatewayName(bridge, gatewayVlan)}`,
+      `an interface name has at most ${LONGEST_INTERFACE_NAME} characters: choose a shorter name for the bridge`,
+    );
+  }
   const mtu = config.mtu ?? 0;
   return {
-    bridge: { name: bridge, mtu: mtu === 0 ? undefined : mtu, promiscuous: config.promiscMode === true },
+    bridge: {
+      name: bridge,
+      mtu: mtu === 0 ? undefined : mtu,
+      promiscuous: config.promiscMode === true,
+      vlanFiltering: vlans !== undefined,
+    },
     ipamType,
     dataDir: dataDirOf(config),
     mtu: mtu === 0 ? undefined : mtu,
     hardwareAddress: requestedHardwareAddress(config, macArgument),
-    isGateway: config.isGateway === true || config.isDefaultGateway === true,
+    isGateway,
     isDefaultGateway: config.isDefaultGateway === true,
     forceAddress: config.forceAddress === true,
     masquerade: config.ipMasq === true && ipamType !== undefined,
@@ -158,64 +180,82 @@ function planOf(config: Config, macArgument: string | undefined): Plan {
     isolated: config.portIsolation === true,
     containerInterface: config.disableContainerInterface !== true,
     detectDuplicates: config.enabledad === true,
-    dns: hasAnyDnsKey(config.dns) ? dnsOf(config.dns) : undefined,
+    vlans,
+    gatewayVlan,
+    sourceCheck: config.macspoofchk === true,
+    dns: dnsOverride(config.dns),
   };
 }
 
-function ipamTypeOf(config: Cleanup): string | undefined {
-  const type = config.ipam?.type ?? "";
-  return type === "" ? undefined : type;
+const LARGEST_VLAN = 4094;
+
+function refuseTrunk(message: string, cure = `expected VLAN ids from 1 to ${LARGEST_VLAN}`): never {
+  // clients compare these messages
+  throw new CniError(ErrorCode.invalidConfig, message, cure);
 }
 
-function dataDirOf(config: Cleanup): string {
-  return config.dataDir ?? config.ipam?.dataDir ?? DEFAULT_DATA_DIR;
+function isVlan(id: number, lowest = 1): boolean {
+  return Number.isInteger(id) && id >= lowest && id <= LARGEST_VLAN;
 }
 
-/** An empty list counts as said, as in the reference plugin. */
-function hasAnyDnsKey(dns: Config["dns"]): boolean {
-  return Object.values(dns ?? {}).some((value) => value !== null && value !== undefined && value !== "");
-}
-
-/** Keys of the reference plugin that would be promised and not kept. */
-function refuseUnsupported(config: Config): void {
-  const unsupported = [
-    (config.vlan ?? 0) === 0 ? undefined : "vlan",
-    (config.vlanTrunk ?? []).length === 0 ? undefined : "vlanTrunk",
-    config.macspoofchk === true ? "macspoofchk" : undefined,
-  ].find((key) => key !== undefined);
-  if (unsupported === undefined) return;
-  throw new CniError(
-    ErrorCode.unsupportedField,
-    `bridge: "${unsupported}" is not supported`,
-    "remove the key, or use the reference bridge plugin for this network",
-  );
-}
-
-/** The capability wins over `args`, and that over CNI_ARGS. */
-function requestedHardwareAddress(config: Config, macArgument: string | undefined): string | undefined {
-  const sources = [config.runtimeConfig?.mac, config.args?.cni?.mac, macArgument];
-  const text = sources.find((source) => (source ?? "") !== "");
-  if (text === undefined || text === null) return undefined;
-  const bytes = parseHardwareAddress(text);
-  if (bytes === undefined || !isAssignable(bytes)) {
+/** The VLANs of the host's end, in the words of the reference plugin where something is wrong. */
+function vlansOf(config: Config): PortVlans | undefined {
+  const vlan = config.vlan ?? 0;
+  if (!isVlan(vlan, 0)) {
     throw new CniError(
       ErrorCode.invalidConfig,
-      `mac ${shown(text)} can't be given to an interface`,
-      "expected six bytes, not all zero and no group address, such as 0a:58:0a:01:00:02",
+      `invalid VLAN ID ${vlan} (must be between 0 and ${LARGEST_VLAN})`,
+      "0 means none",
     );
   }
-  return normalHardwareAddress(text);
+  const tagged = new Set((config.vlanTrunk ?? []).flatMap(trunkOf));
+  if (vlan === 0 && tagged.size === 0) return undefined;
+  return {
+    // a trunk without a VLAN of its own leaves untagged frames where a bridge has them from the start
+    native: vlan === 0 ? 1 : vlan,
+    tagged: [...tagged].sort((left, right) => left - right),
+    keepDefault: config.preserveDefaultVlan === true,
+  };
+}
+
+function trunkOf(trunk: {
+  readonly minID?: number | null | undefined;
+  readonly maxID?: number | null | undefined;
+  readonly id?: number | null | undefined;
+}): number[] {
+  const { minID, maxID, id } = trunk;
+  const ids: number[] = [];
+  if (minID !== null && minID !== undefined && !isVlan(minID)) refuseTrunk("incorrect trunk minID parameter");
+  if (maxID !== null && maxID !== undefined && !isVlan(maxID)) refuseTrunk("incorrect trunk maxID parameter");
+  if (typeof minID === "number" && typeof maxID === "number") {
+    if (minID > maxID) refuseTrunk("minID is greater than maxID in trunk parameter", "exchange the two");
+    for (let one = minID; one <= maxID; one++) ids.push(one);
+  } else if (typeof minID === "number" || typeof maxID === "number") {
+    const missing = typeof minID === "number" ? "maxID" : "minID";
+    refuseTrunk(
+      `minID and maxID should be configured simultaneously, ${missing} is missing`,
+      `add ${missing}`,
+    );
+  }
+  if (id !== null && id !== undefined) {
+    if (!isVlan(id)) refuseTrunk("incorrect trunk id parameter");
+    ids.push(id);
+  }
+  return ids;
 }
 
 /** The addresses that the IPAM plugin gave, with the gateway that a gateway bridge has where it named none. */
 function addressesFrom(leased: Result, plan: Plan): InterfaceAddress[] {
-  return leased.ips.map(({ address, gateway }) => {
-    const prefix = parsePrefix(address);
-    if (prefix === undefined) {
-      throw new CniError(ErrorCode.decodingFailure, `the IPAM plugin gave the address ${shown(address)}`);
+  return addressesIn(leased.ips).map(({ prefix, gateway: named }) => {
+    const gateway = named ?? (plan.isGateway ? defaultGateway(prefix) : undefined);
+    if (gateway !== undefined && sameAddress(gateway, prefix.address)) {
+      throw new CniError(
+        ErrorCode.invalidConfig,
+        `the container would have its own gateway's address ${formatPrefix(prefix)}`,
+        'say which address is the gateway by "gateway" in ipam, so that no container gets it',
+      );
     }
-    const named = gateway === undefined ? undefined : parseAddress(gateway);
-    return { prefix, gateway: named ?? (plan.isGateway ? defaultGateway(prefix) : undefined) };
+    return { prefix, gateway };
   });
 }
 
@@ -239,67 +279,60 @@ function subnetsOf(addresses: readonly InterfaceAddress[]): Prefix[] {
   return [...distinct.values()];
 }
 
-function masqueradeObjects(network: string, addresses: readonly InterfaceAddress[]): KernelObject[] {
-  return subnetsOf(addresses).map((subnet) => kernelObject("masquerade", masqueradeName(network, subnet)));
+/**
+ * Returns those addresses of a link that pods of any of our networks have as their gateway. A network may have
+ * several subnets, and their gateways stand side by side; any other address is somebody else's.
+ */
+async function gatewaysOfPods(host: Connection, link: Link, dataDir: string): Promise<ReadonlySet<string>> {
+  const present = addressesOf(host, link.index).map(formatPrefix);
+  return openStore(dataDir).read(async (store) => {
+    const ours = new Set<string>();
+    for (const prefix of present) {
+      if (await isClaimed(store, "gateway", gatewayName(link.name, prefix))) ours.add(prefix);
+    }
+    return ours;
+  });
 }
 
-function refuseTaken(inside: Connection, entry: Entry, netns: string): void {
-  const taken = findLink(inside, entry.ifname);
-  if (taken === undefined) return;
-  throw new CniError(
-    ErrorCode.nameTaken,
-    `container interface ${shown(entry.ifname)} already exists in ${netns}`,
-    `it is a ${taken.kind || "physical"} interface; DEL the attachment first, or choose another CNI_IFNAME`,
+function gatewayName(link: string, prefix: string): string {
+  return `${link} ${prefix}`;
+}
+
+/** What an attachment needs beside its pair. */
+function objectsFor(
+  plan: Plan,
+  entry: Entry,
+  addresses: readonly InterfaceAddress[],
+  hostLink: string,
+): KernelObject[] {
+  const chains = plan.masquerade ? subnetsOf(addresses) : [];
+  const link = plan.gatewayVlan > 0 ? vlanGatewayName(plan.bridge.name, plan.gatewayVlan) : plan.bridge.name;
+  const gateways = addresses.flatMap(({ prefix, gateway }) =>
+    gateway === undefined ? [] : [formatPrefix({ address: gateway, length: prefix.length })],
   );
+  return [
+    ...(plan.isGateway ? gateways.map((prefix) => kernelObject("gateway", gatewayName(link, prefix))) : []),
+    ...chains.map((subnet) => kernelObject("masquerade", masqueradeName(entry.network, subnet))),
+    ...(plan.sourceCheck
+      ? [kernelObject("source check", `${hostLink} ${containerHardwareAddress(plan, entry, addresses)}`)]
+      : []),
+  ];
 }
 
-/** Errors of the host's bridge as a runtime gets to see them. */
-function asBridgeError(error: unknown): unknown {
-  if (error instanceof NotABridgeError) {
-    return new CniError(
-      ErrorCode.nameTaken,
-      error.message,
-      `it is a ${error.link.kind || "physical"} interface: choose another "bridge"`,
-      { cause: error },
-    );
-  }
-  if (error instanceof GatewayConflictError) {
-    return new CniError(
-      ErrorCode.nameTaken,
-      error.message,
-      `it has ${formatPrefix(error.present)}: set forceAddress to replace it, or choose another bridge`,
-      { cause: error },
-    );
-  }
-  return error;
-}
-
-function differs(message: string, details = "DEL the attachment, and ADD it again"): CniError {
-  return new CniError(ErrorCode.stateDiffers, message, details);
-}
-
-/** The container's interface in a result: the one of that name with a sandbox. */
-function containerInterface(
-  result: Result,
-  ifname: string,
-): { readonly index: number; readonly one: Interface } {
-  const index = result.interfaces.findIndex((one) => one.name === ifname && (one.sandbox ?? "") !== "");
-  const one = result.interfaces[index];
-  if (one === undefined) {
-    throw new CniError(
-      ErrorCode.invalidConfig,
-      `prevResult has no interface ${shown(ifname)} with a sandbox`,
-      "expected the result of this attachment's ADD",
-    );
-  }
-  return { index, one };
+/** The address that was asked for, or one that follows from the IPv4 address or, without one, the attachment. */
+function containerHardwareAddress(plan: Plan, entry: Entry, addresses: readonly InterfaceAddress[]): string {
+  const ipv4 = addresses.find(({ prefix }) => prefix.address.family === 4)?.prefix.address;
+  return (
+    plan.hardwareAddress ??
+    hardwareAddressFor(attachmentHash(entry, 1), ipv4 === undefined ? undefined : addressBytes(ipv4))
+  );
 }
 
 export const bridge = definePlugin({
   name: PLUGIN,
   about: "Warren bridge: ties containers to a bridge of the host",
   config,
-  cleanup,
+  cleanup: v.object(placeEntries),
 
   async add(call): Promise<Result> {
     const { network, attachment, note } = call;
@@ -308,7 +341,7 @@ export const bridge = definePlugin({
     using netns = openNetns(attachment.netns);
     using host = connectHost();
     using inside = connectInside(netns);
-    refuseTaken(inside, entry, attachment.netns);
+    refuseTakenName(inside, attachment.ifname, attachment.netns);
     const delegate = plan.ipamType === undefined ? undefined : await call.delegate(plan.ipamType);
     const undo = new UndoList();
     try {
@@ -318,43 +351,58 @@ export const bridge = definePlugin({
           plugin: PLUGIN,
           dataDir: plan.dataDir,
           ipam: delegate,
-          objectsFor: (result) =>
-            plan.masquerade ? masqueradeObjects(network, addressesFrom(result, plan)) : [],
+          objectsFor: (result, link) => objectsFor(plan, entry, addressesFrom(result, plan), link),
         },
-        () => undo.push("the reservation", () => release(entry, plan.dataDir, delegate)),
+        (release) => undo.push("the reservation", release),
       );
       const addresses = addressesFrom(leased, plan);
       const routes = routesFrom(leased, addresses, plan);
-      const ipv4 = addresses.find(({ prefix }) => prefix.address.family === 4)?.prefix.address;
+      const hardwareAddress = containerHardwareAddress(plan, entry, addresses);
 
+      if (plan.vlans !== undefined && findBridge(host, plan.bridge.name) === undefined) probeVlanFilter();
       const device = ensureBridge(host, plan.bridge);
+      if (plan.vlans !== undefined && !filtersVlans(device)) throw new UnfilteredBridgeError(device.name);
+      const gatewayLink =
+        plan.gatewayVlan > 0 && plan.vlans !== undefined
+          ? ensureVlanGateway(host, device, plan.vlans)
+          : device;
       if (plan.isGateway) {
+        const ours = await gatewaysOfPods(host, gatewayLink, plan.dataDir);
         for (const { prefix, gateway } of addresses) {
           if (gateway === undefined) continue;
-          ensureGateway(host, device, { address: gateway, length: prefix.length }, plan.forceAddress);
+          ensureGateway(
+            host,
+            gatewayLink,
+            { address: gateway, length: prefix.length },
+            { force: plan.forceAddress, isOurs: (present) => ours.has(formatPrefix(present)) },
+          );
           enableForwarding(gateway.family);
         }
       }
       if (plan.masquerade) ensureMasquerade(network, subnetsOf(addresses));
 
+      // before it is there: a pair whose settings fail half way has to go, too
+      undo.push(`interface ${hostName}`, () => removeLink(host, hostName));
       const hostLink = createVeth(host, netns, {
         hostName,
         hostAddress: hardwareAddressFor(attachmentHash(entry), undefined),
         alias: aliasOf(entry),
         containerName: attachment.ifname,
-        containerAddress:
-          plan.hardwareAddress ??
-          hardwareAddressFor(attachmentHash(entry, 1), ipv4 === undefined ? undefined : addressBytes(ipv4)),
+        containerAddress: hardwareAddress,
         mtu: plan.mtu,
         bridge: device,
         hairpin: plan.hairpin,
         isolated: plan.isolated,
       });
-      undo.push(`interface ${hostName}`, () => removeLink(host, hostName));
+      if (plan.vlans !== undefined) setPortVlans(host, hostLink.index, plan.vlans);
+      if (plan.sourceCheck) {
+        checkSource({ link: hostName, hardwareAddress, comment: aliasOf(entry) ?? "" });
+      }
 
       const link = findLink(inside, attachment.ifname);
-      if (link === undefined)
-        throw differs(`interface ${attachment.ifname} is gone from ${attachment.netns}`);
+      if (link === undefined) {
+        throw stateDiffers(`interface ${attachment.ifname} is gone from ${attachment.netns}`);
+      }
       if (addresses.length > 0) {
         configureInterface(inside, netns, {
           name: attachment.ifname,
@@ -368,148 +416,146 @@ export const bridge = definePlugin({
       }
       if (plan.containerInterface) waitForPort(host, hostLink.index);
       if (plan.detectDuplicates) waitForAddresses(inside, link.index);
+      await confirmReservation(entry, plan.dataDir, attachment.netns);
+      if (addresses.length > 0) announceAddresses(inside, link);
 
       return {
         interfaces: [
           { name: device.name, mac: device.address, mtu: device.mtu },
           { name: hostLink.name, mac: hostLink.address, mtu: hostLink.mtu },
           { name: link.name, mac: link.address, mtu: link.mtu, sandbox: attachment.netns },
+          ...(gatewayLink === device
+            ? []
+            : [{ name: gatewayLink.name, mac: gatewayLink.address, mtu: gatewayLink.mtu }]),
         ],
-        ips: addresses.map(({ prefix, gateway }) => ({
-          interface: 2,
-          address: formatPrefix(prefix),
-          ...(gateway === undefined ? {} : { gateway: formatAddress(gateway) }),
-        })),
+        ips: spelledAddresses(addresses, 2),
         routes,
         dns: plan.dns ?? leased.dns,
       };
     } catch (error) {
       await undo.run(note);
-      throw asBridgeError(error);
+      throw error;
     }
   },
 
-  async del({ network, config, attachment, delegate }): Promise<void> {
-    const entry = entryOf({ network, attachment }, PLUGIN);
-    const dataDir = dataDirOf(config);
-    const failures = new Failures();
-    await failures.collect(async () => {
+  async del(call): Promise<void> {
+    const { attachment } = call;
+    await endAttachment(call, PLUGIN, ({ objects }) => {
       using host = connectHost();
-      const objects = storeExists(dataDir)
-        ? await openStore(dataDir).transaction((store) => listObjects(store, entry))
-        : [];
       const names = objects.filter(({ kind }) => kind === "link").map(({ name }) => name);
       // a store that was lost knows nothing, but the name follows from the attachment
-      for (const name of names.length === 0 ? [hostLinkName(entry)] : names) removeLink(host, name);
+      for (const name of names.length === 0 ? [hostLinkName(entryOf(call, PLUGIN))] : names) {
+        removeLink(host, name);
+      }
+      // and a pod that the reference plugin made, before the host was switched, has only the name inside
+      if (names.length === 0) removeInside(attachment);
     });
-    await failures.collect(async () => {
-      const type = ipamTypeOf(config);
-      await release(entry, dataDir, type === undefined ? undefined : await delegate(type));
-    });
-    failures.rethrow(`DEL of ${describeOwner(entry)}`);
   },
 
   async check(call): Promise<void> {
     const { network, attachment, previous } = call;
-    if (previous === undefined) throw new CniError(ErrorCode.invalidConfig, "Required prevResult missing");
     const plan = planOf(call.config, undefined);
-    const entry = entryOf(call, PLUGIN);
     using netns = openNetns(attachment.netns);
     using host = connectHost();
     using inside = connectInside(netns);
-    const { index, one } = containerInterface(previous, attachment.ifname);
-    const addresses = addressesFrom(
-      { ...previous, ips: previous.ips.filter((ip) => ip.interface === index) },
-      plan,
-    );
+    const reported = reportedInterface(previous, attachment.ifname);
+    const { addresses } = reported;
 
     const device = findBridge(host, plan.bridge.name);
-    if (device === undefined) throw differs(`bridge ${plan.bridge.name} is gone`);
-    if (!device.up) throw differs(`bridge ${device.name} is down`);
-    if (plan.bridge.promiscuous && !device.promiscuous)
-      throw differs(`bridge ${device.name} is not promiscuous`);
+    if (device === undefined) throw stateDiffers(`bridge ${plan.bridge.name} is gone`);
+    if (!device.up) throw stateDiffers(`bridge ${device.name} is down`);
+    if (plan.bridge.promiscuous && !device.promiscuous) {
+      throw stateDiffers(`bridge ${device.name} is not promiscuous`);
+    }
+    const link = verifyInterface(inside, attachment.netns, {
+      kind: "veth",
+      reported,
+      routes: (previous?.routes ?? []).map((route) => routeFrom(route, addresses)),
+      // the container's end may have been given another one by a plugin behind us, such as tuning
+      mtu: undefined,
+      up: plan.containerInterface,
+    });
 
-    const link = findLink(inside, attachment.ifname);
-    if (link === undefined) throw differs(`interface ${attachment.ifname} is gone from ${attachment.netns}`);
-    if (link.kind !== "veth") throw differs(`interface ${link.name} is a ${link.kind}, not a veth`);
-    if (one.mac !== undefined && one.mac !== "" && one.mac.toLowerCase() !== link.address) {
-      throw differs(`interface ${link.name} has the address ${link.address}, its result says ${one.mac}`);
+    const hostLink = await recordedHostLink(host, plan, call);
+    if (plan.vlans !== undefined) {
+      const difference = vlanDifference(host, hostLink.index, plan.vlans);
+      if (difference !== undefined) throw stateDiffers(`port ${hostLink.name}: ${difference}`);
     }
-    if (plan.containerInterface && !link.up) throw differs(`interface ${link.name} is down`);
-    if (plan.mtu !== undefined && link.mtu !== plan.mtu) {
-      throw differs(`interface ${link.name} has the MTU ${link.mtu}, the config says ${plan.mtu}`);
+    if (plan.sourceCheck && !isSourceChecked({ link: hostLink.name, hardwareAddress: link.address })) {
+      throw stateDiffers(`the source addresses of port ${hostLink.name} are not checked`);
     }
-    checkHostLink(await recordedHostLink(host, plan, entry), {
+    checkHostLink(hostLink, {
       plan,
       bridgeIndex: device.index,
       peerIndex: link.index,
     });
-
-    const wanted = addresses.map(({ prefix }) => prefix);
-    const [address] = missingAddresses(inside, link.index, wanted);
-    if (address !== undefined)
-      throw differs(`interface ${link.name} lacks the address ${formatPrefix(address)}`);
-    const routes = previous.routes.map((route) => routeFrom(route, addresses));
-    const [route] = missingRoutes(inside, link.index, routes);
-    if (route !== undefined) {
-      throw differs(`interface ${link.name} lacks the route to ${formatPrefix(route.destination)}`);
+    if (plan.isGateway) {
+      const name = plan.gatewayVlan > 0 ? vlanGatewayName(device.name, plan.gatewayVlan) : device.name;
+      const gatewayLink = findLink(host, name);
+      if (gatewayLink === undefined)
+        throw stateDiffers(`interface ${name}, where the gateway stands, is gone`);
+      checkGateways(host, gatewayLink, addresses);
     }
-    if (plan.isGateway) checkGateways(host, device.index, device.name, addresses);
     if (plan.masquerade) {
       const [subnet] = missingMasquerade(network, subnetsOf(addresses));
-      if (subnet !== undefined) throw differs(`${formatPrefix(subnet)} is not masqueraded`);
+      if (subnet !== undefined) throw stateDiffers(`${formatPrefix(subnet)} is not masqueraded`);
     }
     if (plan.ipamType !== undefined) await (await call.delegate(plan.ipamType)).check();
   },
 
   async status({ network, config, delegate }): Promise<void> {
     const plan = planOf(config, undefined);
-    const attached = await openStore(plan.dataDir).transaction(async (store) => {
-      await beat(store);
-      return countAttachments(store, network, PLUGIN);
-    });
+    const store = openStore(plan.dataDir);
+    await store.transaction(beat);
     using host = connectHost();
-    const device = findBridge(host, plan.bridge.name);
-    if (device === undefined && attached > 0) {
-      throw new CniError(
-        ErrorCode.limitedConnectivity,
-        `bridge ${plan.bridge.name} is gone, and ${attached} attachments of network ${network} depend on it`,
-        "an ADD makes the bridge anew, but the containers have to be attached again",
-      );
+    if (findBridge(host, plan.bridge.name) === undefined) {
+      const living = await store.read((reader) => listLivingAttachments(reader, network, PLUGIN));
+      if (living.length > 0) {
+        throw new CniError(
+          ErrorCode.limitedConnectivity,
+          `bridge ${plan.bridge.name} is gone, and ${living.length} attachments of network ${network} depend on it`,
+          "an ADD makes the bridge anew, but the containers have to be attached again",
+        );
+      }
     }
-    if (plan.masquerade) probeMasquerade();
+    if (plan.masquerade || plan.sourceCheck) probeMasquerade();
+    if (plan.vlans !== undefined) probeVlanFilter();
     if (plan.ipamType !== undefined) await (await delegate(plan.ipamType)).status();
   },
 
-  async gc({ network, config, valid, delegate, note }): Promise<void> {
-    if (valid === undefined) {
-      note(`warren-bridge: no list of valid attachments came for network ${network}: nothing is collected`);
-      return;
-    }
-    const dataDir = dataDirOf(config);
-    const type = ipamTypeOf(config);
-    const failures = new Failures();
-    let ipam: Delegate | undefined;
-    await failures.collect(async () => {
-      ipam = type === undefined ? undefined : await delegate(type);
-    });
-    await collectAttachments({ network, dataDir, plugin: PLUGIN, valid, ipam, failures, note });
-    await failures.collect(async () => ipam?.gc());
-    failures.rethrow(`GC of network ${network}`);
+  async gc(call): Promise<void> {
+    await endStaleAttachments(call, PLUGIN);
   },
 });
 
+/** Removes the container's end of a pair; a namespace that is gone took it along. Throws NetlinkError. */
+function removeInside({ netns: path, ifname }: { readonly netns: string; readonly ifname: string }): void {
+  if (path === "") return;
+  let netns: Netns;
+  try {
+    netns = openNetns(path);
+  } catch (error) {
+    if (error instanceof NetnsError) return;
+    throw error;
+  }
+  using opened = netns;
+  using inside = connectInside(opened);
+  if (findLink(inside, ifname)?.kind === "veth") removeLink(inside, ifname);
+}
+
 /** Returns the host's end of the pair by the name that was written down. */
-async function recordedHostLink(host: Connection, plan: Plan, entry: Entry): Promise<Link> {
-  const [recorded] = storeExists(plan.dataDir)
-    ? await openStore(plan.dataDir).transaction(async (store) => {
-        if ((await findAttachment(store, entry)) === undefined) return [];
-        return (await listObjects(store, entry)).filter(({ kind }) => kind === "link");
-      })
-    : [];
-  if (recorded === undefined) throw differs(`nothing is written down about ${describeOwner(entry)}`);
+async function recordedHostLink(
+  host: Connection,
+  plan: Plan,
+  call: Parameters<typeof writtenAttachment>[0],
+): Promise<Link> {
+  const { row, objects } = await writtenAttachment(call, PLUGIN, plan.dataDir);
+  const recorded = objects.find(({ kind }) => kind === "link");
+  if (row === undefined || recorded === undefined) {
+    throw stateDiffers(`nothing is written down about ${describeOwner(entryOf(call, PLUGIN))}`);
+  }
   const link = findLink(host, recorded.name);
-  if (link === undefined) throw differs(`interface ${recorded.name} is gone from the host`);
+  if (link === undefined) throw stateDiffers(`interface ${recorded.name} is gone from the host`);
   return link;
 }
 
@@ -522,32 +568,28 @@ function checkHostLink(
   }: { readonly plan: Plan; readonly bridgeIndex: number; readonly peerIndex: number },
 ): void {
   if (link.peerIndex !== peerIndex)
-    throw differs(`interface ${link.name} is not the other end of the container's`);
+    throw stateDiffers(`interface ${link.name} is not the other end of the container's`);
   if (link.master !== bridgeIndex)
-    throw differs(`interface ${link.name} is no port of bridge ${plan.bridge.name}`);
-  if (!link.up) throw differs(`interface ${link.name} is down`);
+    throw stateDiffers(`interface ${link.name} is no port of bridge ${plan.bridge.name}`);
+  if (!link.up) throw stateDiffers(`interface ${link.name} is down`);
+  // the container's end may have been given another one by a plugin behind us, such as tuning
   if (plan.mtu !== undefined && link.mtu !== plan.mtu) {
-    throw differs(`interface ${link.name} has the MTU ${link.mtu}, the config says ${plan.mtu}`);
+    throw stateDiffers(`interface ${link.name} has the MTU ${link.mtu}, the config says ${plan.mtu}`);
   }
   if ((link.port?.hairpin ?? false) !== plan.hairpin) {
-    throw differs(`hairpin mode of port ${link.name} is ${plan.hairpin ? "off" : "on"}`);
+    throw stateDiffers(`hairpin mode of port ${link.name} is ${plan.hairpin ? "off" : "on"}`);
   }
   if ((link.port?.isolated ?? false) !== plan.isolated) {
-    throw differs(`isolation of port ${link.name} is ${plan.isolated ? "off" : "on"}`);
+    throw stateDiffers(`isolation of port ${link.name} is ${plan.isolated ? "off" : "on"}`);
   }
 }
 
-function checkGateways(
-  host: Connection,
-  bridgeIndex: number,
-  bridgeName: string,
-  addresses: readonly InterfaceAddress[],
-): void {
-  const present = new Set(addressesOf(host, bridgeIndex).map(formatPrefix));
+function checkGateways(host: Connection, link: Link, addresses: readonly InterfaceAddress[]): void {
+  const present = new Set(addressesOf(host, link.index).map(formatPrefix));
   for (const { prefix, gateway } of addresses) {
     if (gateway === undefined) continue;
     const wanted = formatPrefix({ address: gateway, length: prefix.length });
-    if (!present.has(wanted)) throw differs(`bridge ${bridgeName} lacks the gateway address ${wanted}`);
-    if (!forwards(gateway.family)) throw differs(`the host does not forward IPv${gateway.family}`);
+    if (!present.has(wanted)) throw stateDiffers(`${link.name} lacks the gateway address ${wanted}`);
+    if (!forwards(gateway.family)) throw stateDiffers(`the host does not forward IPv${gateway.family}`);
   }
 }

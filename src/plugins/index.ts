@@ -2,11 +2,13 @@
 // of bytecode costs a plugin's process 1 ms less than pieces that are fetched when they are called for.
 import type { Plugin } from "../cni/plugin.ts";
 import { bridge } from "./bridge.ts";
+import { hostLocal } from "./host-local.ts";
 import { ipam } from "./ipam.ts";
 import { loopback } from "./loopback.ts";
+import { fixedAddresses } from "./static.ts";
 
 const PLUGINS: ReadonlyMap<string, Plugin> = new Map(
-  [bridge, ipam, loopback].map((plugin: Plugin) => [plugin.name, plugin]),
+  [bridge, hostLocal, ipam, loopback, fixedAddresses].map((plugin: Plugin) => [plugin.name, plugin]),
 );
 
 /** The names of all plugins. */

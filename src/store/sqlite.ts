@@ -85,17 +85,26 @@ class SqliteStore implements Store {
   }
 
   async transaction<T>(work: (transaction: Transaction) => Promise<T>): Promise<T> {
+    // IMMEDIATE: whoever will write waits at the start, where waiting is covered by the time-out
+    return this.#run("BEGIN IMMEDIATE", work);
+  }
+
+  async read<T>(work: (transaction: Transaction) => Promise<T>): Promise<T> {
+    return this.#run("BEGIN DEFERRED", work);
+  }
+
+  async #run<T>(begin: string, work: (transaction: Transaction) => Promise<T>): Promise<T> {
     if (this.#open !== undefined) return work(this.#open);
     try {
-      // IMMEDIATE: whoever will write waits at the start, where waiting is covered by the time-out
-      this.#database.run("BEGIN IMMEDIATE");
-      this.#open = new SqliteTransaction(this.#database);
+      this.#database.run(begin);
+      this.#open = new SqliteTransaction(this.#database, this.location);
       const result = await work(this.#open);
       this.#database.run("COMMIT");
       return result;
     } catch (error) {
       this.#rollBack();
-      throw storeErrorOf(error, this.location);
+      // what the work itself met outside of the store (a socket, a namespace) is not the store's fault
+      throw error instanceof SQLiteError ? storeErrorOf(error, this.location) : error;
     } finally {
       this.#open = undefined;
     }
@@ -121,7 +130,10 @@ class SqliteStore implements Store {
 }
 
 class SqliteTransaction implements Transaction {
-  constructor(private readonly database: Database) {}
+  constructor(
+    private readonly database: Database,
+    readonly location: string,
+  ) {}
 
   async all<Parameters extends object, Row>(statement: Statement<Parameters, Row>, parameters: Parameters) {
     const rows = this.database.query(statement.sql).values(...bindings(statement, parameters));

@@ -4,6 +4,8 @@ import type { Statement } from "../../db/statement.ts";
 
 /** Queries inside a transaction. */
 export interface Transaction {
+  /** Where the store is: a path. */
+  readonly location: string;
   /** Returns all rows. */
   all<Parameters extends object, Row>(
     statement: Statement<Parameters, Row>,
@@ -30,6 +32,11 @@ export interface Store {
    * the work of another transaction of the same store it joins that one. Throws StoreError.
    */
   transaction<T>(work: (transaction: Transaction) => Promise<T>): Promise<T>;
+  /**
+   * Runs `work`, which only reads, on one state of the store and returns what it returns; it waits for no writer.
+   * Inside a transaction of the same store it reads what that has written. Throws StoreError.
+   */
+  read<T>(work: (transaction: Transaction) => Promise<T>): Promise<T>;
 }
 
 /** What is wrong with a store; each needs another cure. */

@@ -43,6 +43,15 @@ export function lockExclusively(fd: number, what: string): void {
   retried(`flock ${what}`, () => calls().flock(checkedInt(fd, "file descriptor"), 2));
 }
 
+/** Returns how many bytes an ordinary user may still write to the file system that `path` is on (statfs(2)). */
+export function freeBytes(path: string): bigint {
+  const buffer = memory(256);
+  retried(`statfs ${path}`, () => calls().statfs(checkedPath(path), buffer));
+  const view = new DataView(buffer.buffer);
+  // f_bsize and f_bavail, words of 64 bits on the architectures that we build for
+  return view.getBigInt64(8, true) * view.getBigInt64(32, true);
+}
+
 /** Returns the type of the file system that `path` is on, as statfs(2) numbers them (linux/magic.h). */
 export function fileSystemType(path: string): number {
   const buffer = memory(256);

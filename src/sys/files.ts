@@ -26,6 +26,7 @@ export const OpenFlag = {
   directory: ARM64 ? 0o40000 : 0o200000,
   noFollow: ARM64 ? 0o100000 : 0o400000,
   closeOnExec: 0o2000000,
+  nonBlocking: 0o4000,
 } as const;
 
 /** Opens `path` (always close-on-exec); throws SystemError. `mode` is used only when a file is created. */

@@ -56,6 +56,20 @@ export function inNetworkNamespace<T>(fd: number, what: string, work: () => T): 
   }
 }
 
+/**
+ * Runs `work` inside a network namespace that is made for it and returns what it returns. The namespace lives as long
+ * as something that was opened in it, such as a socket. The same rules hold as for `inNetworkNamespace`.
+ */
+export function inFreshNetworkNamespace<T>(work: () => T): T {
+  using home = ownNetworkNamespace();
+  unshareNamespaces(Namespace.network);
+  try {
+    return work();
+  } finally {
+    enterNamespace(home.fd, Namespace.network, "own network namespace");
+  }
+}
+
 /** Gives the calling thread new namespaces of these kinds (flags of `Namespace`, or-ed); throws SystemError. */
 export function unshareNamespaces(kinds: number): void {
   retried("unshare", () => calls().unshare(checkedInt(kinds, "namespace kinds")));

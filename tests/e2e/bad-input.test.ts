@@ -202,8 +202,9 @@ const BRIDGE = group({ plugin: "bridge" }, [
     message: "hairpin mode",
   },
   { name: "addresses for no interface", config: { disableContainerInterface: true }, message: "IPAM" },
-  { name: "a VLAN", config: { vlan: 5 }, code: 2, message: '"vlan"' },
-  { name: "spoof checks", config: { macspoofchk: true }, code: 2, message: '"macspoofchk"' },
+  { name: "a VLAN that is none", config: { vlan: 4095 }, message: "invalid VLAN ID 4095" },
+  { name: "a trunk of nothing", config: { vlanTrunk: [{ minID: 5 }] }, message: "maxID is missing" },
+  { name: "spoof checks that are text", config: { macspoofchk: "yes" }, message: '"macspoofchk" is "yes"' },
   { name: "an unknown backend", config: { ipMasqBackend: "ebtables" }, message: '"ebtables"' },
   { name: "DNS that is text", config: { dns: "10.1.0.1" }, message: '"dns" is "10.1.0.1"' },
   {

@@ -17,8 +17,14 @@ describe("sample configs", () => {
     const { name } = await Bun.file(join(CONF, sample)).json();
     // the lab's store is on a disk that is not there at first, and that is what the lab shows
     await sandbox.text(["mkdir", "-p", "/run/lab/disk"]);
+    // and a host has a network card, whose name is the one that macvlan's sample expects
+    await sandbox.text(["ip", "link", "add", "eth0", "up", "type", "veth", "peer", "name", "wire"]);
+    await sandbox.text(["ip", "link", "set", "wire", "up"]);
+    // a fixed address is one pod's; the other one brings its own
+    const env = { CAP_ARGS: sample === "static.conflist" ? '{"ips": ["10.91.0.10/24"]}' : "" };
+    const folders = ["--cni-conf-dir", CONF, "--cni-bin-dir", PLUGIN_FOLDER];
     const warren = (verb: string, ...args: string[]) =>
-      sandbox.text([WARREN, verb, name, ...args, "--cni-conf-dir", CONF, "--cni-bin-dir", PLUGIN_FOLDER]);
+      sandbox.text([WARREN, verb, name, ...args, ...folders], args[0] === "pod2" ? { env } : {});
     expect(await warren("status")).toBe(`Network ${name} is ready for ADD requests\n`);
     const result = JSON.parse(await warren("add", "pod1"));
     expect(result.interfaces.length).toBeGreaterThan(0);

@@ -43,13 +43,14 @@ test("an entry keeps the container of another runtime, by its namespace or by it
   expect(leases).toHaveLength(2);
 });
 
-test("an entry that means nobody is told before anything else", async () => {
+test("an entry that means nobody is refused, and nobody is removed", async () => {
   const { sandbox, warren } = await lab();
   await using _ = sandbox;
   await warren("add", "pod1");
-  const { exitCode, stderr } = await warren("gc", "pod1", "pod-one");
-  expect(exitCode).toBe(0);
-  expect(stderr).toContain("warning: pod-one is no known attachment of this network");
+  const { exitCode, stderr } = await warren("gc", "pod-one");
+  expect(exitCode).toBe(1);
+  expect(stderr).toContain("pod-one is no known attachment of this network; nothing was removed");
+  expect(JSON.parse((await sandbox.run([WARREN, "leases", "--json"])).stdout)).toHaveLength(1);
 });
 
 test("X-26 a dry run names what would go and changes nothing; leaked leases are shown", async () => {

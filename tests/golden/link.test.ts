@@ -4,6 +4,7 @@ import {
   addBridgeVlans,
   bridgeMessage,
   createLink,
+  deleteBridgeVlans,
   deleteLink,
   deleteLinkGroup,
   linkMessage,
@@ -198,6 +199,19 @@ const ADD_VLAN = message(
   "08 00 02 00  06 00 05 00", //   IFLA_BRIDGE_VLAN_INFO
 );
 
+const DELETE_VLAN = message(
+  "2c 00 00 00  11 00  05 00  31 9c 00 6b  00 00 00 00", // length 44, RTM_DELLINK, flags 0x5, sequence, port
+  "07 00 00 00  02 00 00 00  00 00 00 00  00 00 00 00", // ifinfomsg
+  "0c 00 1a 00", // IFLA_AF_SPEC, 12 bytes
+  "08 00 02 00  00 00 05 00", //   IFLA_BRIDGE_VLAN_INFO
+);
+
+const DUMP_VLANS = message(
+  "28 00 00 00  12 00  01 03  31 9c 00 6b  00 00 00 00", // length 40, RTM_GETLINK, flags 0x301, sequence, port
+  "07 00 00 00  00 00 00 00  00 00 00 00  00 00 00 00", // ifinfomsg
+  "08 00 1d 00  02 00 00 00", // IFLA_EXT_MASK: RTEXT_FILTER_BRVLAN
+);
+
 function header(index = 0, flags = 0, change = 0, family = 0) {
   return { family, deviceType: 0, index, flags, change };
 }
@@ -346,4 +360,13 @@ describe("bridge", () => {
     ADD_VLAN,
     addBridgeVlans(2, [{ id: 5, primary: true, untagged: true }]),
   );
+  golden("vlan del vid 5", DELETE_VLAN, bridgeMessage, {
+    header: header(2, 0, 0, 7),
+    attributes: { vlans: [{ flags: 0, id: 5 }] },
+  });
+  goldenRequest("vlan del vid 5", DELETE_VLAN, deleteBridgeVlans(2, [{ id: 5 }]));
+  golden("vlan show", DUMP_VLANS, bridgeMessage, {
+    header: header(0, 0, 0, 7),
+    attributes: { extensionMask: 2 },
+  });
 });

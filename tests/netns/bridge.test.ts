@@ -416,7 +416,7 @@ describe("CHECK", () => {
         (end) => ["bridge", "link", "set", "dev", end, "isolated", "on"],
         "isolation of port",
       ],
-      ["the MTU differs", () => ["ip", "-netns", "pod1", "link", "set", "eth0", "mtu", "1000"], "MTU 1000"],
+      ["the MTU differs", (end) => ["ip", "link", "set", end, "mtu", "1000"], "MTU 1000"],
       [
         "the hardware address differs",
         () => ["ip", "-netns", "pod1", "link", "set", "eth0", "address", "02:00:00:00:00:09"],

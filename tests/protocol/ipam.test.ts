@@ -248,7 +248,7 @@ test.each<[list: unknown, message: string]>([
   [{}, '"cni.dev/valid-attachments": it is {}'],
   [["pod1"], '"cni.dev/valid-attachments": "[0]" is "pod1"'],
   [[{ containerID: "pod1" }], '"cni.dev/valid-attachments": "[0].ifname" is nothing'],
-  [[{ containerId: "pod1", ifname: "eth0" }], '"cni.dev/valid-attachments": "[0].containerID" is nothing'],
+  [[{ container: "pod1", ifname: "eth0" }], '"cni.dev/valid-attachments": "[0].containerID" is nothing'],
 ])("GC with the list %j collects nothing and says what is wrong with it", async (list, message) => {
   using host = new TestHost();
   await host.add(host.config());
@@ -258,6 +258,25 @@ test.each<[list: unknown, message: string]>([
     code: 7,
     msg: message,
   });
+  expect(host.leases()).toHaveLength(1);
+});
+
+test("a config that leaves the ranges to the runtime is ready, and one without any source is not", async () => {
+  using host = new TestHost();
+  const status = (capabilities: Json) => host.call("STATUS", host.config({}, { capabilities }));
+  expect((await status({ ipRanges: true })).exitCode).toBe(0);
+  expect((await status({ ips: true })).exitCode).toBe(0);
+  expect(errorIn(await status({ ips: false, mac: true }))).toMatchObject({ msg: "no IP ranges specified" });
+});
+
+test("the store is where the config itself says, else where its ipam does", async () => {
+  using host = new TestHost();
+  using other = new TestHost();
+  await host.add(host.config(undefined, { dataDir: other.dataDir }));
+  expect(other.leases()).toHaveLength(1);
+  await host.call("DEL", host.config(undefined, { dataDir: other.dataDir }));
+  expect(other.leases()).toEqual([]);
+  await host.add(host.config());
   expect(host.leases()).toHaveLength(1);
 });
 

@@ -373,6 +373,7 @@ test("a delegate that is this executable is called in this process", async () =>
     definePlugin({
       name: "inside",
       about: "",
+      givesAddresses: true,
       config: v.object({}),
       cleanup: v.object({}),
       add: async ({ network }): Promise<Result> => {

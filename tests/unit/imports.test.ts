@@ -10,10 +10,10 @@ const ROOT = resolve(import.meta.dir, "../..");
 const RULE: Readonly<Record<string, readonly string[]>> = {
   main: ["world", "plugins", "cli"],
   // of netlink only the errors, see below
-  world: ["plugins", "cni", "net", "netlink", "store", "sys"],
+  world: ["plugins", "cni", "net", "netlink", "store", "sys", "ip"],
   plugins: ["cni", "attachment", "net", "ipam", "ledger", "store", "ip", "valibot"],
   // what the plugins that make pairs of interfaces do around their kernel work
-  attachment: ["cni", "net", "ledger", "store", "ip"],
+  attachment: ["cni", "net", "ledger", "store", "ip", "sys", "valibot"],
   // of plugins only the catalogue, see below; conf and package.json are data that a command carries
   cli: [
     ...["runtime", "net", "ipam", "ledger", "store", "cni", "plugins", "ip", "sys", "log"],

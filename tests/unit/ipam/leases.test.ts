@@ -119,7 +119,7 @@ test("S0-12 an address that somebody holds is refused with code 100, naming the 
   using pool = new Pool({ subnet: "10.1.0.0/24" });
   await pool.give("a", { requested: ["10.1.0.7"], pod: "web-1" });
   expect(await pool.give("b", { requested: ["10.1.0.7"] })).toBe(
-    "100 requested IP address 10.1.0.7 is not available in range set 10.1.0.1-10.1.0.254: it is held by container a of pod default/web-1, interface eth0",
+    "100 failed to allocate for range 0: requested IP address 10.1.0.7 is not available in range set 10.1.0.1-10.1.0.254: it is held by container a of pod default/web-1, interface eth0",
   );
   expect(pool.rows()).toEqual(["a eth0 10.1.0.7"]);
 });
@@ -128,7 +128,9 @@ test("S0-12 an ADD of two addresses of which one is held stores neither", async 
   using pool = new Pool({ ranges: [[{ subnet: "10.1.0.0/24" }], [{ subnet: "fd00::/64" }]] });
   await pool.give("a", { requested: ["fd00::7"] });
   const before = pool.rows();
-  expect(await pool.give("b", { requested: ["fd00::7"] })).toStartWith("100 requested IP address fd00::7");
+  expect(await pool.give("b", { requested: ["fd00::7"] })).toStartWith(
+    "100 failed to allocate for range 1: requested IP address fd00::7",
+  );
   expect(pool.rows()).toEqual(before);
   // the address of the set before was not used up either
   expect(await pool.give("c")).toBe("10.1.0.3/24 fd00::2/64");
@@ -147,10 +149,13 @@ test("S0-13 a repeated ADD gets the same address and no second row; asking for a
 });
 
 test.each<[requested: string, answer: string]>([
-  ["10.1.0.0", "7 requested ip 10.1.0.0 is the network address of 10.1.0.0/24"],
+  [
+    "10.1.0.0",
+    "7 failed to allocate for range 0: requested ip 10.1.0.0 is the network address of 10.1.0.0/24",
+  ],
   ["10.1.0.255", "7 failed to allocate all requested IPs: 10.1.0.255"],
-  ["10.1.0.1", "7 requested ip 10.1.0.1 is subnet's gateway"],
-  ["10.1.0.77", "7 requested ip 10.1.0.77 is excluded by the config"],
+  ["10.1.0.1", "7 failed to allocate for range 0: requested ip 10.1.0.1 is subnet's gateway"],
+  ["10.1.0.77", "7 failed to allocate for range 0: requested ip 10.1.0.77 is excluded by the config"],
   ["10.2.0.5", "7 failed to allocate all requested IPs: 10.2.0.5"],
   ["fd00::5", "7 failed to allocate all requested IPs: fd00::5"],
 ])("S0-14 the request of %s is refused with its value, and nothing is stored", async (requested, answer) => {
@@ -162,7 +167,7 @@ test.each<[requested: string, answer: string]>([
 test("S0-14 the broadcast address within a range is called by its name", async () => {
   using pool = new Pool({ subnet: "10.1.0.0/24", rangeEnd: "10.1.0.255" });
   expect(await pool.give("a", { requested: ["10.1.0.255"] })).toBe(
-    "7 requested ip 10.1.0.255 is the broadcast address of 10.1.0.0/24",
+    "7 failed to allocate for range 0: requested ip 10.1.0.255 is the broadcast address of 10.1.0.0/24",
   );
 });
 

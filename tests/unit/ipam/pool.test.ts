@@ -54,7 +54,7 @@ test.each<[name: string, config: PoolConfig, message: string]>([
   ["a start without a subnet", { rangeStart: "10.1.0.5" }, 'ipam: rangeStart is "10.1.0.5" without a subnet'],
   ["an end without a subnet", { rangeEnd: "10.1.0.5" }, 'ipam: rangeEnd is "10.1.0.5" without a subnet'],
   ["a gateway without a subnet", { gateway: "10.1.0.1" }, 'ipam: gateway is "10.1.0.1" without a subnet'],
-  ["an empty set", { ranges: [[]] }, "invalid range set 0: it has no ranges"],
+  ["an empty set", { ranges: [[]] }, "invalid range set 0: empty range set"],
   [
     "a range without a subnet",
     { ranges: [[{ subnet: "10.1.0.0/24" }], [{ rangeStart: "10.2.0.1" }]] },
@@ -93,7 +93,7 @@ test.each<[name: string, config: PoolConfig, message: string]>([
   [
     "a start after the end",
     { subnet: "10.1.0.0/24", rangeStart: "10.1.0.9", rangeEnd: "10.1.0.5" },
-    "invalid range set 0: RangeStart 10.1.0.9 is after RangeEnd 10.1.0.5",
+    "invalid range set 0: RangeStart 10.1.0.9 not in network 10.1.0.0/24: RangeStart 10.1.0.9 is after RangeEnd 10.1.0.5",
   ],
   [
     "a gateway that is no address",

@@ -1,0 +1,73 @@
+// The end of an attachment, whichever plugin made it: DEL of one, and GC of all that are not valid. Both go by what is
+// written down, do every step even if another one fails, and tell all failures at the end.
+import { Failures } from "../cni/error.ts";
+import type { AttachmentCall, Delegate, GcCall } from "../cni/plugin.ts";
+import type { AttachmentRow } from "../ledger/attachments.ts";
+import { findAttachment, type KernelObject, listObjects } from "../ledger/attachments.ts";
+import { describeOwner } from "../ledger/owner.ts";
+import { openStore, storeExists } from "../store/sqlite.ts";
+import { type Collection, collectAttachments } from "./collection.ts";
+import { entryOf, release } from "./reservation.ts";
+import { dataDirOf, ipamTypeOf, type PlaceKeys } from "./settings.ts";
+
+/** What is written down about an attachment; nothing where the store was lost, or nothing was ever made. */
+export interface WrittenAttachment {
+  readonly row: AttachmentRow | undefined;
+  readonly objects: readonly KernelObject[];
+}
+
+/** Returns what `plugin` wrote down about the attachment of a call. */
+export async function writtenAttachment(
+  call: Pick<AttachmentCall<unknown>, "network" | "attachment">,
+  plugin: string,
+  dataDir: string,
+): Promise<WrittenAttachment> {
+  const entry = entryOf(call, plugin);
+  if (!storeExists(dataDir)) return { row: undefined, objects: [] };
+  return openStore(dataDir).transaction(async (store) => ({
+    row: await findAttachment(store, entry),
+    objects: await listObjects(store, entry),
+  }));
+}
+
+/** Ends an attachment: `remove` takes its interfaces away, then addresses and entry are given back. */
+export async function endAttachment(
+  call: AttachmentCall<PlaceKeys>,
+  plugin: string,
+  remove: (written: WrittenAttachment) => void,
+): Promise<void> {
+  const entry = entryOf(call, plugin);
+  const dataDir = dataDirOf(call.config);
+  const failures = new Failures();
+  await failures.collect(async () => remove(await writtenAttachment(call, plugin, dataDir)));
+  await failures.collect(async () => {
+    const type = ipamTypeOf(call.config);
+    await release(entry, dataDir, type === undefined ? undefined : await call.delegate(type));
+  });
+  failures.rethrow(`DEL of ${describeOwner(entry)}`);
+}
+
+/** Ends all attachments of the network that are not valid, and lets the IPAM plugin do the same. */
+export async function endStaleAttachments(
+  call: GcCall<PlaceKeys>,
+  plugin: string,
+  more: Pick<Collection, "removeInside"> = {},
+): Promise<void> {
+  const { network, config, valid, note } = call;
+  if (valid === undefined) {
+    note(`warren-${plugin}: no list of valid attachments came for network ${network}: nothing is collected`);
+    return;
+  }
+  const failures = new Failures();
+  let ipam: Delegate | undefined;
+  await failures.collect(async () => {
+    const type = ipamTypeOf(config);
+    if (type !== undefined) ipam = await call.delegate(type);
+  });
+  const dataDir = dataDirOf(config);
+  await failures.collect(() =>
+    collectAttachments({ network, dataDir, plugin, valid, ipam, failures, note, ...more }),
+  );
+  await failures.collect(async () => ipam?.gc());
+  failures.rethrow(`GC of network ${network}`);
+}

@@ -1,0 +1,76 @@
+// What the configs of net plugins say in the same words, and which of several sources counts: the store's place, the
+// IPAM plugin, the DNS settings, and the hardware address that somebody asks for.
+import * as v from "valibot";
+import { CniError, ErrorCode } from "../cni/error.ts";
+import { shown } from "../cni/input.ts";
+import { type Dns, dnsOf } from "../cni/result.ts";
+import { formatHardwareAddress, isAssignable, parseHardwareAddress } from "../ip/hardware-address.ts";
+import { DEFAULT_DATA_DIR } from "../store/sqlite.ts";
+
+type Said<T> = T | null | undefined;
+
+const absolutePath = v.pipe(
+  v.string(),
+  v.check((path) => path.startsWith("/") && !path.includes("\0"), "an absolute path"),
+);
+
+/** The schema of the keys that say where things are. */
+export const placeEntries = {
+  ipam: v.nullish(v.object({ type: v.nullish(v.string()), dataDir: v.nullish(absolutePath) })),
+  dataDir: v.nullish(absolutePath),
+};
+
+/** The largest MTU that a veth takes (drivers/net/veth.c). */
+const LARGEST_MTU = 65_535;
+
+/** The schema of the MTU of a pair; 0 is the kernel's own. */
+export const pairMtu = v.nullish(v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(LARGEST_MTU)));
+
+/** The keys that say where things are, and all that DEL and GC read. */
+export interface PlaceKeys {
+  readonly ipam?: Said<{ readonly type?: Said<string>; readonly dataDir?: Said<string> }>;
+  readonly dataDir?: Said<string>;
+}
+
+/** Returns the type of the IPAM plugin; undefined for a network without addresses. */
+export function ipamTypeOf({ ipam }: PlaceKeys): string | undefined {
+  return (ipam?.type ?? "") === "" ? undefined : (ipam?.type ?? undefined);
+}
+
+/** Returns the directory of the store: the network's own, that of its IPAM plugin, or the default. */
+export function dataDirOf({ ipam, dataDir }: PlaceKeys): string {
+  return dataDir ?? ipam?.dataDir ?? DEFAULT_DATA_DIR;
+}
+
+/** Returns the DNS settings that replace those of the IPAM plugin; an empty list counts as said, as in the reference. */
+export function dnsOverride(dns: Parameters<typeof dnsOf>[0]): Dns | undefined {
+  const said = Object.values(dns ?? {}).some((value) => (value ?? "") !== "");
+  return said ? dnsOf(dns) : undefined;
+}
+
+/** The sources of a hardware address beside CNI_ARGS. */
+export interface HardwareAddressKeys {
+  readonly mac?: Said<string>;
+  readonly runtimeConfig?: Said<{ readonly mac?: Said<string> }>;
+  readonly args?: Said<{ readonly cni?: Said<{ readonly mac?: Said<string> }> }>;
+}
+
+/**
+ * Returns the hardware address that is asked for: by the capability `mac`, else `args.cni.mac`, else `MAC` in
+ * CNI_ARGS, else the key `mac`. Undefined if nobody asks. Throws CniError 7 for one that no interface may have.
+ */
+export function requestedHardwareAddress(
+  config: HardwareAddressKeys,
+  macArgument: string | undefined,
+): string | undefined {
+  const sources = [config.runtimeConfig?.mac, config.args?.cni?.mac, macArgument, config.mac];
+  const text = sources.find((source) => (source ?? "") !== "") ?? undefined;
+  if (text === undefined) return undefined;
+  const bytes = parseHardwareAddress(text);
+  if (bytes !== undefined && isAssignable(bytes)) return formatHardwareAddress(bytes);
+  throw new CniError(
+    ErrorCode.invalidConfig,
+    `mac ${shown(text)} can't be given to an interface`,
+    "expected six bytes, not all zero and no group address, such as 0a:58:0a:01:00:02",
+  );
+}

@@ -1,0 +1,56 @@
+// The keys of JSON objects as Go's encoding/json reads them, because every config in the field was written for
+// programs that do: `RuntimeConfig` is `runtimeConfig`, the last of two spellings counts, and `null` says nothing.
+// This is the one place that knows it; every schema behind it is written in one spelling only.
+
+/** The parts of valibot's schemas that say which keys an object has. */
+export interface SchemaParts {
+  readonly type: string;
+  readonly entries?: Readonly<Record<string, SchemaParts>>;
+  readonly wrapped?: SchemaParts;
+  readonly item?: SchemaParts;
+}
+
+type Entries = NonNullable<SchemaParts["entries"]>;
+
+// only an object with a key that the schema lacks needs this, and schemas live as long as the process
+const foldings = new WeakMap<Entries, ReadonlyMap<string, string>>();
+
+function foldingOf(entries: Entries): ReadonlyMap<string, string> {
+  const known = foldings.get(entries);
+  if (known !== undefined) return known;
+  const folding = new Map(Object.keys(entries).map((key) => [key.toLowerCase(), key]));
+  foldings.set(entries, folding);
+  return folding;
+}
+
+/**
+ * Returns `value` with the keys that `schema` knows in the schema's spelling, at every depth; a value that is
+ * spelled right already is returned itself. Unknown keys stay as they are, and so do all keys of a record, which
+ * are the operator's own words.
+ */
+export function withKnownKeys(schema: SchemaParts, value: unknown): unknown {
+  if (schema.wrapped !== undefined) return withKnownKeys(schema.wrapped, value);
+  if (typeof value !== "object" || value === null) return value;
+  const { entries, item } = schema;
+  if (Array.isArray(value)) {
+    if (item === undefined) return value;
+    const items = value.map((one) => withKnownKeys(item, one));
+    return items.some((one, index) => one !== value[index]) ? items : value;
+  }
+  return entries === undefined ? value : objectWithKnownKeys(entries, value);
+}
+
+function objectWithKnownKeys(entries: Entries, object: object): object {
+  const spelled = new Map<string, unknown>();
+  let changed = false;
+  for (const [key, value] of Object.entries(object)) {
+    const known = Object.hasOwn(entries, key) ? key : foldingOf(entries).get(key.toLowerCase());
+    const schema = known === undefined ? undefined : entries[known];
+    const inside = schema === undefined ? value : withKnownKeys(schema, value);
+    if (inside !== value || (known !== undefined && known !== key)) changed = true;
+    // null leaves what another spelling of the key has said (in Go a list it empties, which nobody writes)
+    if (value === null && known !== undefined && spelled.has(known)) continue;
+    spelled.set(known ?? key, inside);
+  }
+  return changed ? Object.fromEntries(spelled) : object;
+}

@@ -1,0 +1,243 @@
+// What the verbs of every plugin that gives out addresses have in common: leasing by a plan, releasing, comparing
+// and collecting, each in one transaction of the node's store. Where the plan came from is the plugin's own matter.
+import { CniError, ErrorCode } from "../cni/error.ts";
+import type { AddCall, AttachmentCall, Call, CheckCall, GcCall } from "../cni/plugin.ts";
+import type { Dns, Result, Route } from "../cni/result.ts";
+import { bitsOf, formatAddress } from "../ip/address.ts";
+import { formatPrefix } from "../ip/prefix.ts";
+import { describeOwner, holderOf } from "../ledger/owner.ts";
+import { beat } from "../store/heartbeat.ts";
+import { DEFAULT_DATA_DIR, openStore, storeExists } from "../store/sqlite.ts";
+import type { Transaction } from "../store/store.ts";
+import { type LeaseFileOwner, LeaseFiles } from "./lease-files.ts";
+import {
+  assignmentOf,
+  countLeases,
+  describeHolder,
+  exhaustedSets,
+  type LeaseRequest,
+  type LeaseRow,
+  lease,
+  leasesOf,
+  listStaleLeases,
+  release,
+  UNKNOWN_INTERFACE,
+} from "./leases.ts";
+import { type Assignment, assignedPrefix, describeRangeSet, type RangeSet, rangeOf } from "./pool.ts";
+import { dropReclaimed, takeOver } from "./take-over.ts";
+
+/** Where a plugin keeps the addresses of a network. */
+export interface Place {
+  /** The plugin's name in notes. */
+  readonly plugin: string;
+  /** The directory of the store. */
+  readonly dataDir: string;
+  /** Where host-local keeps its files; without it they are not looked for. */
+  readonly filesDir?: string;
+  /** How long a released address rests before it is given out again. */
+  readonly cooldownMs: number;
+}
+
+/** What an ADD gives. */
+export interface AddressPlan extends Omit<LeaseRequest, "cooldownMs"> {
+  readonly routes: readonly Route[];
+  readonly dns: Dns;
+}
+
+interface DataDirKeys {
+  readonly dataDir?: string | null | undefined;
+  readonly ipam?: { readonly dataDir?: string | null | undefined } | null | undefined;
+}
+
+/** Returns where the store is: where the config itself says, else where its `ipam` says, else the default. */
+export function dataDirOf(config: DataDirKeys): string {
+  return config.dataDir ?? config.ipam?.dataDir ?? DEFAULT_DATA_DIR;
+}
+
+function filesOf(place: Place, network: string): LeaseFiles | undefined {
+  return place.filesDir === undefined ? undefined : LeaseFiles.open(place.filesDir, network);
+}
+
+function storeOf<T>(
+  place: Place,
+  network: string,
+  work: (store: Transaction, files: LeaseFiles | undefined) => Promise<T>,
+): Promise<T> {
+  return openStore(place.dataDir).transaction(async (store) => {
+    // the store is locked before the files, by every verb: two orders would wait for each other
+    using files = filesOf(place, network);
+    return await work(store, files);
+  });
+}
+
+/** ADD: leases what the plan says, all or nothing. Throws as `lease` does, StoreError, SystemError. */
+export async function giveAddresses(
+  call: AddCall<unknown>,
+  place: Place,
+  plan: AddressPlan,
+): Promise<Result> {
+  const { network, attachment, args, note } = call;
+  const owner = { network, containerId: attachment.containerId, ifname: attachment.ifname };
+  const request = { ...plan, cooldownMs: place.cooldownMs };
+  const assignments = await storeOf(place, network, async (store, files) => {
+    const holder = holderOf(network, attachment, args);
+    if (files === undefined) return lease(store, holder, request);
+    await takeOver(store, files, network, { owner, sets: plan.sets, note: noteOf(place, note) });
+    if ((await leasesOf(store, owner)).length > 0) return lease(store, holder, request);
+    const held = await countLeases(store, network);
+    const given = await lease(store, holder, request);
+    if ((await countLeases(store, network)) < held + given.length) {
+      await dropReclaimed(store, files, network);
+    }
+    writeFiles(files, owner, given, plan.sets);
+    return given;
+  });
+  return {
+    interfaces: [],
+    ips: assignments.map((assignment) => ({
+      address: formatPrefix(assignedPrefix(assignment)),
+      ...(assignment.gateway === undefined ? {} : { gateway: formatAddress(assignment.gateway) }),
+    })),
+    routes: plan.routes,
+    dns: plan.dns,
+  };
+}
+
+function writeFiles(
+  files: LeaseFiles,
+  owner: LeaseFileOwner,
+  given: readonly Assignment[],
+  sets: readonly RangeSet[],
+): void {
+  try {
+    for (const { address } of given) {
+      files.write(
+        { ...owner, address },
+        sets.findIndex((set) => rangeOf(set, address) !== undefined),
+      );
+    }
+  } catch (error) {
+    files.removeOf(owner);
+    throw error;
+  }
+}
+
+/** DEL: releases what the attachment holds. Throws StoreError, SystemError. */
+export async function takeAddressesBack(call: AttachmentCall<unknown>, place: Place): Promise<void> {
+  const { network, attachment } = call;
+  const owner = { network, containerId: attachment.containerId, ifname: attachment.ifname };
+  // a store that was never made holds nothing, and DEL is no reason to make one
+  if (!storeExists(place.dataDir)) {
+    using files = filesOf(place, network);
+    files?.removeOf(owner);
+    return;
+  }
+  await storeOf(place, network, async (store, files) => {
+    let rows = await leasesOf(store, owner);
+    if (rows.length === 0 && place.filesDir !== undefined) {
+      rows = await leasesOf(store, { ...owner, ifname: UNKNOWN_INTERFACE });
+    }
+    for (const row of rows) await release(store, row, place.cooldownMs);
+    files?.removeOf(owner);
+  });
+}
+
+/** CHECK: throws CniError 103 if the attachment holds no address, or one that its result does not have. */
+export async function checkAddresses(
+  call: CheckCall<unknown>,
+  place: Place,
+  sets: readonly RangeSet[],
+): Promise<void> {
+  const { network, attachment, previous, note } = call;
+  const owner = { network, containerId: attachment.containerId, ifname: attachment.ifname };
+  const held = await storeOf(place, network, async (store, files) => {
+    if (files !== undefined)
+      await takeOver(store, files, network, { owner, sets, note: noteOf(place, note) });
+    return leasesOf(store, owner);
+  });
+  if (held.length === 0) {
+    throw new CniError(
+      ErrorCode.stateDiffers,
+      `no address is leased to ${describeOwner(owner)}`,
+      "DEL it, and ADD it again",
+    );
+  }
+  if (previous === undefined) return;
+  const reported = new Set(previous.ips.map(({ address }) => address));
+  for (const row of held) {
+    if (isReported(row, reported)) continue;
+    throw new CniError(
+      ErrorCode.stateDiffers,
+      `${describeOwner(owner)} holds the address ${formatPrefix(assignedPrefix(assignmentOf(row)))}, which its result does not have`,
+      `the result has ${[...reported].join(", ") || "none"}; DEL it, and ADD it again`,
+    );
+  }
+}
+
+function isReported(row: LeaseRow, reported: ReadonlySet<string>): boolean {
+  const { address, prefixLength } = assignmentOf(row);
+  if (reported.has(formatPrefix({ address, length: prefixLength }))) return true;
+  // the file of an address that no range has any more says nothing of a prefix
+  if (prefixLength < bitsOf(address.family)) return false;
+  return [...reported].some((text) => text.startsWith(`${formatAddress(address)}/`));
+}
+
+/** STATUS: commits a write, and throws CniError 50 if a set has no free address. */
+export async function checkReady(
+  call: Call<unknown>,
+  place: Place,
+  sets: readonly RangeSet[],
+): Promise<void> {
+  const { network, note } = call;
+  const exhausted = await storeOf(place, network, async (store, files) => {
+    await beat(store);
+    if (files !== undefined) await takeOver(store, files, network, { sets, note: noteOf(place, note) });
+    return { sets: await exhaustedSets(store, network, sets), held: await countLeases(store, network) };
+  });
+  const [first] = exhausted.sets;
+  if (first === undefined) return;
+  throw new CniError(
+    ErrorCode.notReady,
+    `no free addresses in ${first.ranges.map(({ subnet }) => formatPrefix(subnet)).join(", ")}`,
+    `network ${network} holds ${exhausted.held} addresses; the set is ${describeRangeSet(first)}: run "warren gc", or widen the range`,
+  );
+}
+
+/** GC: releases what belongs to attachments that are not valid; without a list nothing. Throws StoreError. */
+export async function collectAddresses(call: GcCall<unknown>, place: Place): Promise<void> {
+  const { network, valid } = call;
+  const note = noteOf(place, call.note);
+  if (valid === undefined) {
+    note(`no list of valid attachments came for network ${network}: nothing is collected`);
+    return;
+  }
+  const isStale = ({ containerId, ifname }: { readonly containerId: string; readonly ifname: string }) =>
+    !valid.some(
+      (one) => one.containerId === containerId && (one.ifname === ifname || ifname === UNKNOWN_INTERFACE),
+    );
+  const released = new Map<string, string>();
+  const collectFiles = (files: LeaseFiles | undefined) => {
+    files?.tidy((name) => note(`network ${network}: removed the empty file ${name}`));
+    for (const one of files?.remove(isStale) ?? []) {
+      released.set(formatAddress(one.address), describeOwner({ network, ...one }));
+    }
+  };
+  if (storeExists(place.dataDir)) {
+    await storeOf(place, network, async (store, files) => {
+      collectFiles(files);
+      for (const row of await listStaleLeases(store, network, valid)) {
+        await release(store, row, place.cooldownMs);
+        released.set(formatAddress(assignmentOf(row).address), describeHolder(row));
+      }
+    });
+  } else {
+    using files = filesOf(place, network);
+    collectFiles(files);
+  }
+  for (const [address, holder] of released) note(`network ${network}: released ${address} of ${holder}`);
+  if (released.size > 0) note(`network ${network}: ${released.size} leases released`);
+}
+
+function noteOf(place: Place, note: (text: string) => void): (text: string) => void {
+  return (text) => note(`warren-${place.plugin}: ${text}`);
+}

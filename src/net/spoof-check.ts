@@ -1,0 +1,103 @@
+// The check of source addresses: a pod may send only frames that carry the hardware address that it was given. Two
+// sets hold who is checked and what each may carry, so that a pod is two elements and the rule stands for all.
+import { parseHardwareAddress } from "../ip/hardware-address.ts";
+import { lookup, MetaKey, meta, PayloadBase, payload, Register, verdict } from "../netlink/expression.ts";
+import { interfaceNameBytes } from "../netlink/match.ts";
+import { isNetlinkError } from "../netlink/message.ts";
+import {
+  addElements,
+  addRule,
+  concatenated,
+  createChain,
+  createSet,
+  createTable,
+  deleteElements,
+  dumpElements,
+  type Element,
+  flushChain,
+  getChain,
+  type TableName,
+} from "../netlink/nftables.ts";
+import { NetlinkSocket } from "../netlink/socket.ts";
+
+const TABLE: TableName = { family: "bridge", name: "warren" };
+const CHAIN = "source-check";
+const CHECKED = "checked-ports";
+const ALLOWED = "allowed-sources";
+/** Before everything else that sees bridged frames (NF_BR_PRI_NAT_DST_BRIDGED, linux/netfilter_bridge.h). */
+const PRIORITY = -300;
+
+/** A port of a bridge, and the one hardware address that may come in by it. */
+export interface CheckedPort {
+  readonly link: string;
+  readonly hardwareAddress: string;
+  /** Tells operators, and a GC whose store was lost, whose it is. */
+  readonly comment: string;
+}
+
+function elementsOf({ link, hardwareAddress, comment }: CheckedPort): { checked: Element; allowed: Element } {
+  const name = interfaceNameBytes(link);
+  const source = parseHardwareAddress(hardwareAddress) ?? new Uint8Array(6);
+  return { checked: { key: name, comment }, allowed: { key: concatenated(name, source), comment } };
+}
+
+/** Lets only frames of the port's own address in; throws NetlinkError. */
+export function checkSource(port: CheckedPort): void {
+  using nftables = NetlinkSocket.open("netfilter");
+  const { checked, allowed } = elementsOf(port);
+  const add = [addElements(TABLE, ALLOWED, [allowed]), addElements(TABLE, CHECKED, [checked])];
+  if ((nftables.get(getChain(TABLE, CHAIN))?.use ?? 0) > 0) {
+    nftables.transaction(add);
+    return;
+  }
+  nftables.transaction([
+    createTable(TABLE),
+    createSet(TABLE, { name: CHECKED, key: ["interfaceName"], id: 1 }),
+    createSet(TABLE, { name: ALLOWED, key: ["interfaceName", "hardwareAddress"], id: 2 }),
+    createChain(TABLE, { name: CHAIN, base: { type: "filter", hook: "prerouting", priority: PRIORITY } }),
+    // of two first callers the second one empties what the first one made: one rule is left
+    flushChain(TABLE, CHAIN),
+    // iifname @checked-ports iifname . ether saddr != @allowed-sources drop
+    addRule(TABLE, {
+      chain: CHAIN,
+      expressions: [
+        meta(MetaKey.inputName),
+        lookup(CHECKED),
+        meta(MetaKey.inputName),
+        payload(PayloadBase.link, 6, 6, Register.second),
+        lookup(ALLOWED, { inverted: true }),
+        verdict("drop"),
+      ],
+    }),
+    ...add,
+  ]);
+}
+
+/** Ends the check of a port; one that is not checked is success. Throws NetlinkError. */
+export function endSourceCheck(port: Omit<CheckedPort, "comment">): void {
+  using nftables = NetlinkSocket.open("netfilter");
+  const { checked, allowed } = elementsOf({ ...port, comment: "" });
+  for (const [set, element] of [
+    [CHECKED, checked],
+    [ALLOWED, allowed],
+  ] as const) {
+    try {
+      nftables.transaction([deleteElements(TABLE, set, [{ key: element.key }])]);
+    } catch (error) {
+      if (!isNetlinkError(error, "ENOENT")) throw error;
+    }
+  }
+}
+
+/** True if only frames of the port's own address come in by it. */
+export function isSourceChecked(port: Omit<CheckedPort, "comment">): boolean {
+  using nftables = NetlinkSocket.open("netfilter");
+  if ((nftables.get(getChain(TABLE, CHAIN))?.use ?? 0) === 0) return false;
+  const { checked, allowed } = elementsOf({ ...port, comment: "" });
+  const has = (set: string, { key }: Element) =>
+    nftables
+      .dump(dumpElements(TABLE, set))
+      .flat()
+      .some((one) => one.key.length === key.length && one.key.every((byte, index) => byte === key[index]));
+  return has(CHECKED, checked) && has(ALLOWED, allowed);
+}
