@@ -5,10 +5,15 @@ import { bridge } from "./bridge.ts";
 import { hostLocal } from "./host-local.ts";
 import { ipam } from "./ipam.ts";
 import { loopback } from "./loopback.ts";
+import { macvlan } from "./macvlan.ts";
+import { ptp } from "./ptp.ts";
 import { fixedAddresses } from "./static.ts";
 
 const PLUGINS: ReadonlyMap<string, Plugin> = new Map(
-  [bridge, hostLocal, ipam, loopback, fixedAddresses].map((plugin: Plugin) => [plugin.name, plugin]),
+  [bridge, hostLocal, ipam, loopback, macvlan, ptp, fixedAddresses].map((plugin: Plugin) => [
+    plugin.name,
+    plugin,
+  ]),
 );
 
 /** The names of all plugins. */

@@ -1,0 +1,177 @@
+// A macvlan: an interface of the container that shares a network card, or any other interface, with its host. It is
+// born inside the container, under its final name, on a socket of the container's namespace: before Linux 6.14 a
+// socket of the host would look for a link of that name on the host, and every host has an eth0.
+import { createLink, deleteLink, getLink, type Link, MacvlanMode, setLink } from "../netlink/link.ts";
+import { ignoring, isNetlinkError } from "../netlink/message.ts";
+import { assignNamespaceId, getNamespaceId } from "../netlink/namespace-id.ts";
+import { dumpRoutes, Table } from "../netlink/route.ts";
+import { ownNetworkNamespace } from "../sys/namespace.ts";
+import type { Connection } from "./connection.ts";
+import { MissingFeatureError } from "./feature.ts";
+
+/** How macvlans of one master reach each other: directly, not at all, by the switch, or there is only one. */
+export type MacvlanModeName = "bridge" | "private" | "vepa" | "passthru";
+
+/** A macvlan that is to be. */
+export interface MacvlanSettings {
+  readonly name: string;
+  readonly master: Link;
+  /** True if the master lives in the container too, and not on the host. */
+  readonly masterInside: boolean;
+  readonly mode: MacvlanModeName;
+  /** Undefined is the master's own. */
+  readonly mtu: number | undefined;
+  /** Undefined is a random one; in mode passthru the master's, and then another one becomes the master's too. */
+  readonly address: string | undefined;
+  /** Names the attachment to operators, and to a DEL or GC whose store was lost. */
+  readonly alias: string | undefined;
+  /** How many broadcasts may wait for delivery; undefined is the kernel's default of 1000. */
+  readonly broadcastQueueLength: number | undefined;
+}
+
+/** A master that no macvlan of this kind can be put on. */
+export class UnfitMasterError extends Error {
+  override readonly name = "UnfitMasterError";
+
+  constructor(
+    message: string,
+    readonly cure: string,
+    options?: { readonly cause?: unknown },
+  ) {
+    super(message, options);
+  }
+}
+
+/**
+ * Returns the interface called `name`, or the one that the default route leads out of if there is no name; of several
+ * the preferred one, IPv4 before IPv6. Undefined if there is none. Throws NetlinkError.
+ */
+export function findMaster(connection: Connection, name: string | undefined): Link | undefined {
+  if (name !== undefined) return connection.get(getLink(name));
+  for (const family of ["ipv4", "ipv6"] as const) {
+    const [best] = connection
+      .dump(dumpRoutes({ family, table: Table.main }))
+      .filter(({ prefixLength, outputIndex }) => prefixLength === 0 && outputIndex !== 0)
+      .sort((left, right) => left.priority - right.priority);
+    if (best !== undefined) return connection.get(getLink(best.outputIndex));
+  }
+  return undefined;
+}
+
+/**
+ * Makes the macvlan, still down, and returns it; `finishMacvlan` has to follow. Throws UnfitMasterError,
+ * MissingFeatureError or NetlinkError, and then there is none.
+ */
+export function createMacvlan(inside: Connection, settings: MacvlanSettings): Link {
+  const { name, master, mode, address, broadcastQueueLength } = settings;
+  const birth = createLink(
+    name,
+    { kind: "macvlan", data: { broadcastQueueLength, mode: MacvlanMode[mode] } },
+    {
+      parent: master.index,
+      parentNamespaceId: settings.masterInside ? undefined : hostNamespaceId(inside),
+      mtu: settings.mtu,
+      address,
+    },
+  );
+  try {
+    inside.execute([birth]);
+  } catch (error) {
+    throw explained(error, settings);
+  }
+  return existing(inside, name);
+}
+
+/** Gives a macvlan what the kernel takes only after its birth, and returns it. Throws as `createMacvlan` does. */
+export function finishMacvlan(inside: Connection, made: Link, settings: MacvlanSettings): Link {
+  const { alias, address, mode, broadcastQueueLength } = settings;
+  // at birth a macvlan of mode passthru has no address but the master's
+  inside.execute([setLink(made.index, { alias, ...(mode === "passthru" ? { address } : {}) })]);
+  const link = existing(inside, made.index);
+  if (broadcastQueueLength !== undefined && macvlanOf(link)?.broadcastQueueLength === undefined) {
+    throw new MissingFeatureError("bcqueuelen of macvlans", "remove bcqueuelen, or use Linux 5.11 or newer");
+  }
+  return link;
+}
+
+function existing(inside: Connection, which: number | string): Link {
+  const link = inside.get(getLink(which));
+  if (link === undefined) throw new Error(`interface ${which} was made and is gone`);
+  return link;
+}
+
+/** The container's namespace has to know the host's by a number before a link there can have a parent here. */
+function hostNamespaceId(inside: Connection): number {
+  using own = ownNetworkNamespace();
+  const [, number] = inside.execute([ignoring(assignNamespaceId(own.fd), "EEXIST"), getNamespaceId(own.fd)]);
+  const [id] = number.replies;
+  if (id === undefined) throw new Error("the kernel gave the host's namespace no number");
+  return id;
+}
+
+/** What the kernel's error numbers mean here; it says nothing else about them. */
+function explained(error: unknown, { master, mode }: MacvlanSettings): unknown {
+  if (isNetlinkError(error, "EBUSY")) {
+    return new UnfitMasterError(
+      `master ${JSON.stringify(master.name)} can't carry a macvlan: it is a port of another device`,
+      "a port of a bridge, bond or ipvlan carries none: name that device itself as master",
+      { cause: error },
+    );
+  }
+  if (isNetlinkError(error, "EINVAL") && error.text === "") {
+    return new UnfitMasterError(
+      mode === "passthru"
+        ? `master ${JSON.stringify(master.name)} can't carry a macvlan in mode passthru: it has others, or is no Ethernet device`
+        : `master ${JSON.stringify(master.name)} can't carry a macvlan: another one has it in mode passthru, or it is no Ethernet device`,
+      "mode passthru takes a master for itself alone: choose another master, or mode bridge",
+      { cause: error },
+    );
+  }
+  if (isNetlinkError(error, "EOPNOTSUPP")) return noMacvlan(error);
+  return error;
+}
+
+function noMacvlan(cause: unknown): MissingFeatureError {
+  return new MissingFeatureError("macvlan", "load the module macvlan", { cause });
+}
+
+/** Throws MissingFeatureError if the kernel has no macvlan. Nothing is made. */
+export function probeMacvlan(host: Connection): void {
+  try {
+    // without a parent the kernel refuses the link, but only after it has found, or loaded, the driver
+    host.execute([createLink("warren-probe", { kind: "macvlan", data: { mode: MacvlanMode.bridge } })]);
+  } catch (error) {
+    if (isNetlinkError(error, "EOPNOTSUPP")) throw noMacvlan(error);
+    if (!isNetlinkError(error, "EINVAL")) throw error;
+  }
+}
+
+/** What makes a link a macvlan. */
+export interface Macvlan {
+  readonly mode: MacvlanModeName | undefined;
+  /** Undefined on kernels that do not tell. */
+  readonly broadcastQueueLength: number | undefined;
+}
+
+/** Returns what kind of macvlan the link is; undefined if it is none. */
+export function macvlanOf({ device }: Link): Macvlan | undefined {
+  if (device?.kind !== "macvlan") return undefined;
+  const names = ["bridge", "private", "vepa", "passthru"] as const;
+  return {
+    mode: names.find((name) => MacvlanMode[name] === device.data?.mode),
+    broadcastQueueLength: device.data?.broadcastQueueLength,
+  };
+}
+
+/** True if the macvlan stands on this master, which is on the host unless `masterInside` says otherwise. */
+export function standsOn(inside: Connection, link: Link, master: Link, masterInside: boolean): boolean {
+  if (link.peerIndex !== master.index) return false;
+  // without a number the parent is in the same namespace
+  if (masterInside) return link.peerNamespaceId === undefined;
+  return link.peerNamespaceId === hostNamespaceId(inside);
+}
+
+/** Removes a macvlan by its index, so that never another link goes in its place; a missing one is success. */
+export function removeMacvlan(inside: Connection, index: number): void {
+  inside.execute([ignoring(deleteLink(index), "ENODEV")]);
+}
