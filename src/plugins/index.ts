@@ -1,6 +1,7 @@
 // The catalogue: every plugin in the executable, by the name that chooses it. All are loaded at the start: one piece
 // of bytecode costs a plugin's process 1 ms less than pieces that are fetched when they are called for.
 import type { Plugin } from "../cni/plugin.ts";
+import { bandwidth } from "./bandwidth.ts";
 import { bridge } from "./bridge.ts";
 import { hostLocal } from "./host-local.ts";
 import { ipam } from "./ipam.ts";
@@ -8,12 +9,12 @@ import { loopback } from "./loopback.ts";
 import { macvlan } from "./macvlan.ts";
 import { ptp } from "./ptp.ts";
 import { fixedAddresses } from "./static.ts";
+import { tuning } from "./tuning.ts";
 
 const PLUGINS: ReadonlyMap<string, Plugin> = new Map(
-  [bridge, hostLocal, ipam, loopback, macvlan, ptp, fixedAddresses].map((plugin: Plugin) => [
-    plugin.name,
-    plugin,
-  ]),
+  [bandwidth, bridge, hostLocal, ipam, loopback, macvlan, ptp, fixedAddresses, tuning].map(
+    (plugin: Plugin) => [plugin.name, plugin],
+  ),
 );
 
 /** The names of all plugins. */

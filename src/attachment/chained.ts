@@ -1,0 +1,77 @@
+// What the plugins that stand behind another one in a chain have in common: they need its result, and their GC goes
+// by what each of them wrote down itself.
+import { CniError, ErrorCode, type Failures } from "../cni/error.ts";
+import type { AttachmentKey } from "../cni/network-config.ts";
+import type { Result } from "../cni/result.ts";
+import {
+  type AttachmentRow,
+  forgetAttachment,
+  type KernelObject,
+  listObjects,
+  listStaleAttachments,
+} from "../ledger/attachments.ts";
+import { describeOwner } from "../ledger/owner.ts";
+import { openStore, storeExists } from "../store/sqlite.ts";
+
+/** Returns the result of the plugin before; throws CniError 7 if there is none. */
+export function requirePrevious(previous: Result | undefined): Result {
+  if (previous !== undefined) return previous;
+  throw new CniError(
+    ErrorCode.invalidConfig,
+    "must be called as chained plugin",
+    "there is no prevResult: put this plugin behind the one that makes the interface",
+  );
+}
+
+/** What an attachment that is not valid left behind. */
+export interface StaleEntry {
+  readonly row: AttachmentRow;
+  readonly objects: readonly KernelObject[];
+}
+
+/** An entry whose objects could not all be taken back, and why. */
+export interface StuckEntry {
+  readonly entry: StaleEntry;
+  readonly error: unknown;
+}
+
+/** The GC of a chained plugin. */
+export interface ChainedCollection {
+  readonly network: string;
+  readonly dataDir: string;
+  readonly plugin: string;
+  readonly valid: readonly AttachmentKey[];
+  /** Every step that fails is kept here, and the others go on. */
+  readonly failures: Failures;
+  readonly note: (text: string) => void;
+  /** Takes back what was made; returns the entries of which something stays. */
+  takeBack(entries: readonly StaleEntry[]): readonly StuckEntry[] | Promise<readonly StuckEntry[]>;
+}
+
+/** Takes back what is written down about attachments that are not valid, and forgets it. */
+export async function collectEntries(collection: ChainedCollection): Promise<void> {
+  const { network, dataDir, plugin, valid, failures, note } = collection;
+  if (!storeExists(dataDir)) return;
+  const store = openStore(dataDir);
+  const stale = await store.transaction(async (transaction) => {
+    const entries: StaleEntry[] = [];
+    for (const row of await listStaleAttachments(transaction, network, plugin, valid)) {
+      entries.push({ row, objects: await listObjects(transaction, row) });
+    }
+    return entries;
+  });
+  const stuck = new Map((await collection.takeBack(stale)).map(({ entry, error }) => [entry, error]));
+  for (const error of stuck.values()) {
+    await failures.collect(() => {
+      throw error;
+    });
+  }
+  // what could not be taken back stays written down, so that the next GC tries again
+  const gone = stale.filter((entry) => !stuck.has(entry));
+  await failures.collect(() =>
+    store.transaction(async (transaction) => {
+      for (const { row } of gone) await forgetAttachment(transaction, row);
+    }),
+  );
+  for (const { row } of gone) note(`warren-${plugin}: removed ${describeOwner(row)}`);
+}

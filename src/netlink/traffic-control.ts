@@ -1,0 +1,373 @@
+// Traffic control as rtnetlink speaks of it: queueing disciplines, filters and the actions of a filter, as far as
+// Warren shapes traffic. Numbers are those of linux/pkt_sched.h, linux/pkt_cls.h and linux/tc_act/tc_mirred.h.
+import {
+  attributes,
+  be32,
+  bytes,
+  type Choice,
+  type Codec,
+  choice,
+  headed,
+  i32,
+  list,
+  nested,
+  padding,
+  type Reader,
+  struct,
+  text,
+  u8,
+  u16,
+  u32,
+  u64,
+} from "./codec.ts";
+import { MessageFlag, type Request } from "./message.ts";
+
+const RTM_NEWQDISC = 36;
+const RTM_DELQDISC = 37;
+const RTM_GETQDISC = 38;
+const RTM_NEWTFILTER = 44;
+const RTM_DELTFILTER = 45;
+const RTM_GETTFILTER = 46;
+
+/** Where a queueing discipline or a filter hangs on a device (TC_H_*). */
+export const Parent = {
+  /** What leaves the device. */
+  root: 0xffff_ffff,
+  /** The one place for a discipline on what comes in by the device: `ingress` or `clsact`. */
+  ingress: 0xffff_fff1,
+  /** The filters on what comes in, under `ingress` and `clsact` alike. */
+  ingressFilters: 0xffff_fff2,
+} as const;
+
+/** Handles that `tc` writes as `1:` and `ffff:`. */
+export const Handle = { first: 0x0001_0000, ingress: 0xffff_0000 } as const;
+
+const ETH_P_ALL_IN_NETWORK_ORDER = 0x0300;
+const ETHERNET = 1; // TC_LINKLAYER_ETHERNET
+const LARGEST_32_BITS = 0xffff_ffff;
+
+/** struct tcmsg, linux/rtnetlink.h */
+const trafficHeader = struct({
+  family: u8,
+  padding: padding(3),
+  index: i32,
+  handle: u32,
+  parent: u32,
+  info: u32,
+});
+
+/** struct tc_ratespec */
+const rateSpecification = struct({
+  cellLog: u8,
+  linkLayer: u8,
+  overhead: u16,
+  cellAlign: u16,
+  smallestPacket: u16,
+  rate: u32,
+});
+
+const disciplineKinds = {
+  /** Token bucket filter: what exceeds the rate waits in a queue of `limit` bytes. */
+  tbf: attributes({
+    // TCA_TBF_PARMS, struct tc_tbf_qopt
+    parameters: [
+      1,
+      struct({ rate: rateSpecification, peak: rateSpecification, limit: u32, buffer: u32, mtu: u32 }),
+    ],
+    rateTable: [2, bytes], // TCA_TBF_RTAB, which kernels since 3.8 do without
+    rate64: [4, u64], // TCA_TBF_RATE64
+    burst: [6, u32], // TCA_TBF_BURST
+  }),
+};
+
+/** A queueing discipline with what makes it this kind. */
+export type Discipline = Choice<typeof disciplineKinds>;
+
+/** The body of a message about a queueing discipline. */
+export const disciplineMessage = headed(trafficHeader, choice([1, text], 2, disciplineKinds)); // TCA_KIND, TCA_OPTIONS
+
+/** Values one after the other, without attribute headers, up to the end. */
+function sequence<T>(codec: Codec<T>): Codec<readonly T[]> {
+  return {
+    encode(writer, values) {
+      for (const value of values) codec.encode(writer, value);
+    },
+    decode(reader) {
+      const values: T[] = [];
+      while (reader.left > 0) values.push(codec.decode(reader));
+      return values;
+    },
+  };
+}
+
+const actionKinds = {
+  /** Sends the packet to another device. */
+  mirred: nested(
+    attributes({
+      // TCA_MIRRED_PARMS, struct tc_mirred
+      parameters: [
+        2,
+        struct({
+          index: u32,
+          capabilities: u32,
+          verdict: i32,
+          references: i32,
+          bindings: i32,
+          direction: i32,
+          device: u32,
+        }),
+      ],
+    }),
+  ),
+};
+
+const filterKinds = {
+  /** Compares 32-bit words of the packet. */
+  u32: attributes({
+    actions: [7, list(choice([1, text], 2, actionKinds))], // TCA_U32_ACT with TCA_ACT_KIND, TCA_ACT_OPTIONS
+    // TCA_U32_SEL, struct tc_u32_sel and its keys
+    selector: [
+      5,
+      headed(
+        struct({
+          flags: u8,
+          offsetShift: u8,
+          keyCount: u8,
+          padding: padding(1),
+          offsetMask: u16,
+          offset: u16,
+          variableOffset: u16,
+          hashOffset: u16,
+          hashMask: be32,
+        }),
+        sequence(struct({ mask: be32, value: be32, offset: i32, offsetMask: i32 })),
+      ),
+    ],
+  }),
+};
+
+/** The body of a message about a filter. */
+export const filterMessage = headed(trafficHeader, choice([1, text], 2, filterKinds)); // TCA_KIND, TCA_OPTIONS
+
+/** A token bucket. */
+export interface TokenBucket {
+  /** Bytes a second. */
+  readonly rate: bigint;
+  /** How many bytes may go at once after a pause. */
+  readonly burst: number;
+  /** The longest queue, in bytes. */
+  readonly limit: number;
+  /** `burst` as the time that it takes, in ticks of 64 ns and modulo 2^32: all that the kernel tells of it later. */
+  readonly burstTicks: number;
+}
+
+/** A queueing discipline as the kernel describes it. */
+export interface InstalledDiscipline {
+  readonly index: number;
+  readonly parent: number;
+  /** 0 for the one that a device has by itself. */
+  readonly handle: number;
+  readonly kind: string;
+  /** The settings of a `tbf`, without its burst, of which the kernel tells only the ticks. */
+  readonly bucket: Omit<TokenBucket, "burst"> | undefined;
+}
+
+function target(index: number, parent: number, handle = 0, info = 0) {
+  return { family: 0, index, handle, parent, info };
+}
+
+const NO_RATE = { cellLog: 0, linkLayer: 0, overhead: 0, cellAlign: 0, smallestPacket: 0, rate: 0 };
+
+/** Returns the token bucket as the kernel wants it. The burst is told in bytes, which is exact at any length. */
+export function tokenBucket({ rate, burst, limit, burstTicks }: TokenBucket): Discipline {
+  const is64 = rate > BigInt(LARGEST_32_BITS);
+  return {
+    kind: "tbf",
+    data: {
+      parameters: {
+        // with a link layer the kernel needs no table of rates
+        rate: { ...NO_RATE, linkLayer: ETHERNET, rate: is64 ? LARGEST_32_BITS : Number(rate) },
+        peak: NO_RATE,
+        limit,
+        buffer: burstTicks,
+        mtu: 0,
+      },
+      rate64: is64 ? rate : undefined,
+      burst,
+    },
+  };
+}
+
+/** Hangs a discipline on a device; EEXIST where another one than the device's own is already. */
+export function createDiscipline(
+  index: number,
+  parent: number,
+  handle: number,
+  discipline: Discipline,
+): Request<never> {
+  return {
+    operation: `create ${discipline.kind === "other" ? discipline.name : discipline.kind} on link ${index}`,
+    type: RTM_NEWQDISC,
+    flags: MessageFlag.create | MessageFlag.exclusive,
+    encode(writer) {
+      disciplineMessage.encode(writer, { header: target(index, parent, handle), attributes: discipline });
+    },
+  };
+}
+
+/** Takes a discipline from a device with all that hangs on it; ENOENT or EINVAL where none was put. */
+export function deleteDiscipline(index: number, parent: number): Request<never> {
+  return {
+    operation: `delete discipline of link ${index}`,
+    type: RTM_DELQDISC,
+    flags: 0,
+    encode(writer) {
+      disciplineMessage.encode(writer, { header: target(index, parent), attributes: undefined });
+    },
+  };
+}
+
+function readDiscipline(reader: Reader): InstalledDiscipline {
+  const { header, attributes: installed } = disciplineMessage.decode(reader);
+  const data = installed?.kind === "tbf" ? installed.data : undefined;
+  const parameters = data?.parameters;
+  return {
+    index: header.index,
+    parent: header.parent,
+    handle: header.handle,
+    kind: installed?.kind === "other" ? installed.name : (installed?.kind ?? ""),
+    bucket: parameters && {
+      rate: data?.rate64 ?? BigInt(parameters.rate.rate),
+      limit: parameters.limit,
+      burstTicks: parameters.buffer,
+    },
+  };
+}
+
+/** Asks for the discipline at a place of a device; EINVAL where the device has only its own. */
+export function getDiscipline(index: number, parent: number): Request<InstalledDiscipline> {
+  return {
+    operation: `get discipline of link ${index}`,
+    type: RTM_GETQDISC,
+    // the kernel tells those who listen for changes, and whoever asks only as one of them
+    flags: MessageFlag.echo,
+    encode(writer) {
+      disciplineMessage.encode(writer, { header: target(index, parent), attributes: undefined });
+    },
+    decode: readDiscipline,
+  };
+}
+
+const MATCH_ALL = {
+  header: {
+    flags: 1, // TC_U32_TERMINAL
+    offsetShift: 0,
+    keyCount: 1,
+    offsetMask: 0,
+    offset: 0,
+    variableOffset: 0,
+    hashOffset: 0,
+    hashMask: 0,
+  },
+  attributes: [{ mask: 0, value: 0, offset: 0, offsetMask: 0 }],
+};
+
+// linux/pkt_cls.h, linux/tc_act/tc_mirred.h
+const STOLEN = 4; // TC_ACT_STOLEN
+const EGRESS_REDIRECT = 1; // TCA_EGRESS_REDIR
+
+function filterInfo(priority: number): number {
+  return ((priority << 16) | ETH_P_ALL_IN_NETWORK_ORDER) >>> 0;
+}
+
+/** Sends all that comes in by the device `index` out by the device `to`. Lower priorities are asked first. */
+export function createRedirect(index: number, priority: number, to: number): Request<never> {
+  return {
+    operation: `redirect what comes in by link ${index} to link ${to}`,
+    type: RTM_NEWTFILTER,
+    flags: MessageFlag.create | MessageFlag.exclusive,
+    encode(writer) {
+      filterMessage.encode(writer, {
+        header: target(index, Parent.ingressFilters, 0, filterInfo(priority)),
+        attributes: {
+          kind: "u32",
+          data: {
+            actions: [
+              {
+                kind: "mirred",
+                data: {
+                  parameters: {
+                    index: 0,
+                    capabilities: 0,
+                    verdict: STOLEN,
+                    references: 0,
+                    bindings: 0,
+                    direction: EGRESS_REDIRECT,
+                    device: to,
+                  },
+                },
+              },
+            ],
+            selector: MATCH_ALL,
+          },
+        },
+      });
+    },
+  };
+}
+
+/** Takes the filter of a priority from what comes in by a device; ENOENT where there is none. */
+export function deleteRedirect(index: number, priority: number): Request<never> {
+  return {
+    operation: `delete redirection of link ${index}`,
+    type: RTM_DELTFILTER,
+    flags: 0,
+    encode(writer) {
+      filterMessage.encode(writer, {
+        header: target(index, Parent.ingressFilters, 0, filterInfo(priority)),
+        attributes: { kind: "u32" },
+      });
+    },
+  };
+}
+
+/** A filter as the kernel describes it. */
+export interface InstalledFilter {
+  readonly priority: number;
+  readonly kind: string;
+  /** The device to which it sends everything; undefined if it does anything else. */
+  readonly redirectsTo: number | undefined;
+}
+
+function readFilter(reader: Reader): InstalledFilter {
+  reader.keepUnknown = false;
+  const { header, attributes: filter } = filterMessage.decode(reader);
+  return {
+    priority: header.info >>> 16,
+    kind: filter?.kind === "other" ? filter.name : (filter?.kind ?? ""),
+    redirectsTo: redirectionOf(header.info, filter),
+  };
+}
+
+function redirectionOf(info: number, filter: Choice<typeof filterKinds> | undefined): number | undefined {
+  if (filter?.kind !== "u32" || (info & 0xffff) !== ETH_P_ALL_IN_NETWORK_ORDER) return undefined;
+  const { selector, actions } = filter.data ?? {};
+  if (selector === undefined || selector.attributes.some(({ mask }) => mask !== 0)) return undefined;
+  const [action] = actions ?? [];
+  const parameters = action?.kind === "mirred" ? action.data?.parameters : undefined;
+  const redirects = parameters?.direction === EGRESS_REDIRECT && parameters.verdict === STOLEN;
+  return redirects ? parameters.device : undefined;
+}
+
+/** Asks for the filters on what comes in by a device; EINVAL where there is no place for any. */
+export function dumpIngressFilters(index: number): Request<InstalledFilter> {
+  return {
+    operation: `list filters of link ${index}`,
+    type: RTM_GETTFILTER,
+    flags: 0,
+    encode(writer) {
+      filterMessage.encode(writer, { header: target(index, Parent.ingressFilters), attributes: undefined });
+    },
+    decode: readFilter,
+  };
+}

@@ -1,0 +1,478 @@
+// The plugin `bandwidth`: limits how fast a container receives (ingress) and sends (egress). It stands in a chain
+// behind the plugin that makes the container's pair of interfaces, and shapes at the host's end of it, where the
+// container can't undo it. All that it makes is written down first, so that DEL and GC need the store alone.
+import * as v from "valibot";
+import { collectEntries, requirePrevious, type StaleEntry, type StuckEntry } from "../attachment/chained.ts";
+import { aliasOf, attachmentHash, ownerFromAlias } from "../attachment/identity.ts";
+import { entryOf } from "../attachment/reservation.ts";
+import { CniError, ErrorCode, Failures } from "../cni/error.ts";
+import { parseInput, shown } from "../cni/input.ts";
+import type { AttachmentKey } from "../cni/network-config.ts";
+import { type Attachment, definePlugin } from "../cni/plugin.ts";
+import type { Result } from "../cni/result.ts";
+import { UndoList } from "../cni/undo.ts";
+import {
+  type Entry,
+  findAttachment,
+  forgetAttachment,
+  isNameClaimed,
+  type KernelObject,
+  kernelObject,
+  listObjects,
+  recordAttachment,
+} from "../ledger/attachments.ts";
+import { describeOwner, holderOf } from "../ledger/owner.ts";
+import { type Connection, connectHost, connectInside } from "../net/connection.ts";
+import { openNetns } from "../net/netns.ts";
+import { findPeer } from "../net/peer.ts";
+import {
+  createDetour,
+  DisciplineTakenError,
+  isRedirected,
+  limitDifference,
+  limitSending,
+  listTaggedDetours,
+  planRedirection,
+  probeShaping,
+  type RateLimit,
+  type Redirection,
+  redirect,
+  stopRedirection,
+  unlimitSending,
+} from "../net/shaping.ts";
+import { findLink, type Link, removeLink, removeLinks } from "../net/veth.ts";
+import { beat } from "../store/heartbeat.ts";
+import { DEFAULT_DATA_DIR, openStore, storeExists } from "../store/sqlite.ts";
+import type { Transaction } from "../store/store.ts";
+
+const PLUGIN = "bandwidth";
+const BITS_A_BYTE = 8;
+const DEFAULT_LATENCY_MS = 25;
+const LONGEST_LATENCY_MS = 10_000;
+/** The kernel counts a burst in 32 bits. */
+const BURST_LIMIT_BYTES = 0xffff_ffff;
+
+// beyond 2^53 a number in JSON is rounded when it is read, and a limit that is not what was asked for is none
+const bits = v.nullish(v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(Number.MAX_SAFE_INTEGER)));
+const subnets = v.nullish(v.array(v.unknown()));
+const limits = {
+  ingressRate: bits,
+  ingressBurst: bits,
+  egressRate: bits,
+  egressBurst: bits,
+  shapedSubnets: subnets,
+  unshapedSubnets: subnets,
+};
+const cleanupKeys = {
+  dataDir: v.nullish(
+    v.pipe(
+      v.string(),
+      v.check((path) => path.startsWith("/") && !path.includes("\0"), "an absolute path"),
+    ),
+  ),
+};
+
+const config = v.object({
+  ...limits,
+  latencyMs: v.nullish(v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(LONGEST_LATENCY_MS))),
+  ...cleanupKeys,
+  runtimeConfig: v.nullish(v.object({ bandwidth: v.nullish(v.object(limits)) })),
+});
+const cleanup = v.object(cleanupKeys);
+
+type Config = v.InferOutput<typeof config>;
+
+/** What the config amounts to, worked out before the store or the kernel is touched. */
+interface Plan {
+  /** What the container receives; undefined for no limit. */
+  readonly ingress: RateLimit | undefined;
+  /** What the container sends; undefined for no limit. */
+  readonly egress: RateLimit | undefined;
+  readonly dataDir: string;
+}
+
+/** Returns the plan of a config; throws CniError 7 (or 2 for what is not offered) naming the value. */
+function planOf(config: Config): Plan {
+  // one key in the config is enough: then the runtime is not asked at all
+  const isStatic = Object.keys(limits).some((key) => (Reflect.get(config, key) ?? null) !== null);
+  const source = isStatic ? config : (config.runtimeConfig?.bandwidth ?? {});
+  const place = isStatic ? "" : "runtimeConfig.bandwidth.";
+  for (const key of ["shapedSubnets", "unshapedSubnets"] as const) {
+    if ((source[key] ?? []).length === 0) continue;
+    throw new CniError(
+      ErrorCode.unsupportedField,
+      `bandwidth: "${place}${key}" is not supported`,
+      "remove the key: a limit is for all that the container receives or sends",
+    );
+  }
+  const latencyMs = config.latencyMs ?? DEFAULT_LATENCY_MS;
+  const limitOf = (direction: "ingress" | "egress") =>
+    rateLimit(
+      `${place}${direction}`,
+      source[`${direction}Rate`] ?? 0,
+      source[`${direction}Burst`] ?? 0,
+      latencyMs,
+    );
+  return {
+    ingress: limitOf("ingress"),
+    egress: limitOf("egress"),
+    dataDir: config.dataDir ?? DEFAULT_DATA_DIR,
+  };
+}
+
+function rateLimit(
+  place: string,
+  rateBits: number,
+  burstBits: number,
+  latencyMs: number,
+): RateLimit | undefined {
+  // clients compare these messages whole, so they carry no details
+  if (rateBits !== 0 && burstBits === 0) {
+    throw new CniError(ErrorCode.invalidConfig, "if rate is set, burst must also be set");
+  }
+  if (rateBits === 0 && burstBits !== 0) {
+    throw new CniError(ErrorCode.invalidConfig, "if burst is set, rate must also be set");
+  }
+  if (rateBits === 0) return undefined;
+  const burst = Math.floor(burstBits / BITS_A_BYTE);
+  if (burst >= BURST_LIMIT_BYTES) {
+    throw new CniError(
+      ErrorCode.invalidConfig,
+      "burst cannot be more than 4GB",
+      `"${place}Burst" is ${burstBits} bits`,
+    );
+  }
+  for (const [key, value] of [["Rate", rateBits] as const, ["Burst", burstBits] as const]) {
+    if (value >= BITS_A_BYTE) continue;
+    throw new CniError(
+      ErrorCode.invalidConfig,
+      `"${place}${key}" is ${value}`,
+      `expected at least ${BITS_A_BYTE}: it is counted in bits, and the kernel counts in bytes`,
+    );
+  }
+  return { rate: BigInt(rateBits) / BigInt(BITS_A_BYTE), burst, latencyMs };
+}
+
+/** Where an attachment is to be shaped. */
+interface Place {
+  /** The container's interface. */
+  readonly link: Link;
+  /** The host's end of its pair. */
+  readonly hostLink: Link;
+}
+
+function placeOf(host: Connection, attachment: Attachment): Place {
+  using netns = openNetns(attachment.netns);
+  using inside = connectInside(netns);
+  const link = findLink(inside, attachment.ifname);
+  if (link === undefined) {
+    throw new CniError(
+      ErrorCode.invalidConfig,
+      `container interface ${shown(attachment.ifname)} is not in ${attachment.netns}`,
+      "the plugin before this one in the chain has to make it",
+    );
+  }
+  const hostLink = findPeer(host, netns, link);
+  if (hostLink !== undefined) return { link, hostLink };
+  throw new CniError(
+    ErrorCode.invalidConfig,
+    `container interface ${link.name} has no veth peer on the host`,
+    link.kind === "veth"
+      ? "its other end is in another network namespace"
+      : `it is a ${link.kind || "physical"} interface, and only pairs (bridge, ptp) can be shaped`,
+  );
+}
+
+/** Returns a name for the device of the detour that no other attachment has. */
+async function unclaimedDetourName(store: Transaction, entry: Entry): Promise<string> {
+  for (let salt = 0; ; salt++) {
+    const name = detourName(entry, salt);
+    if (!(await isNameClaimed(store, entry, { kind: "link", name }))) return name;
+  }
+}
+
+function detourName(entry: Entry, salt = 0): string {
+  return `bwp${attachmentHash(entry, salt).toString(16).padStart(16, "0").slice(0, 12)}`;
+}
+
+const indexSchema = v.object({ index: v.number() });
+const redirectionSchema = v.object({ index: v.number(), priority: v.number(), ownsPlace: v.boolean() });
+
+/** What is written down of a limit or redirection: names can be given again, so the interface's number too. */
+function shapingObject(
+  kind: "limit" | "redirection",
+  { name, index }: Link,
+  more: object = {},
+): KernelObject {
+  return { kind, name, detail: JSON.stringify({ index, ...more }) };
+}
+
+function detailOf<Schema extends v.GenericSchema>(
+  schema: Schema,
+  { kind, name, detail }: KernelObject,
+): v.InferOutput<Schema> {
+  const what = `what the store has about the ${kind} of ${name}`;
+  return parseInput(schema, JSON.parse(detail), ErrorCode.storeUnusable, what);
+}
+
+/** Takes back a limit or a redirection, unless its interface is gone or another one has its name. */
+function stopShaping(host: Connection, object: KernelObject): void {
+  if (object.kind !== "limit" && object.kind !== "redirection") return;
+  const link = findLink(host, object.name);
+  if (link === undefined) return;
+  if (object.kind === "limit") {
+    if (detailOf(indexSchema, object).index === link.index) unlimitSending(host, link.index);
+    return;
+  }
+  const redirection = detailOf(redirectionSchema, object);
+  if (redirection.index === link.index) stopRedirection(host, link.index, redirection);
+}
+
+function detoursOf(objects: readonly KernelObject[]): string[] {
+  return objects.filter(({ kind }) => kind === "link").map(({ name }) => name);
+}
+
+/** A detour of this attachment that a lost store left behind goes; anybody else's interface is refused. */
+function makeRoomFor(host: Connection, name: string, entry: Entry): void {
+  const found = findLink(host, name);
+  if (found === undefined) return;
+  if (found.kind !== "ifb" || found.alias === "" || found.alias !== aliasOf(entry)) {
+    throw new CniError(
+      ErrorCode.nameTaken,
+      `interface ${shown(name)} already exists on the host`,
+      `it is a ${found.kind || "physical"} interface; remove it`,
+    );
+  }
+  removeLink(host, name);
+}
+
+function asBandwidthError(error: unknown): unknown {
+  if (!(error instanceof DisciplineTakenError)) return error;
+  return new CniError(
+    ErrorCode.nameTaken,
+    error.message,
+    `remove it (tc qdisc del dev ${error.link.name} root), or take bandwidth out of the chain`,
+    { cause: error },
+  );
+}
+
+function differs(message: string): CniError {
+  return new CniError(ErrorCode.stateDiffers, message, "DEL the attachment, and ADD it again");
+}
+
+export const bandwidth = definePlugin({
+  name: PLUGIN,
+  about: "Warren bandwidth: limits how fast a container receives and sends",
+  config,
+  cleanup,
+
+  async add(call): Promise<Result> {
+    const { network, attachment, note } = call;
+    const plan = planOf(call.config);
+    const previous = requirePrevious(call.previous);
+    const { ingress, egress } = plan;
+    if (ingress === undefined && egress === undefined) return previous;
+    const entry = entryOf(call, PLUGIN);
+    using host = connectHost();
+    const { hostLink } = placeOf(host, attachment);
+    for (const limit of [ingress, egress]) {
+      if (limit === undefined || limit.burst >= hostLink.mtu) continue;
+      note(
+        `warren-bandwidth: a burst of ${limit.burst} bytes lets no packet of ${hostLink.mtu} bytes (MTU) pass`,
+      );
+    }
+    const redirection = egress && planRedirection(host, hostLink);
+    const undo = new UndoList();
+    try {
+      const store = openStore(plan.dataDir);
+      const device = await store.transaction(async (transaction) => {
+        const name = await unclaimedDetourName(transaction, entry);
+        await recordAttachment(transaction, holderOf(network, attachment, call.args), PLUGIN, [
+          ...(ingress === undefined ? [] : [shapingObject("limit", hostLink)]),
+          ...(redirection === undefined
+            ? []
+            : [shapingObject("redirection", hostLink, redirection), kernelObject("link", name)]),
+        ]);
+        return name;
+      });
+      undo.push("the entry in the store", () =>
+        store.transaction(async (transaction) => void (await forgetAttachment(transaction, entry))),
+      );
+      if (ingress !== undefined) {
+        limitSending(host, hostLink, ingress);
+        undo.push(`the limit of ${hostLink.name}`, () => unlimitSending(host, hostLink.index));
+      }
+      if (egress === undefined || redirection === undefined) return previous;
+      const detour = addDetour(host, hostLink, { device, entry, limit: egress, redirection, undo });
+      return {
+        ...previous,
+        interfaces: [...previous.interfaces, { name: detour.name, mac: detour.address, mtu: detour.mtu }],
+      };
+    } catch (error) {
+      await undo.run(note);
+      throw asBandwidthError(error);
+    }
+  },
+
+  async del({ network, config, attachment }): Promise<void> {
+    const entry = entryOf({ network, attachment }, PLUGIN);
+    const dataDir = config.dataDir ?? DEFAULT_DATA_DIR;
+    const failures = new Failures();
+    using host = connectHost();
+    const recorded = storeExists(dataDir)
+      ? await openStore(dataDir).transaction(async (store) =>
+          (await findAttachment(store, entry)) === undefined ? undefined : listObjects(store, entry),
+        )
+      : undefined;
+    if (recorded === undefined) {
+      // a store that was lost knows nothing, but the name follows from the attachment
+      const name = detourName(entry);
+      if (findLink(host, name)?.kind === "ifb") removeLink(host, name);
+      return;
+    }
+    // the redirection before the device that it leads to
+    for (const object of recorded) await failures.collect(() => stopShaping(host, object));
+    for (const name of detoursOf(recorded)) await failures.collect(() => removeLink(host, name));
+    if (!failures.any) {
+      await openStore(dataDir).transaction(async (store) => void (await forgetAttachment(store, entry)));
+    }
+    failures.rethrow(`DEL of ${describeOwner(entry)}`);
+  },
+
+  async check(call): Promise<void> {
+    const { attachment } = call;
+    const plan = planOf(call.config);
+    requirePrevious(call.previous);
+    if (plan.ingress === undefined && plan.egress === undefined) return;
+    const entry = entryOf(call, PLUGIN);
+    using host = connectHost();
+    const { hostLink } = placeOf(host, attachment);
+    const objects = storeExists(plan.dataDir)
+      ? await openStore(plan.dataDir).transaction((store) => listObjects(store, entry))
+      : [];
+    if (objects.length === 0) throw differs(`nothing is written down about ${describeOwner(entry)}`);
+    if (plan.ingress !== undefined) checkLimit(host, hostLink, plan.ingress);
+    if (plan.egress === undefined) return;
+    const name = objects.find(({ kind }) => kind === "link")?.name;
+    if (name === undefined)
+      throw differs(`${describeOwner(entry)} was added without a limit on what it sends`);
+    const detour = findLink(host, name);
+    if (detour === undefined) throw differs(`interface ${name} is gone from the host`);
+    if (detour.kind !== "ifb") throw differs(`interface ${name} is a ${detour.kind}, not an ifb`);
+    if (!detour.up) throw differs(`interface ${name} is down`);
+    checkLimit(host, detour, plan.egress);
+    if (!isRedirected(host, hostLink, detour)) {
+      throw differs(`what comes in by interface ${hostLink.name} is not redirected to ${name}`);
+    }
+  },
+
+  async status({ config }): Promise<void> {
+    const plan = planOf(config);
+    await openStore(plan.dataDir).transaction(beat);
+    // without limits of its own the config leaves them to the runtime, which may want either
+    const any = plan.ingress === undefined && plan.egress === undefined;
+    probeShaping({ receiving: any || plan.ingress !== undefined, sending: any || plan.egress !== undefined });
+  },
+
+  async gc({ network, config, valid, note }): Promise<void> {
+    if (valid === undefined) {
+      note(
+        `warren-bandwidth: no list of valid attachments came for network ${network}: nothing is collected`,
+      );
+      return;
+    }
+    const dataDir = config.dataDir ?? DEFAULT_DATA_DIR;
+    const failures = new Failures();
+    using host = connectHost();
+    await failures.collect(() =>
+      collectEntries({
+        network,
+        dataDir,
+        plugin: PLUGIN,
+        valid,
+        failures,
+        note,
+        takeBack: (entries) => takeBack(host, entries),
+      }),
+    );
+    await failures.collect(() => collectLostDetours(host, { network, dataDir, valid, note }));
+    failures.rethrow(`GC of network ${network}`);
+  },
+});
+
+/** What the detour of an attachment is made of. */
+interface Detour {
+  readonly device: string;
+  readonly entry: Entry;
+  readonly limit: RateLimit;
+  readonly redirection: Redirection;
+  readonly undo: UndoList;
+}
+
+function addDetour(
+  host: Connection,
+  hostLink: Link,
+  { device, entry, limit, redirection, undo }: Detour,
+): Link {
+  makeRoomFor(host, device, entry);
+  const detour = createDetour(host, { name: device, alias: aliasOf(entry), from: hostLink, limit });
+  undo.push(`interface ${device}`, () => removeLink(host, device));
+  undo.push(`the redirection of ${hostLink.name}`, () => stopRedirection(host, hostLink.index, redirection));
+  redirect(host, hostLink, detour, redirection);
+  return detour;
+}
+
+function checkLimit(host: Connection, link: Link, limit: RateLimit): void {
+  const difference = limitDifference(host, link, limit);
+  if (difference !== undefined) throw differs(difference);
+}
+
+/** Takes back many attachments, the devices as one group; returns those of which something stays. */
+function takeBack(host: Connection, entries: readonly StaleEntry[]): StuckEntry[] {
+  const stuck: StuckEntry[] = [];
+  const owners = new Map<string, StaleEntry>();
+  for (const entry of entries) {
+    try {
+      for (const object of entry.objects) stopShaping(host, object);
+      for (const name of detoursOf(entry.objects)) owners.set(name, entry);
+    } catch (error) {
+      stuck.push({ entry, error });
+    }
+  }
+  for (const { name, error } of removeLinks(host, [...owners.keys()])) {
+    const entry = owners.get(name);
+    if (entry !== undefined) stuck.push({ entry, error });
+  }
+  return stuck;
+}
+
+/** Removes devices whose attachment is not valid and that no store knows: by the tag that names the attachment. */
+async function collectLostDetours(
+  host: Connection,
+  {
+    network,
+    dataDir,
+    valid,
+    note,
+  }: {
+    readonly network: string;
+    readonly dataDir: string;
+    readonly valid: readonly AttachmentKey[];
+    readonly note: (text: string) => void;
+  },
+): Promise<void> {
+  // devices first, then the store: an ADD writes before it makes its device, so one without an entry is nobody's
+  const tagged = listTaggedDetours(host);
+  for (const { name, alias } of tagged) {
+    const owner = ownerFromAlias(alias);
+    if (owner?.network !== network) continue;
+    if (valid.some((one) => one.containerId === owner.containerId && one.ifname === owner.ifname)) continue;
+    const entry = { ...owner, plugin: PLUGIN };
+    const known =
+      storeExists(dataDir) &&
+      (await openStore(dataDir).transaction((store) => findAttachment(store, entry))) !== undefined;
+    if (known) continue;
+    removeLink(host, name);
+    note(`warren-bandwidth: removed interface ${name} of ${describeOwner(owner)}`);
+  }
+}

@@ -1,0 +1,557 @@
+// The plugin `tuning`: changes an interface that a plugin before it in the chain made, and settings of the container's
+// namespace (sysctl). What was there before is written into the store first, and DEL and GC put it back if the
+// namespace still exists.
+import * as v from "valibot";
+import { collectEntries, requirePrevious, type StaleEntry, type StuckEntry } from "../attachment/chained.ts";
+import { entryOf } from "../attachment/reservation.ts";
+import { requestedHardwareAddress } from "../attachment/settings.ts";
+import type { CniArguments } from "../cni/arguments.ts";
+import { CniError, ErrorCode, Failures } from "../cni/error.ts";
+import { parseInput, shown } from "../cni/input.ts";
+import { definePlugin } from "../cni/plugin.ts";
+import type { Interface, Result } from "../cni/result.ts";
+import { UndoList } from "../cni/undo.ts";
+import {
+  type AttachmentRow,
+  type Entry,
+  findAttachment,
+  forgetAttachment,
+  type KernelObject,
+  listObjects,
+  recordAttachment,
+} from "../ledger/attachments.ts";
+import { describeOwner, holderOf } from "../ledger/owner.ts";
+import { type Connection, connectInside } from "../net/connection.ts";
+import {
+  attributeDifferences,
+  attributeNames,
+  currentAttributes,
+  type LinkAttributes,
+  restoreAttributes,
+  sameLink,
+  setAttributes,
+} from "../net/link-attributes.ts";
+import { inNetns, type Netns, NetnsError, openNetns } from "../net/netns.ts";
+import { rehearse } from "../net/rehearsal.ts";
+import {
+  isAllowed,
+  isOfInterface,
+  isSameValue,
+  readAllowlist,
+  readTunable,
+  rehearsedPath,
+  TunableError,
+  TunableKeyError,
+  tunablePath,
+  writeTunable,
+} from "../net/tunable.ts";
+import { findLink, type Link } from "../net/veth.ts";
+import { beat } from "../store/heartbeat.ts";
+import { DEFAULT_DATA_DIR, openStore, storeExists } from "../store/sqlite.ts";
+
+const PLUGIN = "tuning";
+const LARGEST_SIGNED_32_BITS = 0x7fff_ffff;
+
+const size = v.nullish(v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(LARGEST_SIGNED_32_BITS)));
+// a list would pass as a record with numbers for keys
+const sysctls = v.pipe(
+  v.unknown(),
+  v.check((table) => !Array.isArray(table), "an object"),
+  v.record(v.string(), v.nullable(v.string())),
+);
+const keys = {
+  sysctl: v.nullish(sysctls),
+  mac: v.nullish(v.string()),
+  promisc: v.nullish(v.boolean()),
+  mtu: size,
+  txQLen: size,
+  allmulti: v.nullish(v.boolean()),
+};
+const cleanupKeys = {
+  dataDir: v.nullish(
+    v.pipe(
+      v.string(),
+      v.check((path) => path.startsWith("/") && !path.includes("\0"), "an absolute path"),
+    ),
+  ),
+};
+
+const config = v.object({
+  ...keys,
+  ...cleanupKeys,
+  runtimeConfig: v.nullish(v.object({ mac: v.nullish(v.string()) })),
+  args: v.nullish(v.object({ cni: v.nullish(v.object(keys)) })),
+});
+const cleanup = v.object(cleanupKeys);
+
+type Config = v.InferOutput<typeof config>;
+
+/** A setting of the namespace that is to be. */
+interface Tunable {
+  /** As the config has it. */
+  readonly key: string;
+  /** Below /proc/sys/net. */
+  readonly path: string;
+  readonly value: string;
+  readonly ofInterface: boolean;
+}
+
+/** What the config amounts to, worked out before the store or the kernel is touched. */
+interface Plan {
+  readonly tunables: readonly Tunable[];
+  readonly attributes: LinkAttributes;
+  readonly dataDir: string;
+}
+
+/** Returns the plan of a config; throws CniError 7 naming the value. */
+function planOf(config: Config, args: CniArguments, ifname: string): Plan {
+  const own = config.args?.cni ?? {};
+  const mtu = own.mtu ?? config.mtu ?? 0;
+  return {
+    tunables: tunablesOf(config, ifname),
+    attributes: {
+      mac: hardwareAddressOf(config, args.MAC),
+      // it is turned on, but never off: somebody else may want it
+      promisc: (own.promisc ?? config.promisc ?? false) ? true : undefined,
+      mtu: mtu === 0 ? undefined : mtu,
+      allmulti: own.allmulti ?? config.allmulti ?? undefined,
+      txQLen: own.txQLen ?? config.txQLen ?? undefined,
+    },
+    dataDir: config.dataDir ?? DEFAULT_DATA_DIR,
+  };
+}
+
+/** The config, over it CNI_ARGS, over it the capability, over all `args`, whose empty text means none at all. */
+function hardwareAddressOf(config: Config, macArgument: string | undefined): string | undefined {
+  const sources = [config.runtimeConfig?.mac, macArgument, config.mac];
+  const text = config.args?.cni?.mac ?? sources.find((source) => (source ?? "") !== "") ?? "";
+  // the rules for addresses are those of every plugin
+  return requestedHardwareAddress({ mac: text }, undefined);
+}
+
+function tunablesOf(config: Config, ifname: string): Tunable[] {
+  const byPath = new Map<string, Tunable>();
+  for (const table of [config.sysctl ?? {}, config.args?.cni?.sysctl ?? {}]) {
+    const named = new Map<string, string>();
+    for (const [key, value] of Object.entries(table)) {
+      const path = pathOf(key, ifname);
+      const other = named.get(path);
+      if (other !== undefined) {
+        throw new CniError(
+          ErrorCode.invalidConfig,
+          "duplicated sysctl keys are not allowed",
+          `${shown(other)} and ${shown(key)} are the same setting: remove one`,
+        );
+      }
+      named.set(path, key);
+      if (value !== null) byPath.set(path, { key, path, value, ofInterface: isOfInterface(key) });
+    }
+  }
+  return [...byPath.values()];
+}
+
+function pathOf(key: string, ifname: string): string {
+  try {
+    return tunablePath(key, ifname);
+  } catch (error) {
+    if (!(error instanceof TunableKeyError)) throw error;
+    throw new CniError(
+      ErrorCode.invalidConfig,
+      error.message,
+      `${shown(key)} is no setting of the network: expected a key such as net.ipv4.conf.IFNAME.arp_filter`,
+      { cause: error },
+    );
+  }
+}
+
+/** Refuses keys that the host's administrator did not allow. */
+function checkAllowed(tunables: readonly Tunable[]): void {
+  const allowlist = tunables.length === 0 ? undefined : readAllowlist();
+  if (allowlist === undefined) return;
+  for (const { key } of tunables) {
+    if (isAllowedBy(allowlist, key)) continue;
+    throw new CniError(
+      ErrorCode.invalidConfig,
+      `Sysctl ${key} is not allowed. Only the following sysctls are allowed: [${allowlist.join(" ")}]`,
+      "remove the key, or have it added to /etc/cni/tuning/allowlist.conf",
+    );
+  }
+}
+
+function isAllowedBy(allowlist: readonly string[], key: string): boolean {
+  try {
+    return isAllowed(key, allowlist);
+  } catch (error) {
+    throw new CniError(
+      ErrorCode.invalidConfig,
+      `a line of /etc/cni/tuning/allowlist.conf is no regular expression: ${String(error)}`,
+      "correct the file",
+      { cause: error },
+    );
+  }
+}
+
+const attributesSchema = v.object({
+  mac: v.optional(v.string()),
+  promisc: v.optional(v.boolean()),
+  mtu: v.optional(v.number()),
+  allmulti: v.optional(v.boolean()),
+  txQLen: v.optional(v.number()),
+});
+/** What is written down: the interface's number, 0 where it does not matter, and both values. */
+const attributesDetail = v.object({ index: v.number(), before: attributesSchema, after: attributesSchema });
+const sysctlDetail = v.object({ index: v.number(), before: v.nullable(v.string()), after: v.string() });
+type AttributesDetail = v.InferOutput<typeof attributesDetail>;
+type SysctlDetail = v.InferOutput<typeof sysctlDetail>;
+
+function detailOf<Schema extends v.GenericSchema>(
+  schema: Schema,
+  { kind, name, detail }: KernelObject,
+): v.InferOutput<Schema> {
+  const what = `what the store has about the ${kind} of ${name}`;
+  return parseInput(schema, JSON.parse(detail), ErrorCode.storeUnusable, what);
+}
+
+/** Returns what to write down: everything that will be changed, and what it is now. */
+function objectsOf(plan: Plan, netns: Netns, ifname: string, link: Link | undefined): KernelObject[] {
+  const objects: KernelObject[] = inNetns(netns, () =>
+    plan.tunables.map(({ key, path, value, ofInterface }) => {
+      const index = ofInterface ? (link?.index ?? 0) : 0;
+      const before = explainedTunable(key, value, () => readTunable(path)) ?? null;
+      const detail: SysctlDetail = { index, before, after: value };
+      return { kind: "sysctl", name: path, detail: JSON.stringify(detail) };
+    }),
+  );
+  if (link !== undefined && attributeNames(plan.attributes).length > 0) {
+    const { attributes } = plan;
+    const detail = { index: link.index, before: currentAttributes(link, attributes), after: attributes };
+    objects.push({ kind: "attributes", name: ifname, detail: JSON.stringify(detail) });
+  }
+  return objects;
+}
+
+/** What an earlier ADD of the same attachment found is what was there before; its other objects stay as they are. */
+function mergedWith(earlier: readonly KernelObject[], object: KernelObject): KernelObject {
+  const known = earlier.find(({ kind, name }) => kind === object.kind && name === object.name);
+  if (known === undefined) return object;
+  if (object.kind === "sysctl") {
+    const [old, now] = [detailOf(sysctlDetail, known), detailOf(sysctlDetail, object)];
+    return old.index === now.index
+      ? { ...object, detail: JSON.stringify({ ...now, before: old.before }) }
+      : object;
+  }
+  const [old, now] = [detailOf(attributesDetail, known), detailOf(attributesDetail, object)];
+  if (old.index !== now.index) return object;
+  const merged: AttributesDetail = {
+    index: now.index,
+    before: { ...now.before, ...old.before },
+    after: { ...old.after, ...now.after },
+  };
+  return { ...object, detail: JSON.stringify(merged) };
+}
+
+/** Runs `work` on a setting; the kernel's refusals become errors that name key and value. */
+function explainedTunable<T>(key: string, value: string, work: () => T): T {
+  try {
+    return work();
+  } catch (error) {
+    if (!(error instanceof TunableError)) throw error;
+    switch (error.problem) {
+      case "missing":
+        throw new CniError(
+          ErrorCode.unsupportedField,
+          `the kernel has no sysctl ${shown(key)}`,
+          `${error.message}: remove the key, or load the module that brings it`,
+          { cause: error },
+        );
+      case "a directory":
+        throw new CniError(
+          ErrorCode.invalidConfig,
+          `sysctl ${shown(key)} is a group of settings`,
+          "expected a single one",
+        );
+      case "refused":
+        throw new CniError(
+          ErrorCode.invalidConfig,
+          `the kernel refuses the value ${shown(value)} of sysctl ${shown(key)}`,
+          String(error.cause),
+          { cause: error },
+        );
+      default:
+        throw new CniError(
+          ErrorCode.kernelRefused,
+          `sysctl ${shown(key)} can't be written in this namespace`,
+          String(error.cause),
+          { cause: error },
+        );
+    }
+  }
+}
+
+/** Returns the container's interface; throws CniError 7 if it is not there. */
+function interfaceOf(inside: Connection, netns: Netns, ifname: string): Link {
+  const link = findLink(inside, ifname);
+  if (link !== undefined) return link;
+  throw new CniError(
+    ErrorCode.invalidConfig,
+    `container interface ${shown(ifname)} is not in ${netns.path}`,
+    "the plugin before this one in the chain has to make it",
+  );
+}
+
+/** True if the plan needs an interface; settings of the whole namespace don't. */
+function needsInterface({ tunables, attributes }: Plan): boolean {
+  return attributeNames(attributes).length > 0 || tunables.some(({ ofInterface }) => ofInterface);
+}
+
+/** Puts everything back that is still there to be put back; all of it, even if a part fails. */
+async function restore(
+  netns: Netns,
+  ifname: string,
+  objects: readonly KernelObject[],
+  failures: Failures,
+): Promise<void> {
+  using inside = connectInside(netns);
+  for (const object of objects) {
+    await failures.collect(() => {
+      if (object.kind === "sysctl") {
+        const { index, before } = detailOf(sysctlDetail, object);
+        if (before === null) return;
+        // another interface of that name has settings of its own
+        if (index !== 0 && sameLink(inside, ifname, index) === undefined) return;
+        inNetns(netns, () => restoreTunable(object.name, before));
+      } else if (object.kind === "attributes") {
+        const { index, before } = detailOf(attributesDetail, object);
+        if (sameLink(inside, ifname, index) !== undefined) restoreAttributes(inside, index, before);
+      }
+    });
+  }
+}
+
+function restoreTunable(path: string, value: string): void {
+  try {
+    writeTunable(path, value);
+  } catch (error) {
+    // it went with its interface or its module
+    if (!(error instanceof TunableError && error.problem === "missing")) throw error;
+  }
+}
+
+/** Opens the namespace that the entry was made for, if one of the paths still leads there. */
+function openRecorded(row: AttachmentRow, ...paths: readonly string[]): Netns | undefined {
+  for (const path of paths) {
+    if (path === "") continue;
+    const { netnsInode, bootId } = holderOf(row.network, { ...row, netns: path }, {});
+    // a path and even a number may by now belong to another namespace
+    if (netnsInode === null || netnsInode !== row.netnsInode || bootId !== row.bootId) continue;
+    try {
+      return openNetns(path);
+    } catch (error) {
+      if (!(error instanceof NetnsError)) throw error;
+    }
+  }
+  return undefined;
+}
+
+async function restoreEntry(
+  row: AttachmentRow,
+  objects: readonly KernelObject[],
+  path: string,
+  failures: Failures,
+): Promise<void> {
+  using netns = openRecorded(row, path, row.netns);
+  // a namespace that is gone took everything with it
+  if (netns !== undefined) await restore(netns, row.ifname, objects, failures);
+}
+
+function updated(previous: Result, ifname: string, attributes: LinkAttributes): Result {
+  const { mac, mtu } = attributes;
+  const change = (one: Interface): Interface =>
+    one.name === ifname && (one.sandbox ?? "") !== ""
+      ? { ...one, ...(mac === undefined ? {} : { mac }), ...(mtu === undefined ? {} : { mtu }) }
+      : one;
+  return { ...previous, interfaces: previous.interfaces.map(change) };
+}
+
+function differs(message: string): CniError {
+  return new CniError(ErrorCode.stateDiffers, message, "DEL the attachment, and ADD it again");
+}
+
+export const tuning = definePlugin({
+  name: PLUGIN,
+  about: "Warren tuning: changes a container's interface and its sysctls",
+  config,
+  cleanup,
+
+  async add(call): Promise<Result> {
+    const { network, attachment, note } = call;
+    const { ifname } = attachment;
+    const plan = planOf(call.config, call.args, ifname);
+    checkAllowed(plan.tunables);
+    const previous = requirePrevious(call.previous);
+    if (plan.tunables.length === 0 && attributeNames(plan.attributes).length === 0) return previous;
+    const entry = entryOf(call, PLUGIN);
+    using netns = openNetns(attachment.netns);
+    using inside = connectInside(netns);
+    const link = needsInterface(plan) ? interfaceOf(inside, netns, ifname) : undefined;
+    const found = objectsOf(plan, netns, ifname, link);
+    const holder = holderOf(network, attachment, call.args);
+    const store = openStore(plan.dataDir);
+    const objects = await store.transaction(async (transaction) => {
+      const row = await findAttachment(transaction, entry);
+      const isSame =
+        row !== undefined && row.netnsInode === holder.netnsInode && row.bootId === holder.bootId;
+      // what is known of a namespace that is gone says nothing about this one
+      if (row !== undefined && !isSame) await forgetAttachment(transaction, entry);
+      const earlier = isSame ? await listObjects(transaction, entry) : [];
+      await recordAttachment(
+        transaction,
+        holder,
+        PLUGIN,
+        found.map((object) => mergedWith(earlier, object)),
+      );
+      return listObjects(transaction, entry);
+    });
+    const undo = new UndoList();
+    undo.push("the entry in the store", () =>
+      store.transaction(async (transaction) => void (await forgetAttachment(transaction, entry))),
+    );
+    undo.push("the tuning", async () => {
+      const failures = new Failures();
+      await restore(netns, ifname, objects, failures);
+      failures.rethrow(describeOwner(entry));
+    });
+    try {
+      inNetns(netns, () => {
+        for (const { key, path, value } of plan.tunables)
+          explainedTunable(key, value, () => writeTunable(path, value));
+      });
+      if (link !== undefined) setAttributes(inside, link.index, plan.attributes);
+      return updated(previous, ifname, plan.attributes);
+    } catch (error) {
+      await undo.run(note);
+      throw error;
+    }
+  },
+
+  async del({ network, config, attachment }): Promise<void> {
+    const entry = entryOf({ network, attachment }, PLUGIN);
+    const dataDir = config.dataDir ?? DEFAULT_DATA_DIR;
+    if (!storeExists(dataDir)) return;
+    const store = openStore(dataDir);
+    const { row, objects } = await recordedOf(dataDir, entry);
+    if (row === undefined) return;
+    const failures = new Failures();
+    await failures.collect(() => restoreEntry(row, objects, attachment.netns, failures));
+    failures.rethrow(`DEL of ${describeOwner(entry)}`);
+    await store.transaction(async (transaction) => void (await forgetAttachment(transaction, entry)));
+  },
+
+  async check(call): Promise<void> {
+    const { attachment } = call;
+    const { ifname } = attachment;
+    const plan = planOf(call.config, {}, ifname);
+    requirePrevious(call.previous);
+    const entry = entryOf(call, PLUGIN);
+    const { row, objects } = await recordedOf(plan.dataDir, entry);
+    const wanted = wantedOf(plan, objects);
+    if (wanted.tunables.size === 0 && attributeNames(wanted.attributes).length === 0) return;
+    if (row === undefined) throw differs(`nothing is written down about ${describeOwner(entry)}`);
+    using netns = openNetns(attachment.netns);
+    const present = inNetns(netns, () => [...wanted.tunables.keys()].map(lookAt));
+    for (const [index, [path, value]] of [...wanted.tunables].entries()) {
+      const found = present[index];
+      if (found?.isThere !== true) throw differs(`sysctl net/${path} is gone`);
+      if (found.value === undefined || isSameValue(found.value, value)) continue;
+      throw differs(`sysctl net/${path} is ${shown(found.value)}, not ${shown(value)}`);
+    }
+    if (attributeNames(wanted.attributes).length === 0) return;
+    using inside = connectInside(netns);
+    const link = findLink(inside, ifname);
+    if (link === undefined) throw differs(`interface ${ifname} is gone from ${attachment.netns}`);
+    const [difference] = attributeDifferences(link, wanted.attributes);
+    if (difference === undefined) return;
+    const { attribute, found } = difference;
+    throw differs(`${attribute} of interface ${ifname} is ${found}, not ${difference.wanted}`);
+  },
+
+  async status({ config }): Promise<void> {
+    const plan = planOf(config, {}, "IFNAME");
+    checkAllowed(plan.tunables);
+    await openStore(plan.dataDir).transaction(beat);
+    if (plan.tunables.length === 0) return;
+    const missing = rehearse(() => plan.tunables.find(({ key }) => !lookAt(rehearsedPath(key)).isThere));
+    if (missing === undefined) return;
+    throw new CniError(
+      ErrorCode.notReady,
+      `the kernel has no sysctl ${shown(missing.key)} in a container's namespace`,
+      "remove the key, or load the module that brings it",
+    );
+  },
+
+  async gc({ network, config, valid, note }): Promise<void> {
+    if (valid === undefined) {
+      note(`warren-tuning: no list of valid attachments came for network ${network}: nothing is collected`);
+      return;
+    }
+    const dataDir = config.dataDir ?? DEFAULT_DATA_DIR;
+    const failures = new Failures();
+    await failures.collect(() =>
+      collectEntries({ network, dataDir, plugin: PLUGIN, valid, failures, note, takeBack }),
+    );
+    failures.rethrow(`GC of network ${network}`);
+  },
+});
+
+async function recordedOf(
+  dataDir: string,
+  entry: Entry,
+): Promise<{ readonly row: AttachmentRow | undefined; readonly objects: readonly KernelObject[] }> {
+  if (!storeExists(dataDir)) return { row: undefined, objects: [] };
+  return openStore(dataDir).transaction(async (store) => ({
+    row: await findAttachment(store, entry),
+    objects: await listObjects(store, entry),
+  }));
+}
+
+/** Everything that ADD set, and over it what the config says now: CHECK gets no CNI_ARGS. */
+function wantedOf(
+  plan: Plan,
+  objects: readonly KernelObject[],
+): { readonly tunables: ReadonlyMap<string, string>; readonly attributes: LinkAttributes } {
+  const tunables = new Map<string, string>();
+  let attributes: LinkAttributes = {};
+  for (const object of objects) {
+    if (object.kind === "sysctl") tunables.set(object.name, detailOf(sysctlDetail, object).after);
+    else if (object.kind === "attributes") attributes = detailOf(attributesDetail, object).after;
+  }
+  for (const { path, value } of plan.tunables) tunables.set(path, value);
+  for (const name of attributeNames(plan.attributes)) {
+    attributes = { ...attributes, [name]: plan.attributes[name] };
+  }
+  return { tunables, attributes };
+}
+
+/** A setting in the thread's namespace: whether it is there, and its value unless it can only be written. */
+function lookAt(path: string): { readonly isThere: boolean; readonly value?: string | undefined } {
+  try {
+    return { isThere: true, value: readTunable(path) };
+  } catch (error) {
+    if (error instanceof TunableError) return { isThere: false };
+    throw error;
+  }
+}
+
+async function takeBack(entries: readonly StaleEntry[]): Promise<readonly StuckEntry[]> {
+  const stuck: StuckEntry[] = [];
+  for (const entry of entries) {
+    const failures = new Failures();
+    await failures.collect(() => restoreEntry(entry.row, entry.objects, "", failures));
+    try {
+      failures.rethrow(describeOwner(entry.row));
+    } catch (error) {
+      stuck.push({ entry, error });
+    }
+  }
+  return stuck;
+}
