@@ -3,6 +3,7 @@
 import type { Plugin } from "../cni/plugin.ts";
 import { bandwidth } from "./bandwidth.ts";
 import { bridge } from "./bridge.ts";
+import { firewall } from "./firewall.ts";
 import { hostLocal } from "./host-local.ts";
 import { ipam } from "./ipam.ts";
 import { loopback } from "./loopback.ts";
@@ -12,7 +13,7 @@ import { fixedAddresses } from "./static.ts";
 import { tuning } from "./tuning.ts";
 
 const PLUGINS: ReadonlyMap<string, Plugin> = new Map(
-  [bandwidth, bridge, hostLocal, ipam, loopback, macvlan, ptp, fixedAddresses, tuning].map(
+  [bandwidth, bridge, firewall, hostLocal, ipam, loopback, macvlan, ptp, fixedAddresses, tuning].map(
     (plugin: Plugin) => [plugin.name, plugin],
   ),
 );

@@ -1,0 +1,487 @@
+// The plugin `firewall`: lets a pod's packets through the host's forwarding, and keeps out of its bridge what its
+// ingress policy says. It is called behind the plugin that made the interface. Everything is nf_tables, and every pod
+// is a few elements of sets, which are written down first, so that DEL and GC need nothing but the names.
+import * as v from "valibot";
+import { aliasOf, ownerFromAlias } from "../attachment/identity.ts";
+import { entryOf } from "../attachment/reservation.ts";
+import { CniError, ErrorCode, Failures } from "../cni/error.ts";
+import { shown } from "../cni/input.ts";
+import { interfaceNameProblem } from "../cni/names.ts";
+import { definePlugin } from "../cni/plugin.ts";
+import type { Result } from "../cni/result.ts";
+import { UndoList } from "../cni/undo.ts";
+import type { Address } from "../ip/address.ts";
+import { parsePrefix } from "../ip/prefix.ts";
+import {
+  type Entry,
+  findAttachment,
+  forgetAttachment,
+  isNameClaimed,
+  type KernelObject,
+  kernelObject,
+  listObjects,
+  listStaleAttachments,
+  recordAttachment,
+} from "../ledger/attachments.ts";
+import { describeOwner, holderOf, type Owner } from "../ledger/owner.ts";
+import { type Connection, connectHost } from "../net/connection.ts";
+import { MissingFeatureError } from "../net/feature.ts";
+import {
+  AdminChainError,
+  adminChainProblem,
+  elementNamed,
+  ensureFirewall,
+  type FirewallElement,
+  listFirewall,
+  missingFromFirewall,
+  nameOfElement,
+  type OtherForwardChain,
+  otherForwardChains,
+  podElement,
+  probeFirewall,
+  removeFromFirewall,
+  removeUnusedFirewall,
+  type TaggedElement,
+} from "../net/firewall.ts";
+import {
+  addZoneSources,
+  firewalldRuns,
+  missingZoneSource,
+  removeZoneSources,
+  type ZoneSource,
+  zoneSource,
+} from "../net/firewalld.ts";
+import { BusError } from "../net/system-bus.ts";
+import { findLink } from "../net/veth.ts";
+import { beat } from "../store/heartbeat.ts";
+import { DEFAULT_DATA_DIR, openStore, storeExists } from "../store/sqlite.ts";
+import type { Transaction } from "../store/store.ts";
+
+const PLUGIN = "firewall";
+const DEFAULT_ADMIN_CHAIN = "admin";
+const DEFAULT_ZONE = "trusted";
+const POLICIES = ["open", "same-bridge", "isolated"] as const;
+type IngressPolicy = (typeof POLICIES)[number];
+
+const absolutePath = v.pipe(
+  v.string(),
+  v.check((path) => path.startsWith("/") && !path.includes("\0"), "an absolute path"),
+);
+
+const config = v.object({
+  backend: v.nullish(v.picklist(["", "nftables", "iptables", "firewalld"])),
+  iptablesAdminChainName: v.nullish(v.string()),
+  firewalldZone: v.nullish(v.string()),
+  ingressPolicy: v.nullish(v.string()),
+  dataDir: v.nullish(absolutePath),
+});
+
+const cleanup = v.object({ dataDir: v.nullish(absolutePath) });
+
+type Config = v.InferOutput<typeof config>;
+
+/** What the config amounts to. */
+interface Plan {
+  readonly policy: IngressPolicy;
+  readonly adminChain: string;
+  readonly dataDir: string;
+  readonly backend: Config["backend"];
+  /** The zone of firewalld that pods belong into. */
+  readonly zone: string;
+  /** Whether pods are put into it where firewalld runs: unless another backend is asked for, as in the reference. */
+  readonly setsZone: boolean;
+}
+
+/** Returns the plan of a config; throws CniError 7 naming the value. */
+function planOf(config: Config): Plan {
+  const wanted = config.ingressPolicy ?? "";
+  const policy = wanted === "" ? "open" : POLICIES.find((one) => one === wanted);
+  if (policy === undefined) {
+    throw new CniError(
+      ErrorCode.invalidConfig,
+      `unknown ingress policy: ${shown(wanted)}`,
+      `"ingressPolicy" is one of ${POLICIES.join(", ")}`,
+    );
+  }
+  const named = config.iptablesAdminChainName ?? "";
+  const problem = named === "" ? undefined : adminChainProblem(named);
+  if (problem !== undefined) {
+    throw new CniError(ErrorCode.invalidConfig, `"iptablesAdminChainName" is ${shown(named)}`, problem);
+  }
+  const zone = config.firewalldZone ?? "";
+  if (!isZoneName(zone)) {
+    throw new CniError(
+      ErrorCode.invalidConfig,
+      `"firewalldZone" is ${shown(zone)}`,
+      "expected the name of a zone: letters, digits, - and _",
+    );
+  }
+  return {
+    policy,
+    adminChain: named === "" ? DEFAULT_ADMIN_CHAIN : named,
+    dataDir: dataDirOf(config),
+    zone: zone === "" ? DEFAULT_ZONE : zone,
+    backend: config.backend,
+    setsZone: (config.backend ?? "") === "" || config.backend === "firewalld",
+  };
+}
+
+/** True for what firewalld calls a zone by, and for nothing. */
+function isZoneName(name: string): boolean {
+  for (const character of name) {
+    const isLetter = character.toLowerCase() >= "a" && character.toLowerCase() <= "z";
+    if (!isLetter && !(character >= "0" && character <= "9") && character !== "-" && character !== "_")
+      return false;
+  }
+  return true;
+}
+
+function dataDirOf({ dataDir }: v.InferOutput<typeof cleanup>): string {
+  return dataDir ?? DEFAULT_DATA_DIR;
+}
+
+/** The result of the plugins before; throws CniError 7 for a plugin that stands first. */
+function requirePrevious(previous: Result | undefined): Result {
+  if (previous !== undefined) return previous;
+  throw new CniError(
+    ErrorCode.invalidConfig,
+    "must be called as chained plugin",
+    "put the plugin that makes the interface before it in the list",
+  );
+}
+
+function podAddresses(previous: Result): Address[] {
+  return previous.ips.map(({ address }) => {
+    const prefix = parsePrefix(address);
+    if (prefix === undefined) {
+      throw new CniError(ErrorCode.decodingFailure, `prevResult has the address ${shown(address)}`);
+    }
+    return prefix.address;
+  });
+}
+
+/** What the policy needs: the interfaces of the host behind which the pod is, and its port where that is a bridge. */
+function policyElements(host: Connection, previous: Result, policy: IngressPolicy): FirewallElement[] {
+  if (policy === "open") return [];
+  const elements: FirewallElement[] = [];
+  for (const { name } of previous.interfaces.filter(({ sandbox }) => (sandbox ?? "") === "")) {
+    const link = interfaceNameProblem(name) === undefined ? findLink(host, name) : undefined;
+    if (link === undefined) {
+      throw new CniError(
+        ErrorCode.invalidConfig,
+        `prevResult has the interface ${shown(name)}, and the host has none of that name`,
+        `ingressPolicy ${policy} is kept where packets go to the pod by an interface of the host`,
+      );
+    }
+    if (link.port !== undefined) {
+      if (policy === "isolated") elements.push({ set: "isolated-ports", value: name });
+      continue;
+    }
+    // a bridge, the interface of one of its VLANs, or the end of a pair that stands alone
+    elements.push({ set: "guarded", value: name });
+    elements.push({ set: policy, value: name });
+  }
+  if (elements.some(({ set }) => set === "guarded")) return elements;
+  throw new CniError(
+    ErrorCode.invalidConfig,
+    `ingressPolicy ${shown(policy)} needs a bridge, and prevResult has no interface of the host`,
+    'chain the plugin behind one that makes a bridge or a pair, or set "ingressPolicy" to "open"',
+  );
+}
+
+const POLICY_TAG_PREFIX = "warren";
+
+/** Elements of bridges belong to a network, all others to an attachment. */
+function tagged(elements: readonly FirewallElement[], entry: Entry): TaggedElement[] {
+  const own = aliasOf(entry) ?? "";
+  return elements.map((element) => ({
+    ...element,
+    tag: isShared(element) ? `${POLICY_TAG_PREFIX} ${entry.network}` : own,
+  }));
+}
+
+function isShared({ set }: FirewallElement): boolean {
+  return set === "guarded" || set === "same-bridge" || set === "isolated";
+}
+
+/** What an attachment claims: the firewall in each table, so that the last claim is seen to go, and its elements. */
+function objectsFor(elements: readonly FirewallElement[], sources: readonly ZoneSource[]): KernelObject[] {
+  return [
+    kernelObject("firewall", "inet"),
+    ...(elements.some(({ set }) => set === "isolated-ports") ? [kernelObject("firewall", "bridge")] : []),
+    ...elements.map((element) => kernelObject("firewall element", nameOfElement(element))),
+    ...sources.map(({ zone, source }) => kernelObject("firewalld source", `${zone} ${source}`)),
+  ];
+}
+
+function elementsOf(objects: readonly KernelObject[]): FirewallElement[] {
+  return objects.flatMap(({ kind, name }) => {
+    const element = kind === "firewall element" ? elementNamed(name) : undefined;
+    return element === undefined ? [] : [element];
+  });
+}
+
+function sourcesOf(objects: readonly KernelObject[]): ZoneSource[] {
+  return objects.flatMap(({ kind, name }) => {
+    // names of zones have no spaces, and addresses have none
+    const space = name.lastIndexOf(" ");
+    return kind === "firewalld source" ? [{ zone: name.slice(0, space), source: name.slice(space + 1) }] : [];
+  });
+}
+
+/** Takes out of kernel and firewalld what no entry claims any more, and the firewall itself after the last one. */
+async function removeUnclaimed(objects: readonly KernelObject[]): Promise<void> {
+  const failures = new Failures();
+  await failures.collect(() => removeFromFirewall(elementsOf(objects)));
+  await failures.collect(() => {
+    if (objects.some(({ kind }) => kind === "firewall")) removeUnusedFirewall();
+  });
+  await failures.collect(() => removeZoneSources(sourcesOf(objects)));
+  failures.rethrow("what nobody needs any more");
+}
+
+/** Forgets the attachment and takes back what only it needed. */
+async function release(dataDir: string, entry: Entry): Promise<void> {
+  // inside the transaction, so that no ADD can claim an element between the last claim and its removal
+  await openStore(dataDir).transaction(async (store) =>
+    removeUnclaimed(await forgetAttachment(store, entry)),
+  );
+}
+
+/**
+ * Takes elements out of the kernel that nobody has written down, as after the loss of a store: those of attachments
+ * for which `isDoomed`, and those of the network's bridges if nothing of the network `mayBeAlive` after that.
+ */
+async function removeOrphans(
+  store: Transaction | undefined,
+  network: string,
+  isDoomed: (owner: Owner) => boolean,
+  mayBeAlive: boolean,
+): Promise<Owner[]> {
+  const present = listFirewall();
+  const isClaimed = async (element: FirewallElement) => {
+    const object = { kind: "firewall element", name: nameOfElement(element) } as const;
+    const nobody: Entry = { network: "", containerId: "", ifname: "", plugin: PLUGIN };
+    return store !== undefined && (await isNameClaimed(store, nobody, object));
+  };
+  const doomed: TaggedElement[] = [];
+  const owners = new Map<string, Owner>();
+  let isNetworkInUse = mayBeAlive;
+  for (const element of present) {
+    const owner = ownerFromAlias(element.tag);
+    // whose tag did not fit could be of this network
+    if (element.tag === "" && !isShared(element)) isNetworkInUse = true;
+    if (owner?.network !== network) continue;
+    if (!isDoomed(owner) || (await isClaimed(element))) {
+      isNetworkInUse = true;
+      continue;
+    }
+    doomed.push(element);
+    owners.set(element.tag, owner);
+  }
+  for (const element of present) {
+    if (isNetworkInUse || element.tag !== `${POLICY_TAG_PREFIX} ${network}`) continue;
+    if (!(await isClaimed(element))) doomed.push(element);
+  }
+  if (doomed.length > 0) {
+    removeFromFirewall(doomed);
+    removeUnusedFirewall();
+  }
+  return [...owners.values()];
+}
+
+function asCniError(error: unknown): unknown {
+  if (error instanceof AdminChainError) {
+    return new CniError(
+      ErrorCode.nameTaken,
+      error.message,
+      'choose another "iptablesAdminChainName", or make it a chain without a hook',
+      { cause: error },
+    );
+  }
+  if (error instanceof BusError) {
+    const isZone = error.message.startsWith("INVALID_ZONE");
+    return new CniError(
+      isZone ? ErrorCode.invalidConfig : ErrorCode.ioFailure,
+      `firewalld: ${error.message}`,
+      isZone ? 'make the zone, or choose another "firewalldZone"' : error.errorName,
+      { cause: error },
+    );
+  }
+  return error;
+}
+
+function differs(message: string): CniError {
+  return new CniError(ErrorCode.stateDiffers, message, "DEL the attachment, and ADD it again");
+}
+
+export const firewall = definePlugin({
+  name: PLUGIN,
+  about: "Warren firewall: lets pods through, and keeps out what their ingress policy says",
+  config,
+  cleanup,
+  readsArguments: false,
+
+  async add(call): Promise<Result> {
+    const { attachment, network, note } = call;
+    const previous = requirePrevious(call.previous);
+    const plan = planOf(call.config);
+    const entry = entryOf(call, PLUGIN);
+    using host = connectHost();
+    const addresses = podAddresses(previous);
+    const elements = [...addresses.map(podElement), ...policyElements(host, previous, plan.policy)];
+    const store = openStore(plan.dataDir);
+    const undo = new UndoList();
+    try {
+      const inZones = plan.setsZone && firewalldRuns();
+      const sources = inZones ? addresses.map((address) => zoneSource(plan.zone, address)) : [];
+      const holder = holderOf(network, attachment, call.args);
+      await store.transaction((transaction) =>
+        recordAttachment(transaction, holder, PLUGIN, objectsFor(elements, sources)),
+      );
+      undo.push("the firewall's elements", () => release(plan.dataDir, entry));
+      // what is written down is committed now; the lock keeps a DEL from taking the rules away meanwhile
+      await store.transaction(async () => ensureFirewall(plan.adminChain, tagged(elements, entry)));
+      addZoneSources(sources);
+      for (const text of remarksOf(plan, inZones)) note(`warren-firewall: ${text}`);
+    } catch (error) {
+      await undo.run(note);
+      throw asCniError(error);
+    }
+    return previous;
+  },
+
+  async del(call): Promise<void> {
+    const { config, network, attachment } = call;
+    const entry = entryOf(call, PLUGIN);
+    const dataDir = dataDirOf(config);
+    const isOwn = (owner: Owner) =>
+      owner.containerId === attachment.containerId && owner.ifname === attachment.ifname;
+    if (!storeExists(dataDir)) {
+      await removeOrphans(undefined, network, isOwn, false);
+      return;
+    }
+    await openStore(dataDir).transaction(async (store) => {
+      if ((await findAttachment(store, entry)) === undefined)
+        await removeOrphans(store, network, isOwn, false);
+      else await removeUnclaimed(await forgetAttachment(store, entry));
+    });
+  },
+
+  async check(call): Promise<void> {
+    const previous = call.previous;
+    if (previous === undefined) throw new CniError(ErrorCode.invalidConfig, "Required prevResult missing");
+    const plan = planOf(call.config);
+    const entry = entryOf(call, PLUGIN);
+    const objects = storeExists(plan.dataDir)
+      ? await openStore(plan.dataDir).transaction((store) => listObjects(store, entry))
+      : [];
+    if (objects.length === 0) throw differs(`nothing is written down about ${describeOwner(entry)}`);
+    using host = connectHost();
+    const wanted = [
+      ...podAddresses(previous).map(podElement),
+      ...policyElements(host, previous, plan.policy),
+    ];
+    const recorded = new Set(elementsOf(objects).map(nameOfElement));
+    const unrecorded = wanted.find((element) => !recorded.has(nameOfElement(element)));
+    if (unrecorded !== undefined) {
+      throw differs(
+        `${unrecorded.value} was not put into set ${unrecorded.set} when the attachment was made`,
+      );
+    }
+    const missing = missingFromFirewall(plan.adminChain, elementsOf(objects));
+    if (missing !== undefined) throw differs(missing);
+    try {
+      const absent = missingZoneSource(sourcesOf(objects));
+      if (absent !== undefined) throw differs(`${absent.source} is not in firewalld's zone ${absent.zone}`);
+    } catch (error) {
+      throw asCniError(error);
+    }
+  },
+
+  async status({ network, config, note }): Promise<void> {
+    const plan = planOf(config);
+    await openStore(plan.dataDir).transaction(beat);
+    try {
+      probeFirewall(plan.policy === "isolated");
+    } catch (error) {
+      if (!(error instanceof MissingFeatureError)) throw error;
+      throw new CniError(ErrorCode.notReady, error.message, error.cure, { cause: error });
+    }
+    const dropping = otherForwardChains().find((other) => dropsPodsOf(network, other));
+    if (dropping !== undefined) {
+      throw new CniError(
+        ErrorCode.limitedConnectivity,
+        `chain ${dropping.name} drops every packet that the host forwards`,
+        "an accept of Warren's can't overrule the drop of another chain: set its policy to accept, or let the pods' subnets pass in it",
+      );
+    }
+    for (const text of remarksOf(plan, plan.setsZone && runningFirewalld())) note(`warren-firewall: ${text}`);
+  },
+
+  async gc({ network, config, valid, note }): Promise<void> {
+    if (valid === undefined) {
+      note(`warren-firewall: no list of valid attachments came for network ${network}: nothing is collected`);
+      return;
+    }
+    const gone: Owner[] = [];
+    await openStore(dataDirOf(config)).transaction(async (store) => {
+      const unclaimed: KernelObject[] = [];
+      for (const row of await listStaleAttachments(store, network, PLUGIN, valid)) {
+        unclaimed.push(...(await forgetAttachment(store, row)));
+        gone.push({ network, containerId: row.containerId, ifname: row.ifname });
+      }
+      await removeUnclaimed(unclaimed);
+      const isDoomed = ({ containerId, ifname }: Owner) =>
+        !valid.some((one) => one.containerId === containerId && one.ifname === ifname);
+      gone.push(...(await removeOrphans(store, network, isDoomed, valid.length > 0)));
+    });
+    for (const owner of gone) note(`warren-firewall: removed ${describeOwner(owner)}`);
+  },
+});
+
+/** True if a chain certainly drops what pods of the network send: all of it, or all of a family that they have. */
+function dropsPodsOf(network: string, { effect, pods }: OtherForwardChain): boolean {
+  if (effect !== "drops all") return false;
+  if (pods.length === 2) return true;
+  return listFirewall().some(
+    ({ set, tag }) => pods.includes(set) && ownerFromAlias(tag)?.network === network,
+  );
+}
+
+/** True if firewalld runs; throws CniError 50 where the bus can't say. */
+function runningFirewalld(): boolean {
+  try {
+    return firewalldRuns();
+  } catch (error) {
+    if (!(error instanceof BusError)) throw error;
+    throw new CniError(ErrorCode.notReady, `the system's D-Bus: ${error.message}`, error.errorName, {
+      cause: error,
+    });
+  }
+}
+
+/** What the operator should know: how a backend is answered, and which other chains have a say. */
+function remarksOf({ backend, zone }: Plan, inZones: boolean): string[] {
+  const remarks: string[] = [];
+  if (backend === "iptables" || backend === "firewalld") {
+    const more = inZones
+      ? `, and by zone ${zone} of firewalld`
+      : backend === "firewalld"
+        ? "; firewalld does not run"
+        : "";
+    remarks.push(`backend "${backend}" is answered by nf_tables rules in table inet warren${more}`);
+  }
+  for (const { name, effect } of otherForwardChains()) {
+    if (effect !== "firewalld") {
+      remarks.push(
+        `the policy of chain ${name} is drop: what no rule there accepts is dropped, whatever Warren accepts`,
+      );
+    } else if (!inZones) {
+      remarks.push(
+        `chain ${name} of firewalld refuses what belongs to no zone: firewall-cmd --permanent --zone=${zone} --add-source=SUBNET for the pods' subnets`,
+      );
+    }
+  }
+  return remarks;
+}
