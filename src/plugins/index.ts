@@ -8,12 +8,13 @@ import { hostLocal } from "./host-local.ts";
 import { ipam } from "./ipam.ts";
 import { loopback } from "./loopback.ts";
 import { macvlan } from "./macvlan.ts";
+import { portmap } from "./portmap.ts";
 import { ptp } from "./ptp.ts";
 import { fixedAddresses } from "./static.ts";
 import { tuning } from "./tuning.ts";
 
 const PLUGINS: ReadonlyMap<string, Plugin> = new Map(
-  [bandwidth, bridge, firewall, hostLocal, ipam, loopback, macvlan, ptp, fixedAddresses, tuning].map(
+  [bandwidth, bridge, firewall, hostLocal, ipam, loopback, macvlan, portmap, ptp, fixedAddresses, tuning].map(
     (plugin: Plugin) => [plugin.name, plugin],
   ),
 );

@@ -1,0 +1,553 @@
+// Port maps in the kernel: a handful of chains and maps in our own nf_tables table, made once, and for each port map
+// two elements: where the port leads, and whose connections to it need an address of the host. So a pod that comes
+// or goes changes elements only, and a packet pays the same whether there is one map or a thousand.
+import { addressBytes, type Family } from "../ip/address.ts";
+import { formatPrefix, networkOf, type Prefix } from "../ip/prefix.ts";
+import {
+  type Expression,
+  lookup,
+  MetaKey,
+  masquerade,
+  meta,
+  nat,
+  PayloadBase,
+  payload,
+  Register,
+  VerdictCode,
+  verdict,
+} from "../netlink/expression.ts";
+import {
+  connectionStatus,
+  destinationIn,
+  destinationIsLocal,
+  inputInterface,
+  packetFamily,
+  sourceIn,
+} from "../netlink/match.ts";
+import { isNetlinkError, NetlinkError, type Request } from "../netlink/message.ts";
+import {
+  addElements,
+  addRule,
+  type ChainBase,
+  concatenated,
+  createChain,
+  createSet,
+  createTable,
+  type DataType,
+  deleteChain,
+  deleteElements,
+  deleteEmptySet,
+  deleteTable,
+  dumpElements,
+  dumpRules,
+  type Element,
+  flushChain,
+  getChain,
+  getElement,
+  getGeneration,
+  Priority,
+  type TableName,
+} from "../netlink/nftables.ts";
+import { NetlinkSocket } from "../netlink/socket.ts";
+import { isSystemError } from "../sys/libc.ts";
+import { MissingFeatureError } from "./feature.ts";
+import { TABLE } from "./masquerade.ts";
+import { describePortMap, type PortMap, type PortTransport } from "./port-map.ts";
+
+/** A connection to nf_tables. Closing it waits until what was deleted is really gone, so close it last. */
+export type { NetlinkSocket as PortMapTable };
+
+/** Connects to the host's nf_tables; throws MissingFeatureError where the kernel has none. */
+export function openPortMapTable(): NetlinkSocket {
+  let nftables: NetlinkSocket | undefined;
+  try {
+    nftables = NetlinkSocket.open("netfilter");
+    nftables.get(getGeneration());
+    return nftables;
+  } catch (error) {
+    nftables?.close();
+    // without netfilter there is no such protocol, without nf_tables no such subsystem
+    const isMissing =
+      isSystemError(error, "EPROTONOSUPPORT", "EAFNOSUPPORT") ||
+      isNetlinkError(error, "EINVAL", "EOPNOTSUPP");
+    throw isMissing ? missing("nf_tables", error) : error;
+  }
+}
+
+function missing(feature: string, cause: unknown): MissingFeatureError {
+  return new MissingFeatureError(
+    feature,
+    "port maps need the modules nf_tables, nft_chain_nat, nft_nat, nft_masq, nft_ct and nft_fib_inet",
+    { cause },
+  );
+}
+
+// the static part -----------------------------------------------------------------------------------------------
+
+const LOOKUP = "portmap";
+const PREROUTING = "portmap-prerouting";
+const OUTPUT = "portmap-output";
+const POSTROUTING = "portmap-postrouting";
+const GUARD = "portmap-loopback-guard";
+const ALL = "portmap-masquerade-all";
+
+/** IPv4 ports that have nothing to do on the loopback: without a source of the host nobody there is answered. */
+const NOT_ON_LOOPBACK = "portmap-not-on-loopback";
+
+/** The maps of one family. */
+const MAPS = {
+  4: {
+    name: "ipv4",
+    address: "ipv4Address",
+    any: "portmap-ipv4",
+    particular: "portmap-ipv4-address",
+    masquerade: "portmap-ipv4-masquerade",
+  },
+  6: {
+    name: "ipv6",
+    address: "ipv6Address",
+    any: "portmap-ipv6",
+    particular: "portmap-ipv6-address",
+    masquerade: "portmap-ipv6-masquerade",
+  },
+} as const;
+
+const FAMILIES = [4, 6] as const;
+const PORT: readonly DataType[] = ["transport", "port"];
+
+function sets(table: TableName): Request<never>[] {
+  const all = FAMILIES.flatMap((family) => {
+    const { any, particular, masquerade: sources, address } = MAPS[family];
+    return [
+      { name: any, key: PORT, data: [address, "port"] as const },
+      { name: particular, key: [address, ...PORT], data: [address, "port"] as const },
+      { name: sources, key: [address, ...PORT], data: "verdict" as const },
+    ];
+  });
+  return [...all, { name: NOT_ON_LOOPBACK, key: PORT }].map((set, index) =>
+    createSet(table, { ...set, id: index + 1 }),
+  );
+}
+
+/** Loads protocol and port, behind an address where one is given. */
+function keyOfPacket(family: Family, withAddress: boolean): Expression[] {
+  const bytes = family === 4 ? 4 : 16;
+  const word = withAddress ? bytes / 4 : 0;
+  return [
+    ...(withAddress ? [payload(PayloadBase.network, family === 4 ? 16 : 24, bytes)] : []),
+    meta(MetaKey.transport, Register.word(word)),
+    payload(PayloadBase.transport, 2, 2, Register.word(word + 1)),
+  ];
+}
+
+function translate(family: Family, withAddress: boolean): Expression[] {
+  const { name, any, particular } = MAPS[family];
+  return [
+    ...packetFamily(name),
+    ...keyOfPacket(family, withAddress),
+    lookup(withAddress ? particular : any, { register: Register.word(0), destination: Register.word(0) }),
+    nat("destination", {
+      family: name,
+      address: Register.word(0),
+      port: Register.word(family === 4 ? 1 : 4),
+    }),
+  ];
+}
+
+interface ChainOfRules {
+  readonly name: string;
+  readonly base?: ChainBase;
+  readonly rules: readonly (readonly Expression[])[];
+}
+
+const IPV4_LOOPBACK = Uint8Array.of(127, 0, 0, 0);
+const IPV6_LOOPBACK = Uint8Array.of(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1);
+
+/** A function, because most calls of the executable make no rule. In the order in which they can be made. */
+function staticChains(): ChainOfRules[] {
+  return [
+    {
+      name: LOOKUP,
+      rules: [
+        // meta nfproto ipv4 dnat ip to ip daddr . meta l4proto . th dport map @portmap-ipv4-address
+        translate(4, true),
+        // meta nfproto ipv4 dnat ip to meta l4proto . th dport map @portmap-ipv4
+        translate(4, false),
+        // meta nfproto ipv6 dnat ip6 to ip6 daddr . meta l4proto . th dport map @portmap-ipv6-address
+        translate(6, true),
+        // meta nfproto ipv6 dnat ip6 to meta l4proto . th dport map @portmap-ipv6
+        translate(6, false),
+      ],
+    },
+    {
+      name: PREROUTING,
+      base: { type: "nat", hook: "prerouting", priority: Priority.destinationNat },
+      rules: [
+        // fib daddr type local jump portmap
+        [...destinationIsLocal(), verdict("jump", LOOKUP)],
+      ],
+    },
+    {
+      name: OUTPUT,
+      base: { type: "nat", hook: "output", priority: Priority.destinationNat },
+      rules: [
+        // ip6 daddr ::1 return: the kernel lets nothing leave from there, so whoever listens on it keeps its port
+        [...packetFamily("ipv6"), ...destinationIn(IPV6_LOOPBACK, 128), verdict("return")],
+        // ip daddr 127.0.0.0/8 meta l4proto . th dport @portmap-not-on-loopback return
+        [
+          ...packetFamily("ipv4"),
+          ...destinationIn(IPV4_LOOPBACK, 8),
+          ...keyOfPacket(4, false),
+          lookup(NOT_ON_LOOPBACK, { register: Register.word(0) }),
+          verdict("return"),
+        ],
+        // fib daddr type local jump portmap
+        [...destinationIsLocal(), verdict("jump", LOOKUP)],
+      ],
+    },
+    {
+      name: ALL,
+      rules: [
+        // masquerade
+        [masquerade()],
+      ],
+    },
+    {
+      name: POSTROUTING,
+      base: { type: "nat", hook: "postrouting", priority: Priority.sourceNat },
+      // ct status dnat ip daddr . meta l4proto . th dport vmap @portmap-ipv4-masquerade, and the same for ip6
+      rules: FAMILIES.map((family) => [
+        ...connectionStatus("dnat"),
+        ...packetFamily(MAPS[family].name),
+        ...keyOfPacket(family, true),
+        lookup(MAPS[family].masquerade, { register: Register.word(0), destination: Register.verdict }),
+      ]),
+    },
+    {
+      // route_localnet lets the loopback's packets out, and would let others send packets to it (CVE-2020-8558)
+      name: GUARD,
+      base: { type: "filter", hook: "prerouting", priority: Priority.raw },
+      rules: [
+        // iifname != "lo" ip daddr 127.0.0.0/8 drop
+        [
+          ...inputInterface("lo", "notEqual"),
+          ...packetFamily("ipv4"),
+          ...destinationIn(IPV4_LOOPBACK, 8),
+          verdict("drop"),
+        ],
+      ],
+    },
+  ];
+}
+
+/** Returns the name of the chain that gives connections out of a subnet an address of the host. */
+export function sourceChainName(subnet: Prefix): string {
+  // colons have a meaning in nft's own syntax
+  return `portmap-masquerade-${formatPrefix(networkOf(subnet)).replaceAll(":", "_")}`;
+}
+
+function sourceChain(subnet: Prefix): ChainOfRules {
+  const { address, length } = networkOf(subnet);
+  const name = sourceChainName(subnet);
+  // ip6 saddr fd00:88::/64 masquerade
+  const own = [...packetFamily(MAPS[address.family].name), ...sourceIn(addressBytes(address), length)];
+  // ip saddr 127.0.0.0/8 masquerade
+  const loopback = [...packetFamily("ipv4"), ...sourceIn(IPV4_LOOPBACK, 8)];
+  const matches = address.family === 4 ? [own, loopback] : [own];
+  return { name, rules: matches.map((match) => [...match, masquerade()]) };
+}
+
+function neededChains(maps: readonly PortMap[]): ChainOfRules[] {
+  const subnets = new Map<string, ChainOfRules>();
+  for (const { source } of maps) {
+    if (typeof source === "string") continue;
+    const name = sourceChainName(source);
+    if (!subnets.has(name)) subnets.set(name, sourceChain(source));
+  }
+  return [...staticChains(), ...subnets.values()];
+}
+
+/** Of two first callers the second one empties what the first one made, and makes the same: one set of rules is left. */
+function build(table: TableName, chains: readonly ChainOfRules[]): Request<never>[] {
+  return [
+    ...chains.map(({ name, base }) => createChain(table, { name, base })),
+    ...chains.flatMap(({ name, rules }) => [
+      flushChain(table, name),
+      ...rules.map((expressions) => addRule(table, { chain: name, expressions })),
+    ]),
+  ];
+}
+
+/** Returns what has to be made before elements can be added: nothing, once the first port map was made. */
+function missingParts(nftables: NetlinkSocket, maps: readonly PortMap[]): Request<never>[] {
+  const chains = neededChains(maps);
+  const found = nftables.attempt(chains.map(({ name }) => getChain(TABLE, name)));
+  // a chain is made together with its rules, and each of them counts as one use
+  const lacking = chains.filter(({ rules }, index) => (found[index]?.replies[0]?.use ?? 0) < rules.length);
+  if (lacking.length === 0) return [];
+  return [createTable(TABLE), ...sets(TABLE), ...build(TABLE, lacking)];
+}
+
+// the elements --------------------------------------------------------------------------------------------------
+
+/** An element and the set that it is in. Its comment says whose it is. */
+export interface PortMapElement {
+  readonly set: string;
+  readonly element: Element;
+}
+
+const PROTOCOLS: Readonly<Record<PortTransport, number>> = { tcp: 6, udp: 17, sctp: 132 };
+
+/** A comment may have 253 bytes: the kernel keeps 256 beside an element, and three are libnftnl's. */
+const LONGEST_COMMENT_BYTES = 253;
+
+function portBytes(port: number): Uint8Array {
+  return Uint8Array.of(port >> 8, port);
+}
+
+/** Returns the elements that a port map is; `owner` becomes their comment where it fits. */
+export function elementsOf(map: PortMap, owner: string): PortMapElement[] {
+  const { hostAddress, hostPort, target, targetPort, source } = map;
+  const { any, particular, masquerade: sources } = MAPS[target.family];
+  const protocol = Uint8Array.of(PROTOCOLS[map.transport]);
+  const comment = new TextEncoder().encode(owner).length > LONGEST_COMMENT_BYTES ? "" : owner;
+  const place = [protocol, portBytes(hostPort)];
+  const elements: PortMapElement[] = [
+    {
+      set: hostAddress === undefined ? any : particular,
+      element: {
+        key: concatenated(...(hostAddress === undefined ? place : [addressBytes(hostAddress), ...place])),
+        data: concatenated(addressBytes(target), portBytes(targetPort)),
+        comment,
+      },
+    },
+  ];
+  if (source !== "none") {
+    const chain = source === "all" ? ALL : sourceChainName(source);
+    elements.push({
+      set: sources,
+      element: {
+        key: concatenated(addressBytes(target), protocol, portBytes(targetPort)),
+        data: { code: VerdictCode.jump, chain },
+        comment,
+      },
+    });
+  } else if (target.family === 4 && hostAddress === undefined) {
+    elements.push({ set: NOT_ON_LOOPBACK, element: { key: concatenated(...place), comment } });
+  }
+  return elements;
+}
+
+function identityOf({ set, element }: PortMapElement): string {
+  return `${set} ${element.key.toHex()}`;
+}
+
+/** Two ports of the host may lead to the same port of a pod, whose sources are then said once. */
+function distinct(elements: readonly PortMapElement[]): PortMapElement[] {
+  return [...new Map(elements.map((one) => [identityOf(one), one])).values()];
+}
+
+function leadsTo({ data }: Element): string {
+  if (data === undefined) return "";
+  return data instanceof Uint8Array ? data.toHex() : `${data.code} ${data.chain ?? ""}`;
+}
+
+function isSameElement(left: Element, right: Element): boolean {
+  return leadsTo(left) === leadsTo(right) && (left.comment ?? "") === (right.comment ?? "");
+}
+
+/** Somebody who is not in our store has the port already. */
+export class PortTakenError extends Error {
+  override readonly name = "PortTakenError";
+
+  constructor(
+    readonly map: PortMap,
+    /** What the element says whose it is; may be empty. */
+    readonly owner: string,
+  ) {
+    super(`port map ${describePortMap(map)} meets another one in the kernel`);
+  }
+}
+
+/**
+ * Makes port maps, and what they need where it is missing; all of them or none. Throws PortTakenError or
+ * NetlinkError.
+ */
+export function addPortMaps(nftables: NetlinkSocket, maps: readonly PortMap[], owner: string): void {
+  const elements = distinct(maps.flatMap((map) => elementsOf(map, owner)));
+  // with another store's calls at the same moment a part may go, or an element come
+  retryOn(["ENOENT", "EEXIST"], () => {
+    refuseTaken(nftables, maps, owner);
+    const found = findElements(nftables, elements);
+    const strays = elements.filter(({ element }, index) => {
+      const there = found[index];
+      return there !== undefined && !isSameElement(there, element);
+    });
+    nftables.transaction([
+      ...missingParts(nftables, maps),
+      ...inEachSet(strays, deleteElements),
+      ...inEachSet(elements, addElements),
+    ]);
+  });
+}
+
+/** An element of the same place that leads elsewhere is somebody's; one that leads to the same pod was left behind. */
+function refuseTaken(nftables: NetlinkSocket, maps: readonly PortMap[], owner: string): void {
+  const wanted = maps.flatMap((map) => elementsOf(map, owner).slice(0, 1));
+  findElements(nftables, wanted).forEach((there, index) => {
+    const map = maps[index];
+    const element = wanted[index]?.element;
+    if (there === undefined || map === undefined || element === undefined) return;
+    if (leadsTo(there) !== leadsTo(element)) throw new PortTakenError(map, there.comment ?? "");
+  });
+}
+
+const TRIES = 3;
+
+function retryOn(names: readonly ("ENOENT" | "EEXIST")[], work: () => void): void {
+  for (let tries = 1; ; tries++) {
+    try {
+      work();
+      return;
+    } catch (error) {
+      if (tries === TRIES || !isNetlinkError(error, ...names)) throw error;
+    }
+  }
+}
+
+/** Returns what is there in the place of each element, in their order. */
+function findElements(nftables: NetlinkSocket, elements: readonly PortMapElement[]): (Element | undefined)[] {
+  const found = nftables.attempt(elements.map(({ set, element }) => getElement(TABLE, set, element.key)));
+  return elements.map((_, index) => found[index]?.replies[0]);
+}
+
+function inEachSet(elements: readonly PortMapElement[], request: typeof addElements): Request<never>[] {
+  return [...Map.groupBy(elements, ({ set }) => set)].map(([set, ofSet]) =>
+    request(
+      TABLE,
+      set,
+      ofSet.map(({ element }) => element),
+    ),
+  );
+}
+
+/**
+ * Removes elements, and chains of subnets by their names, in one transaction. What is not there, or belongs to
+ * somebody else by now, is passed over, and so are chains that somebody still needs. Throws NetlinkError.
+ */
+export function removeElements(
+  nftables: NetlinkSocket,
+  elements: readonly PortMapElement[],
+  chains: readonly string[] = [],
+): void {
+  const all = distinct(elements);
+  if (all.length + chains.length === 0) return;
+  retryOn(["ENOENT"], () => {
+    const found = findElements(nftables, all);
+    const present = all.filter(({ element }, index) => {
+      const there = found[index];
+      return there !== undefined && isSameElement(there, element);
+    });
+    const removals = inEachSet(present, deleteElements);
+    const unneeded = chains.filter((name) => nftables.get(getChain(TABLE, name)) !== undefined);
+    try {
+      nftables.transaction([
+        ...removals,
+        ...unneeded.flatMap((name) => [flushChain(TABLE, name), deleteChain(TABLE, name)]),
+      ]);
+    } catch (error) {
+      // an element of another store leads to the chain
+      if (!isNetlinkError(error, "EBUSY")) throw error;
+      nftables.transaction(removals);
+    }
+  });
+}
+
+const ALL_SETS = [
+  ...FAMILIES.flatMap((family) => [MAPS[family].any, MAPS[family].particular, MAPS[family].masquerade]),
+  NOT_ON_LOOPBACK,
+];
+
+/** Returns every element of every port map; throws NetlinkError. */
+export function listElements(nftables: NetlinkSocket): PortMapElement[] {
+  return ALL_SETS.flatMap((set) =>
+    nftables
+      .dump(dumpElements(TABLE, set))
+      .flat()
+      .map((element) => ({ set, element })),
+  );
+}
+
+/** Removes the chains and maps if they serve nobody; throws NetlinkError. */
+export function removeUnusedParts(nftables: NetlinkSocket): void {
+  const present = staticChains().filter(({ name }) => nftables.get(getChain(TABLE, name)) !== undefined);
+  if (present.length === 0 || listElements(nftables).length > 0) return;
+  // rules before the chains and maps that they name, and a base chain before the one that it jumps to
+  const names = present.map(({ name }) => name).reverse();
+  try {
+    nftables.transaction([
+      ...names.map((name) => flushChain(TABLE, name)),
+      ...ALL_SETS.map((set) => deleteEmptySet(TABLE, set)),
+      ...names.map((name) => deleteChain(TABLE, name)),
+    ]);
+  } catch (error) {
+    // somebody came meanwhile, or leads to one of them by a rule of his own
+    if (!isNetlinkError(error, "EBUSY", "ENOENT")) throw error;
+  }
+}
+
+/** Returns, in words, the first thing that port maps need and that is not as it was made; undefined if all is. */
+export function portMapDefect(
+  nftables: NetlinkSocket,
+  maps: readonly PortMap[],
+  owner: string,
+): string | undefined {
+  for (const map of maps) {
+    const elements = elementsOf(map, owner);
+    const found = findElements(nftables, elements);
+    const wrong = elements.findIndex(({ element }, index) => {
+      const there = found[index];
+      return there === undefined || !isSameElement(there, element);
+    });
+    if (wrong < 0) continue;
+    if (wrong > 0) return `port map ${describePortMap(map)} lost its source translation`;
+    return `port map ${describePortMap(map)} ${found[0] === undefined ? "is gone" : "leads elsewhere"}`;
+  }
+  const rules = Map.groupBy(nftables.dump(dumpRules(TABLE)), ({ chain }) => chain);
+  for (const { name, base, rules: wanted } of neededChains(maps)) {
+    const chain = nftables.get(getChain(TABLE, name));
+    if (chain === undefined) return `chain ${name} of table ${TABLE.family} ${TABLE.name} is gone`;
+    const isBased = base === undefined || chain.base?.hook === base.hook;
+    if (!isBased || (rules.get(name)?.length ?? 0) !== wanted.length) {
+      return `chain ${name} of table ${TABLE.family} ${TABLE.name} is not as it was made`;
+    }
+  }
+  return undefined;
+}
+
+const REHEARSAL: TableName = { family: "inet", name: "warren-rehearsal" };
+
+/**
+ * Lets the kernel go through all that a port map needs without doing it: the last request of the transaction can't be
+ * granted, which takes the others back. Throws MissingFeatureError for what the kernel doesn't know.
+ */
+export function rehearsePortMaps(nftables: NetlinkSocket): void {
+  // where they were made already nothing is in question
+  if (missingParts(nftables, []).length === 0) return;
+  const impossible = deleteTable({ ...REHEARSAL, name: "warren-that-never-was" });
+  try {
+    nftables.transaction([
+      createTable(REHEARSAL),
+      ...sets(REHEARSAL),
+      ...build(REHEARSAL, staticChains()),
+      impossible,
+    ]);
+  } catch (error) {
+    if (!(error instanceof NetlinkError)) throw error;
+    if (error.operation === impossible.operation) return;
+    if (error.errnoName === "ENOENT" || error.errnoName === "EOPNOTSUPP") {
+      throw missing(`nf_tables for port maps (${error.operation})`, error);
+    }
+    throw error;
+  }
+}

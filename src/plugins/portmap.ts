@@ -1,0 +1,543 @@
+// The plugin `portmap`: makes ports of the host lead to ports of a pod. It is called behind the plugin that gave the
+// pod its addresses. A port map is a few elements of nf_tables maps; each is written down first, so that two pods
+// can't want the same port, and DEL and GC need nothing but the names of the attachment.
+import * as v from "valibot";
+import { aliasOf, ownerFromAlias } from "../attachment/identity.ts";
+import { entryOf } from "../attachment/reservation.ts";
+import { CniError, describeError, ErrorCode } from "../cni/error.ts";
+import { shown } from "../cni/input.ts";
+import type { AttachmentKey } from "../cni/network-config.ts";
+import { definePlugin } from "../cni/plugin.ts";
+import type { Result } from "../cni/result.ts";
+import { UndoList } from "../cni/undo.ts";
+import { type Address, type Family, parseAddress } from "../ip/address.ts";
+import { contains, networkOf, type Prefix, parsePrefix } from "../ip/prefix.ts";
+import {
+  claimantsOf,
+  type Entry,
+  forgetAttachment,
+  type KernelObject,
+  kernelObject,
+  listAttachments,
+  listObjects,
+  listStaleAttachments,
+  recordAttachment,
+} from "../ledger/attachments.ts";
+import { describeOwner, holderOf, type Owner } from "../ledger/owner.ts";
+import { connectHost } from "../net/connection.ts";
+import { forgetFlows } from "../net/connection-tracking.ts";
+import { MissingFeatureError } from "../net/feature.ts";
+import {
+  describePortMap,
+  isPort,
+  type PortMap,
+  parsePortMap,
+  portMapDetail,
+  portMapName,
+  TRANSPORTS,
+} from "../net/port-map.ts";
+import { isLoopbackLetOut, letLoopbackOut } from "../net/port-map-loopback.ts";
+import {
+  addPortMaps,
+  elementsOf,
+  listElements,
+  openPortMapTable,
+  type PortMapElement,
+  type PortMapTable,
+  PortTakenError,
+  portMapDefect,
+  rehearsePortMaps,
+  removeElements,
+  removeUnusedParts,
+  sourceChainName,
+} from "../net/port-map-table.ts";
+import { beat } from "../store/heartbeat.ts";
+import { DEFAULT_DATA_DIR, openStore, storeExists } from "../store/sqlite.ts";
+import type { Transaction } from "../store/store.ts";
+
+const PLUGIN = "portmap";
+
+const absolutePath = v.pipe(
+  v.string(),
+  v.check((path) => path.startsWith("/") && !path.includes("\0"), "an absolute path"),
+);
+
+const portMapping = v.object({
+  hostPort: v.nullish(v.number()),
+  containerPort: v.nullish(v.number()),
+  protocol: v.nullish(v.string()),
+  hostIP: v.nullish(v.string()),
+});
+
+const config = v.object({
+  backend: v.nullish(v.string()),
+  snat: v.nullish(v.boolean()),
+  masqAll: v.nullish(v.boolean()),
+  markMasqBit: v.nullish(v.number()),
+  externalSetMarkChain: v.nullish(v.string()),
+  conditionsV4: v.nullish(v.array(v.string())),
+  conditionsV6: v.nullish(v.array(v.string())),
+  dataDir: v.nullish(absolutePath),
+  runtimeConfig: v.nullish(v.object({ portMappings: v.nullish(v.array(portMapping)) })),
+});
+
+const cleanup = v.object({ dataDir: v.nullish(absolutePath) });
+
+type Config = v.InferOutput<typeof config>;
+type PortMapping = v.InferOutput<typeof portMapping>;
+
+/** A port as the runtime asks for it, checked. */
+interface RequestedPort extends Pick<PortMap, "transport" | "hostPort" | "targetPort"> {
+  /** The pod's families that it is for; both, unless an address of the host says which. */
+  readonly families: readonly Family[];
+  /** Undefined is every address of the host. */
+  readonly hostAddress: Address | undefined;
+}
+
+/** What the config amounts to, worked out before the store or the kernel is touched. */
+interface Plan {
+  readonly ports: readonly RequestedPort[];
+  /** Whose connections get an address of the host: of nobody, of everybody, or of the pod's subnet and the loopback. */
+  readonly source: "none" | "all" | "subnet";
+  readonly dataDir: string;
+  /** What the operator should know about keys that are answered in another way. */
+  readonly remarks: readonly string[];
+}
+
+/** Returns the plan of a config; throws CniError 7 (or 2 for what is not offered) naming the value. */
+function planOf(config: Config): Plan {
+  const backend = config.backend ?? "";
+  if (backend !== "" && backend !== "iptables" && backend !== "nftables") {
+    throw new CniError(
+      ErrorCode.invalidConfig,
+      `unrecognized backend ${shown(backend)}`,
+      'expected "nftables", or "iptables", which is answered by nf_tables',
+    );
+  }
+  refuseUnsupported(config);
+  const snat = config.snat !== false;
+  const mappings = config.runtimeConfig?.portMappings ?? [];
+  return {
+    ports: mappings.map((mapping, index) => requestedPort(mapping, index, snat)),
+    source: !snat ? "none" : config.masqAll === true ? "all" : "subnet",
+    dataDir: dataDirOf(config),
+    remarks: [
+      ...(backend === "iptables"
+        ? ['backend "iptables" is answered by nf_tables elements of the same effect in table inet warren']
+        : []),
+      ...(!snat && config.masqAll === true ? ["masqAll has no effect with snat false"] : []),
+    ],
+  };
+}
+
+function dataDirOf({ dataDir }: v.InferOutput<typeof cleanup>): string {
+  return dataDir ?? DEFAULT_DATA_DIR;
+}
+
+/** Keys of the reference plugin that would be promised and not kept. */
+function refuseUnsupported(config: Config): void {
+  const bit = config.markMasqBit ?? undefined;
+  const external = config.externalSetMarkChain ?? undefined;
+  if (bit !== undefined && external !== undefined) {
+    throw new CniError(
+      ErrorCode.invalidConfig,
+      "Cannot specify externalSetMarkChain and markMasqBit",
+      "remove both: Warren marks no packets",
+    );
+  }
+  if (bit !== undefined && !(Number.isInteger(bit) && bit >= 0 && bit <= 31)) {
+    throw new CniError(
+      ErrorCode.invalidConfig,
+      "MasqMarkBit must be between 0 and 31",
+      `"markMasqBit" is ${shown(bit)}; Warren marks no packets, so the key can go`,
+    );
+  }
+  if (external !== undefined) {
+    throw new CniError(
+      ErrorCode.unsupportedField,
+      `portmap: "externalSetMarkChain" is not supported: ${shown(external)} would be a chain of iptables`,
+      "remove the key: connections are masqueraded without a mark",
+    );
+  }
+  for (const key of ["conditionsV4", "conditionsV6"] as const) {
+    const conditions = (config[key] ?? []).filter((token) => token !== "");
+    if (conditions.length === 0) continue;
+    throw new CniError(
+      ErrorCode.unsupportedField,
+      `portmap: "${key}" is not supported: ${shown(conditions)} would need the parser of iptables or nft`,
+      "remove the key; hostIP of a port mapping limits it to one address of the host",
+    );
+  }
+}
+
+function requestedPort(mapping: PortMapping, index: number, snat: boolean): RequestedPort {
+  const place = `runtimeConfig.portMappings[${index}]`;
+  const targetPort = mapping.containerPort ?? 0;
+  const hostPort = mapping.hostPort ?? 0;
+  // clients know these two messages
+  const refusePort = (what: string, value: number): never => {
+    throw new CniError(
+      ErrorCode.invalidConfig,
+      `Invalid ${what} port number: ${value}`,
+      `${place} is ${shown(mapping)}; expected 1 to 65535`,
+    );
+  };
+  if (!isPort(targetPort)) refusePort("container", targetPort);
+  if (!isPort(hostPort)) refusePort("host", hostPort);
+  const protocol = mapping.protocol ?? "";
+  const transport = protocol === "" ? "tcp" : TRANSPORTS.find((one) => one === protocol.toLowerCase());
+  if (transport === undefined) {
+    throw new CniError(
+      ErrorCode.invalidConfig,
+      `"${place}.protocol" is ${shown(protocol)}`,
+      `expected ${TRANSPORTS.join(", ")}`,
+    );
+  }
+  return { transport, hostPort, targetPort, ...hostAddressOf(mapping.hostIP ?? "", place, snat) };
+}
+
+const LOOPBACK: Readonly<Record<Family, Prefix>> = {
+  4: { address: { family: 4, value: 0x7f00_0000n }, length: 8 },
+  6: { address: { family: 6, value: 1n }, length: 128 },
+};
+
+/** 0.0.0.0 and :: stand for every address of their family, and no text for every address of both. */
+function hostAddressOf(
+  text: string,
+  place: string,
+  snat: boolean,
+): Pick<RequestedPort, "families" | "hostAddress"> {
+  if (text === "") return { families: [4, 6], hostAddress: undefined };
+  const address = parseAddress(text);
+  const refuse = (details: string): never => {
+    throw new CniError(ErrorCode.invalidConfig, `"${place}.hostIP" is ${shown(text)}`, details);
+  };
+  if (address === undefined) return refuse("expected an address of the host, such as 192.0.2.1");
+  const isLoopback = contains(LOOPBACK[address.family], address);
+  if (isLoopback && address.family === 6) {
+    return refuse("the kernel lets no packet leave from ::1: use 127.0.0.1, or another address of the host");
+  }
+  if (isLoopback && !snat)
+    return refuse("an answer finds its way to the loopback only with snat: set it to true");
+  return { families: [address.family], hostAddress: address.value === 0n ? undefined : address };
+}
+
+/** The result of the plugins before; throws CniError 7 for a plugin that stands first. */
+function requirePrevious(previous: Result | undefined): Result {
+  if (previous !== undefined) return previous;
+  throw new CniError(
+    ErrorCode.invalidConfig,
+    "must be called as chained plugin",
+    "put the plugin that makes the interface before it in the list",
+  );
+}
+
+/** Returns the first address of each family that the interface in the container has, with its prefix length. */
+function podAddresses({ ips, interfaces }: Result, ifname: string): Map<Family, Prefix> {
+  const found = new Map<Family, Prefix>();
+  for (const { address, interface: index } of ips) {
+    const one = index === undefined ? undefined : interfaces[index];
+    // an address that does not say where it is, or names what is not there, is taken for the container's
+    if (one !== undefined && (one.name !== ifname || (one.sandbox ?? "") === "")) continue;
+    const prefix = parsePrefix(address);
+    if (prefix !== undefined && !found.has(prefix.address.family)) found.set(prefix.address.family, prefix);
+  }
+  return found;
+}
+
+/** Returns the port maps of an attachment by their names. Throws CniError 7 for a pod without an address. */
+function portMapsOf(
+  plan: Plan,
+  previous: Result,
+  ifname: string,
+  note: (text: string) => void,
+): Map<string, PortMap> {
+  const addresses = podAddresses(previous, ifname);
+  if (addresses.size === 0) {
+    throw new CniError(
+      ErrorCode.invalidConfig,
+      `prevResult has no address of interface ${shown(ifname)} that ports could lead to`,
+      "give the network an IPAM plugin, or ask for no port mappings",
+    );
+  }
+  const maps = new Map<string, PortMap>();
+  for (const { families, transport, hostAddress, hostPort, targetPort } of plan.ports) {
+    for (const family of families) {
+      const prefix = addresses.get(family);
+      if (prefix === undefined) {
+        // an address of the host was asked for, and there is nothing in its family to lead to
+        if (families.length === 1)
+          note(
+            `warren-portmap: the pod has no IPv${family} address: hostPort ${hostPort} is not mapped there`,
+          );
+        continue;
+      }
+      const source = plan.source === "subnet" ? networkOf(prefix) : plan.source;
+      const target = prefix.address;
+      const map: PortMap = { transport, hostAddress, hostPort, target, targetPort, source };
+      const name = portMapName(map);
+      const other = maps.get(name);
+      if (other !== undefined && other.targetPort !== targetPort) {
+        throw new CniError(
+          ErrorCode.invalidConfig,
+          `host port ${name} is asked for twice: for container ports ${other.targetPort} and ${targetPort}`,
+          "a port of the host can lead to one place only",
+        );
+      }
+      maps.set(name, map);
+    }
+  }
+  return maps;
+}
+
+function objectsFor(maps: Iterable<PortMap>): KernelObject[] {
+  return [...maps].flatMap((map) => [
+    { kind: "port map", name: portMapName(map), detail: portMapDetail(map) },
+    ...(typeof map.source === "string"
+      ? []
+      : [kernelObject("port map sources", sourceChainName(map.source))]),
+  ]);
+}
+
+function portMapsIn(objects: readonly KernelObject[]): PortMap[] {
+  return objects.flatMap(({ kind, name, detail }) =>
+    kind === "port map" ? (parsePortMap(name, detail) ?? []) : [],
+  );
+}
+
+function sourceChainsIn(objects: readonly KernelObject[]): string[] {
+  return objects.filter(({ kind }) => kind === "port map sources").map(({ name }) => name);
+}
+
+/** What elements of an attachment carry as their comment; empty where it does not fit. */
+function tagOf(owner: Owner): string {
+  return aliasOf(owner) ?? "";
+}
+
+function taken(map: PortMap, holder: string): CniError {
+  return new CniError(
+    ErrorCode.addressInUse,
+    `host port ${portMapName(map)} is not available: it is held by ${holder}`,
+    "DEL that attachment, or ask for another hostPort or hostIP",
+  );
+}
+
+/** Forgets what was mapped in an earlier boot, which went with it; throws CniError 100 for what is mapped now. */
+async function refuseTaken(
+  store: Transaction,
+  entry: Entry,
+  bootId: string,
+  maps: Iterable<PortMap>,
+): Promise<void> {
+  for (const map of maps) {
+    for (const other of await claimantsOf(store, { kind: "port map", name: portMapName(map) })) {
+      const { network, containerId, ifname } = entry;
+      const isOwn = other.network === network && other.containerId === containerId && other.ifname === ifname;
+      if (isOwn) continue;
+      if (other.bootId === bootId) throw taken(map, describeOwner(other));
+      await forgetAttachment(store, other);
+    }
+  }
+}
+
+/**
+ * Removes the port maps of entries and forgets them, inside a transaction, so that no ADD can claim a port or a chain
+ * meanwhile; if the kernel refuses, nothing is forgotten. Returns the port maps.
+ */
+async function takeBack(
+  store: Transaction,
+  table: PortMapTable | undefined,
+  entries: readonly Entry[],
+): Promise<PortMap[]> {
+  const maps: PortMap[] = [];
+  const elements: PortMapElement[] = [];
+  const chains = new Set<string>();
+  for (const entry of entries) {
+    const own = portMapsIn(await listObjects(store, entry));
+    maps.push(...own);
+    elements.push(...own.flatMap((map) => elementsOf(map, tagOf(entry))));
+    for (const chain of sourceChainsIn(await forgetAttachment(store, entry))) chains.add(chain);
+  }
+  if (table !== undefined) removeElements(table, elements, [...chains]);
+  return maps;
+}
+
+/** Returns the elements of a network whose attachments are neither valid nor written down: a store was lost. */
+async function strayElements(
+  store: Transaction | undefined,
+  tagged: readonly { readonly owner: Owner; readonly one: PortMapElement }[],
+  valid: readonly AttachmentKey[],
+): Promise<{ readonly owner: Owner; readonly one: PortMapElement }[]> {
+  const known = tagged.length === 0 || store === undefined ? [] : await listAttachments(store);
+  const isAlive = (owner: Owner) =>
+    [...known.filter(({ network }) => network === owner.network), ...valid].some(
+      ({ containerId, ifname }) => containerId === owner.containerId && ifname === owner.ifname,
+    );
+  return tagged.filter(({ owner }) => !isAlive(owner));
+}
+
+/** A flow that can't be forgotten ends by itself half a minute after its last packet, so it holds up nothing. */
+function forgetUdpFlows(
+  maps: Iterable<PortMap>,
+  which: Parameters<typeof forgetFlows>[1],
+  note: (text: string) => void,
+): void {
+  try {
+    forgetFlows(
+      [...maps].filter(({ transport }) => transport === "udp"),
+      which,
+    );
+  } catch (error) {
+    note(`warren-portmap: UDP flows that began before may go on as they were: ${describeError(error)}`);
+  }
+}
+
+/** The IPv4 addresses of pods that 127.0.0.1 is to reach. */
+function reachedFromLoopback(maps: Iterable<PortMap>): Address[] {
+  const reached = [...maps].filter(({ source, target }) => source !== "none" && target.family === 4);
+  return [...new Map(reached.map(({ target }) => [target.value, target])).values()];
+}
+
+/** Returns the host's port maps in the kernel, or undefined where it can have none. */
+function openTableIfAny(): PortMapTable | undefined {
+  try {
+    return openPortMapTable();
+  } catch (error) {
+    if (error instanceof MissingFeatureError) return undefined;
+    throw error;
+  }
+}
+
+function differs(message: string): CniError {
+  return new CniError(ErrorCode.stateDiffers, message, "DEL the attachment, and ADD it again");
+}
+
+export const portmap = definePlugin({
+  name: PLUGIN,
+  about: "Warren portmap: makes ports of the host lead to ports of a container",
+  config,
+  cleanup,
+
+  async add(call): Promise<Result> {
+    const { network, attachment, args, note } = call;
+    const plan = planOf(call.config);
+    const previous = requirePrevious(call.previous);
+    if (plan.ports.length === 0) return previous;
+    const maps = portMapsOf(plan, previous, attachment.ifname, note);
+    for (const remark of plan.remarks) note(`warren-portmap: ${remark}`);
+    const entry = entryOf(call, PLUGIN);
+    const store = openStore(plan.dataDir);
+    const undo = new UndoList();
+    using table = openPortMapTable();
+    try {
+      await store.transaction(async (transaction) => {
+        const holder = holderOf(network, attachment, args);
+        await refuseTaken(transaction, entry, holder.bootId, maps.values());
+        // what an earlier ADD of the same attachment left behind
+        await takeBack(transaction, table, [entry]);
+        await recordAttachment(transaction, holder, PLUGIN, objectsFor(maps.values()));
+      });
+      undo.push("the port maps", async () => {
+        await store.transaction((transaction) => takeBack(transaction, table, [entry]));
+      });
+      addPortMaps(table, [...maps.values()], tagOf(entry));
+      using host = connectHost();
+      for (const pod of reachedFromLoopback(maps.values())) letLoopbackOut(host, pod);
+    } catch (error) {
+      await undo.run(note);
+      if (!(error instanceof PortTakenError)) throw error;
+      const owner = ownerFromAlias(error.owner);
+      throw taken(error.map, owner === undefined ? "an element of unknown origin" : describeOwner(owner));
+    }
+    forgetUdpFlows(maps.values(), "to others", note);
+    return previous;
+  },
+
+  async del(call): Promise<void> {
+    const dataDir = dataDirOf(call.config);
+    const entry = entryOf(call, PLUGIN);
+    // closed at the very end: closing waits for what was deleted, and the rest is done meanwhile
+    using table = openTableIfAny();
+    const maps = storeExists(dataDir)
+      ? await openStore(dataDir).transaction((store) => takeBack(store, table, [entry]))
+      : [];
+    const tag = tagOf(entry);
+    if (table !== undefined && maps.length === 0 && tag !== "") {
+      // a store that was lost knows nothing, but the elements say whose they are
+      removeElements(
+        table,
+        listElements(table).filter(({ element }) => element.comment === tag),
+      );
+    }
+    forgetUdpFlows(maps, "to target", call.note);
+  },
+
+  async check(call): Promise<void> {
+    const { attachment, note } = call;
+    const plan = planOf(call.config);
+    if (call.previous === undefined)
+      throw new CniError(ErrorCode.invalidConfig, "Required prevResult missing");
+    const wanted =
+      plan.ports.length === 0 ? [] : portMapsOf(plan, call.previous, attachment.ifname, note).values();
+    const entry = entryOf(call, PLUGIN);
+    const objects = storeExists(plan.dataDir)
+      ? await openStore(plan.dataDir).transaction((store) => listObjects(store, entry))
+      : [];
+    for (const map of wanted) {
+      const isKnown = objects.some(
+        ({ kind, name, detail }) =>
+          kind === "port map" && name === portMapName(map) && detail === portMapDetail(map),
+      );
+      if (!isKnown) throw differs(`port map ${describePortMap(map)} is not written down`);
+    }
+    const maps = portMapsIn(objects);
+    if (maps.length === 0) return;
+    using table = openPortMapTable();
+    const defect = portMapDefect(table, maps, tagOf(entry));
+    if (defect !== undefined) throw differs(defect);
+    using host = connectHost();
+    if (!reachedFromLoopback(maps).every((pod) => isLoopbackLetOut(host, pod))) {
+      throw differs("route_localnet is off on the interface towards the pod: 127.0.0.1 does not reach it");
+    }
+  },
+
+  async status({ config }): Promise<void> {
+    const plan = planOf(config);
+    await openStore(plan.dataDir).transaction(beat);
+    using table = openPortMapTable();
+    rehearsePortMaps(table);
+  },
+
+  async gc({ network, config, valid, note }): Promise<void> {
+    if (valid === undefined) {
+      note(`warren-portmap: no list of valid attachments came for network ${network}: nothing is collected`);
+      return;
+    }
+    const dataDir = dataDirOf(config);
+    using table = openTableIfAny();
+    // elements first, then the store: an ADD writes before it makes its elements, so one without an entry is nobody's
+    const tagged = (table === undefined ? [] : listElements(table)).flatMap((one) => {
+      const owner = ownerFromAlias(one.element.comment ?? "");
+      return owner?.network === network ? [{ owner, one }] : [];
+    });
+    const collect = async (store: Transaction | undefined) => {
+      const stale = store === undefined ? [] : await listStaleAttachments(store, network, PLUGIN, valid);
+      const maps = store === undefined ? [] : await takeBack(store, table, stale);
+      const strays = await strayElements(store, tagged, valid);
+      return { stale, maps, strays };
+    };
+    const { stale, maps, strays } = storeExists(dataDir)
+      ? await openStore(dataDir).transaction(collect)
+      : await collect(undefined);
+    if (table !== undefined) {
+      removeElements(
+        table,
+        strays.map(({ one }) => one),
+      );
+      removeUnusedParts(table);
+    }
+    forgetUdpFlows(maps, "to target", note);
+    const gone = new Set([...stale, ...strays.map(({ owner }) => owner)].map(describeOwner));
+    for (const owner of gone) note(`warren-portmap: removed the port maps of ${owner}`);
+  },
+});
