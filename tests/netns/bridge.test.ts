@@ -3,6 +3,7 @@
 import { describe, expect, test } from "bun:test";
 import { type Answer, type Config, call, leases, linkNames, ruleset, succeed } from "../support/plugins.ts";
 import { Sandbox } from "../support/sandbox.ts";
+import { isSettled } from "../support/witness.ts";
 
 const POD = { containerId: "pod-1", netns: "pod1" };
 const OTHER = { containerId: "pod-2", netns: "pod2" };
@@ -107,7 +108,7 @@ describe("ADD", () => {
     expect(globalAddresses(inside)).toEqual(["10.88.0.2/16", "fd00:88::2/64"]);
     expect(inside?.addr_info.find(({ family }) => family === "inet")?.broadcast).toBe("10.88.255.255");
     // an ADD pays no wait for duplicate address detection
-    expect(inside?.addr_info.some(({ tentative }) => tentative === true)).toBe(false);
+    expect(await isSettled(sandbox, "eth0", "pod1")).toBe(true);
     expect(inside).toMatchObject({ address: pod.mac, mtu: 1400, operstate: "UP" });
     const device = await link(sandbox, "br0");
     expect(globalAddresses(device)).toEqual(["10.88.0.1/16", "fd00:88::1/64"]);

@@ -5,7 +5,7 @@ import { dirname } from "node:path";
 import { tools } from "../../scripts/tools.ts";
 import { type Answer, type Config, call, leases, linkNames, succeed } from "../support/plugins.ts";
 import { Sandbox, testWith, WARREN } from "../support/sandbox.ts";
-import { connectionSource, globalAddressesOf, routesOf, seenLink } from "../support/witness.ts";
+import { connectionSource, globalAddressesOf, isSettled, routesOf, seenLink } from "../support/witness.ts";
 
 const POD = { containerId: "pod-1", netns: "pod1" };
 const OTHER = { containerId: "pod-2", netns: "pod2" };
@@ -91,7 +91,7 @@ describe("ADD", () => {
       linkinfo: { info_kind: "macvlan", info_data: { mode: "bridge", bcqueuelen: 500 } },
     });
     expect(globalAddressesOf(inside)).toEqual(["10.91.0.2/24", "fd00:91::2/64"]);
-    expect(inside?.addr_info.some(({ tentative }) => tentative === true)).toBe(false);
+    expect(await isSettled(sandbox, "eth0", "pod1")).toBe(true);
     expect(await routesOf(sandbox, 4, "pod1")).toEqual([
       "10.91.0.0/24 dev eth0 proto kernel scope link src 10.91.0.2",
       "192.0.2.0/24 via 10.91.0.7 dev eth0",

@@ -5,7 +5,7 @@ import { dirname } from "node:path";
 import { tools } from "../../scripts/tools.ts";
 import { type Answer, type Config, call, leases, linkNames, ruleset, succeed } from "../support/plugins.ts";
 import { Sandbox, testWith, WARREN } from "../support/sandbox.ts";
-import { connectionSource, globalAddressesOf, routesOf, seenLink } from "../support/witness.ts";
+import { connectionSource, globalAddressesOf, isSettled, routesOf, seenLink } from "../support/witness.ts";
 
 const POD = { containerId: "pod-1", netns: "pod1" };
 const OTHER = { containerId: "pod-2", netns: "pod2" };
@@ -95,9 +95,8 @@ describe("ADD", () => {
     expect(await routesOf(sandbox, 4)).toEqual([`10.90.0.2 dev ${hostEnd.name} scope host`]);
     expect(await routesOf(sandbox, 6)).toContain(`fd00:90::2 dev ${hostEnd.name} metric 1024 pref medium`);
     // an ADD pays no wait for duplicate address detection, and leaves none for the first packet either
-    for (const { addr_info = [] } of [inside, outside].map((one) => one ?? { addr_info: [] })) {
-      expect(addr_info.some(({ tentative }) => tentative === true)).toBe(false);
-    }
+    expect(await isSettled(sandbox, "eth0", "pod1")).toBe(true);
+    expect(await isSettled(sandbox, hostEnd.name)).toBe(true);
     for (const setting of ["net.ipv4.ip_forward", "net.ipv6.conf.all.forwarding"]) {
       expect((await sandbox.text(["sysctl", "-n", setting])).trim()).toBe("1");
     }

@@ -36,6 +36,20 @@ export async function seenLink(
   return exitCode === 0 ? (JSON.parse(stdout) as SeenLink[])[0] : undefined;
 }
 
+/** Duplicate address detection takes a second at least; without it the kernel is done in an instant, but not at once. */
+const WITHOUT_DETECTION_MS = 500;
+
+/** Returns true if no address of an interface waits for duplicate address detection. */
+export async function isSettled(sandbox: Sandbox, name: string, netns?: string): Promise<boolean> {
+  const deadline = Date.now() + WITHOUT_DETECTION_MS;
+  for (;;) {
+    const link = await seenLink(sandbox, name, netns);
+    if (link?.addr_info.some(({ tentative }) => tentative === true) === false) return true;
+    if (Date.now() > deadline) return false;
+    await Bun.sleep(20);
+  }
+}
+
 /** Returns the addresses of an interface that others may know, in CIDR notation. */
 export function globalAddressesOf(link: SeenLink | undefined): string[] {
   return (link?.addr_info ?? [])
