@@ -7,6 +7,7 @@ import {
   countAttachments,
   findAttachment,
   forgetAttachment,
+  isClaimed,
   type KernelObject,
   kernelObject,
   listObjects,
@@ -70,10 +71,15 @@ export async function collectAttachments(collection: Collection): Promise<void> 
       for (const owner of gone) {
         unclaimed.push(...(await forgetAttachment(transaction, { ...owner, plugin })));
       }
-      // and chains that a lost store left behind: without an attachment nobody needs them
-      const left =
-        (await countAttachments(transaction, network, plugin)) === 0 ? listMasquerade(network) : [];
-      removeObjects([...unclaimed, ...left.map((name) => kernelObject("masquerade", name))]);
+      // and chains that a lost store left behind: nobody claims them
+      const left: KernelObject[] = [];
+      if ((await countAttachments(transaction, network, plugin)) === 0) {
+        for (const name of listMasquerade(network)) {
+          if (!(await isClaimed(transaction, "masquerade", name)))
+            left.push(kernelObject("masquerade", name));
+        }
+      }
+      removeObjects([...unclaimed, ...left]);
     });
     for (const owner of gone) note(`warren-${plugin}: removed ${describeOwner(owner)}`);
   });

@@ -1,7 +1,7 @@
 // An interface inside a container: addresses, routes and the settings that go with them, given in one batch, and
 // compared again when CHECK asks.
 import { type Address, addressBytes, addressFromBytes, type Family, parseAddress } from "../ip/address.ts";
-import { contains, firstAddress, formatPrefix, type Prefix, parsePrefix } from "../ip/prefix.ts";
+import { firstAddress, formatPrefix, type Prefix, parsePrefix } from "../ip/prefix.ts";
 import { addAddress, dumpAddresses, type LinkAddress } from "../netlink/address.ts";
 import { setLink } from "../netlink/link.ts";
 import { ignoring, type Request } from "../netlink/message.ts";
@@ -206,6 +206,8 @@ function sameRoute(present: Route, wanted: InterfaceRoute): boolean {
     if (addressFromBytes(present.destination).value !== destination.address.value) return false;
   }
   if (wanted.table !== undefined && present.table !== wanted.table) return false;
+  if (wanted.priority !== undefined && present.priority !== wanted.priority) return false;
+  if (wanted.mtu !== undefined && present.metrics?.mtu !== wanted.mtu) return false;
   if (wanted.source !== undefined) {
     const { preferredSource } = present;
     if (preferredSource === undefined) return false;
@@ -213,9 +215,4 @@ function sameRoute(present: Route, wanted: InterfaceRoute): boolean {
   }
   if (gateway === undefined) return present.gateway === undefined;
   return present.gateway !== undefined && addressFromBytes(present.gateway).value === gateway.value;
-}
-
-/** True if an address of the interface shares a subnet with `address`. */
-export function reaches(addresses: readonly InterfaceAddress[], address: Address): boolean {
-  return addresses.some(({ prefix }) => contains(prefix, address));
 }

@@ -240,6 +240,30 @@ esac
   });
 });
 
+test("CHECK tells a route that leads the same way under other conditions", async () => {
+  await using sandbox = await host();
+  const config = network(sandbox, {}, { routes: [{ dst: "192.0.2.0/24", mtu: 1300, priority: 7 }] });
+  const added = await succeed(sandbox, "ADD", config, POD);
+  const checked = { ...config, prevResult: added.document };
+  await succeed(sandbox, "CHECK", checked, POD);
+  const route = [
+    "ip",
+    "-netns",
+    "pod1",
+    "route",
+    "replace",
+    "192.0.2.0/24",
+    "via",
+    "10.88.0.1",
+    "dev",
+    "eth0",
+  ];
+  await sandbox.text([...route, "metric", "7", "mtu", "1200"]);
+  const answer = await call(sandbox, "CHECK", checked, POD);
+  expect(answer.document?.code).toBe(103);
+  expect(answer.document?.msg).toContain("lacks the route to 192.0.2.0/24");
+});
+
 test("a FIFO in the place of a namespace is refused instead of waited for", async () => {
   await using sandbox = await host();
   await sandbox.text(["mkfifo", "fifo"]);
