@@ -49,6 +49,28 @@ function refuseLiving(row: AttachmentRow | undefined): void {
 }
 
 /**
+ * Returns true if the entry is one of an attachment that is alive; what a boot before or a namespace that is gone
+ * left is forgotten.
+ */
+export async function isLivingEntry(store: Transaction, entry: Entry): Promise<boolean> {
+  const row = await findAttachment(store, entry);
+  if (row === undefined) return false;
+  if (row.bootId === currentBootId() && !netnsIsGone(row)) return true;
+  await forgetAttachment(store, entry);
+  return false;
+}
+
+/**
+ * Makes room for the entry of an ADD that begins: what a boot before or a namespace that is gone left is forgotten.
+ * Throws CniError 102 if the attachment is alive, because a failure would then take away what it has.
+ */
+export async function beginEntry(store: Transaction, entry: Entry): Promise<void> {
+  const row = await findAttachment(store, entry);
+  refuseLiving(row);
+  if (row !== undefined) await forgetAttachment(store, entry);
+}
+
+/**
  * Throws CniError 11 unless the entry is still the one that this ADD wrote: a DEL or GC that ran meanwhile has given
  * the addresses away, and what was made since must not stay.
  */

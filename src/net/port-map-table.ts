@@ -24,7 +24,7 @@ import {
   packetFamily,
   sourceIn,
 } from "../netlink/match.ts";
-import { isNetlinkError, NetlinkError, type Request } from "../netlink/message.ts";
+import { ignoring, isNetlinkError, NetlinkError, type Request } from "../netlink/message.ts";
 import {
   addElements,
   addRule,
@@ -281,9 +281,12 @@ function build(table: TableName, chains: readonly ChainOfRules[]): Request<never
 /** Returns what has to be made before elements can be added: nothing, once the first port map was made. */
 function missingParts(nftables: NetlinkSocket, maps: readonly PortMap[]): Request<never>[] {
   const chains = neededChains(maps);
-  const found = nftables.attempt(chains.map(({ name }) => getChain(TABLE, name)));
-  // a chain is made together with its rules, and each of them counts as one use
-  const lacking = chains.filter(({ rules }, index) => (found[index]?.replies[0]?.use ?? 0) < rules.length);
+  const counts = new Map<string, number>();
+  // the rules themselves: a chain's count of uses has jumps and map elements in it, too
+  for (const { chain } of nftables.dump(ignoring(dumpRules(TABLE), "ENOENT"))) {
+    counts.set(chain, (counts.get(chain) ?? 0) + 1);
+  }
+  const lacking = chains.filter(({ name, rules }) => (counts.get(name) ?? 0) < rules.length);
   if (lacking.length === 0) return [];
   return [createTable(TABLE), ...sets(TABLE), ...build(TABLE, lacking)];
 }
@@ -482,8 +485,12 @@ export function listElements(nftables: NetlinkSocket): PortMapElement[] {
 export function removeUnusedParts(nftables: NetlinkSocket): void {
   const present = staticChains().filter(({ name }) => nftables.get(getChain(TABLE, name)) !== undefined);
   if (present.length === 0 || listElements(nftables).length > 0) return;
-  // rules before the chains and maps that they name, and a base chain before the one that it jumps to
-  const names = present.map(({ name }) => name).reverse();
+  // rules before the chains and maps that they name, and a base chain before the one that it jumps to; the guard
+  // stays, because route_localnet stays: without it pods would reach what listens on the host's loopback only
+  const names = present
+    .map(({ name }) => name)
+    .filter((name) => name !== GUARD)
+    .reverse();
   try {
     nftables.transaction([
       ...names.map((name) => flushChain(TABLE, name)),

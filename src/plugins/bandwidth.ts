@@ -4,7 +4,7 @@
 import * as v from "valibot";
 import { collectEntries, requirePrevious, type StaleEntry, type StuckEntry } from "../attachment/chained.ts";
 import { aliasOf, attachmentHash, ownerFromAlias } from "../attachment/identity.ts";
-import { entryOf } from "../attachment/reservation.ts";
+import { beginEntry, entryOf } from "../attachment/reservation.ts";
 import { CniError, ErrorCode, Failures } from "../cni/error.ts";
 import { parseInput, shown } from "../cni/input.ts";
 import type { AttachmentKey } from "../cni/network-config.ts";
@@ -286,6 +286,7 @@ export const bandwidth = definePlugin({
     try {
       const store = openStore(plan.dataDir);
       const device = await store.transaction(async (transaction) => {
+        await beginEntry(transaction, entry);
         const name = await unclaimedDetourName(transaction, entry);
         await recordAttachment(transaction, holderOf(network, attachment, call.args), PLUGIN, [
           ...(ingress === undefined ? [] : [shapingObject("limit", hostLink)]),

@@ -3,7 +3,7 @@
 // is a few elements of sets, which are written down first, so that DEL and GC need nothing but the names.
 import * as v from "valibot";
 import { aliasOf, ownerFromAlias } from "../attachment/identity.ts";
-import { entryOf } from "../attachment/reservation.ts";
+import { entryOf, isLivingEntry } from "../attachment/reservation.ts";
 import { CniError, ErrorCode, Failures } from "../cni/error.ts";
 import { shown } from "../cni/input.ts";
 import { interfaceNameProblem } from "../cni/names.ts";
@@ -173,6 +173,8 @@ function policyElements(host: Connection, previous: Result, policy: IngressPolic
         `ingressPolicy ${policy} is kept where packets go to the pod by an interface of the host`,
       );
     }
+    // the detour of a plugin that shapes traffic: no packet goes to the pod by it
+    if (link.kind === "ifb") continue;
     if (link.port !== undefined) {
       if (policy === "isolated") elements.push({ set: "isolated-ports", value: name });
       continue;
@@ -336,10 +338,13 @@ export const firewall = definePlugin({
       const inZones = plan.setsZone && firewalldRuns();
       const sources = inZones ? addresses.map((address) => zoneSource(plan.zone, address)) : [];
       const holder = holderOf(network, attachment, call.args);
-      await store.transaction((transaction) =>
-        recordAttachment(transaction, holder, PLUGIN, objectsFor(elements, sources)),
-      );
-      undo.push("the firewall's elements", () => release(plan.dataDir, entry));
+      const isAgain = await store.transaction(async (transaction) => {
+        const living = await isLivingEntry(transaction, entry);
+        await recordAttachment(transaction, holder, PLUGIN, objectsFor(elements, sources));
+        return living;
+      });
+      // an ADD that only repairs takes nothing away from a living pod when it fails
+      if (!isAgain) undo.push("the firewall's elements", () => release(plan.dataDir, entry));
       // what is written down is committed now; the lock keeps a DEL from taking the rules away meanwhile
       await store.transaction(async () => ensureFirewall(plan.adminChain, tagged(elements, entry)));
       addZoneSources(sources);

@@ -42,7 +42,7 @@ import {
   UnfitMasterError,
 } from "../net/macvlan.ts";
 import { type Netns, NetnsError, openNetns } from "../net/netns.ts";
-import { findLink, type Link } from "../net/veth.ts";
+import { findLink, type Link, removeLink } from "../net/veth.ts";
 import { beat } from "../store/heartbeat.ts";
 import { openStore } from "../store/sqlite.ts";
 
@@ -220,8 +220,9 @@ export const macvlan = definePlugin({
         alias: aliasOf(entry),
         broadcastQueueLength: plan.broadcastQueueLength,
       };
+      // before it is there: one that can't be looked at after its birth has to go, too; the name was free
+      undo.push(`interface ${attachment.ifname}`, () => removeLink(inside, attachment.ifname));
       const made = createMacvlan(inside, settings);
-      undo.push(`interface ${made.name}`, () => removeMacvlan(inside, made.index));
       const link = finishMacvlan(inside, made, settings);
       if (addresses.length === 0) bringUp(inside, link.index);
       else {

@@ -397,7 +397,7 @@ export const tuning = definePlugin({
     const found = objectsOf(plan, netns, ifname, link);
     const holder = holderOf(network, attachment, call.args);
     const store = openStore(plan.dataDir);
-    const objects = await store.transaction(async (transaction) => {
+    const { objects, earlier } = await store.transaction(async (transaction) => {
       const row = await findAttachment(transaction, entry);
       const isSame =
         row !== undefined && row.netnsInode === holder.netnsInode && row.bootId === holder.bootId;
@@ -410,15 +410,20 @@ export const tuning = definePlugin({
         PLUGIN,
         found.map((object) => mergedWith(earlier, object)),
       );
-      return listObjects(transaction, entry);
+      return { objects: await listObjects(transaction, entry), earlier };
     });
     const undo = new UndoList();
     undo.push("the entry in the store", () =>
-      store.transaction(async (transaction) => void (await forgetAttachment(transaction, entry))),
+      store.transaction(async (transaction) => {
+        await forgetAttachment(transaction, entry);
+        // what an ADD before this one wrote down is still so
+        if (earlier.length > 0) await recordAttachment(transaction, holder, PLUGIN, earlier);
+      }),
     );
     undo.push("the tuning", async () => {
       const failures = new Failures();
-      await restore(netns, ifname, objects, failures);
+      // back to what this call found, which an ADD before it may have made
+      await restore(netns, ifname, earlier.length > 0 ? found : objects, failures);
       failures.rethrow(describeOwner(entry));
     });
     try {

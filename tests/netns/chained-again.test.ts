@@ -1,0 +1,96 @@
+// A second ADD of a chained plugin, and a first one that fails at an unlucky step: what a living container has stays,
+// and nothing that nobody knows of is left.
+import { expect, test } from "bun:test";
+import { type Config, call, PLUGIN_FOLDER, succeed, variables } from "../support/plugins.ts";
+import { Sandbox } from "../support/sandbox.ts";
+
+const POD = { containerId: "pod-1", netns: "pod1" };
+
+async function attached(): Promise<{
+  readonly sandbox: Sandbox;
+  chained(type: string, more: Config): Config;
+}> {
+  const sandbox = await Sandbox.create();
+  await sandbox.addNetns("pod1");
+  const dataDir = `${sandbox.directory}/store`;
+  const bridge = {
+    cniVersion: "1.1.0",
+    name: "lab",
+    type: "warren-bridge",
+    bridge: "br0",
+    isGateway: true,
+    ipam: { type: "warren-ipam", dataDir, subnet: "10.88.0.0/16" },
+  };
+  const { document } = await succeed(sandbox, "ADD", bridge, POD);
+  return {
+    sandbox,
+    chained: (type, more) => ({
+      cniVersion: "1.1.0",
+      name: "lab",
+      type,
+      dataDir,
+      prevResult: document,
+      ...more,
+    }),
+  };
+}
+
+test("a second ADD of bandwidth is refused, and the limits stay as they are", async () => {
+  const { sandbox, chained } = await attached();
+  await using _ = sandbox;
+  const config = chained("warren-bandwidth", { egressRate: 8_000_000, egressBurst: 800_000 });
+  const first = await succeed(sandbox, "ADD", config, POD);
+  const again = await call(sandbox, "ADD", config, POD);
+  expect(again.document?.code).toBe(102);
+  await succeed(sandbox, "CHECK", { ...config, prevResult: first.document }, POD);
+  await succeed(sandbox, "DEL", config, POD);
+  expect(await sandbox.text(["tc", "qdisc", "show"])).not.toContain("tbf");
+});
+
+test("a second ADD of tuning that fails puts back what it found, not what was there before the first", async () => {
+  const { sandbox, chained } = await attached();
+  await using _ = sandbox;
+  const config = chained("warren-tuning", { mtu: 1400 });
+  const first = await succeed(sandbox, "ADD", config, POD);
+  const failing = chained("warren-tuning", { mtu: 1300, sysctl: { "net.core.somaxconn": "many" } });
+  expect((await call(sandbox, "ADD", failing, POD)).exitCode).toBe(1);
+  await succeed(sandbox, "CHECK", { ...config, prevResult: first.document }, POD);
+  expect(await sandbox.text(["ip", "-netns", "pod1", "link", "show", "eth0"])).toContain("mtu 1400");
+  await succeed(sandbox, "DEL", config, POD);
+  expect(await sandbox.text(["ip", "-netns", "pod1", "link", "show", "eth0"])).toContain("mtu 1500");
+});
+
+test("a second ADD of firewall that fails leaves the policy of the living pod", async () => {
+  const { sandbox, chained } = await attached();
+  await using _ = sandbox;
+  const config = chained("warren-firewall", { ingressPolicy: "isolated" });
+  await succeed(sandbox, "ADD", config, POD);
+  await sandbox.text(["nft", "add chain inet warren taken { type filter hook input priority 0; }"]);
+  const failing = { ...config, iptablesAdminChainName: "taken" };
+  expect((await call(sandbox, "ADD", failing, POD)).exitCode).toBe(1);
+  await succeed(sandbox, "CHECK", config, POD);
+});
+
+test("a macvlan that can't be looked at after its birth is gone again", async () => {
+  await using sandbox = await Sandbox.create();
+  await sandbox.addNetns("pod1");
+  await sandbox.text(["ip", "link", "add", "uplink", "type", "veth", "peer", "name", "far"]);
+  await sandbox.text(["ip", "link", "set", "uplink", "up"]);
+  const config = {
+    cniVersion: "1.1.0",
+    name: "lab",
+    type: "warren-macvlan",
+    master: "uplink",
+    dataDir: `${sandbox.directory}/store`,
+  };
+  const strace = Bun.which("strace");
+  // without strace the failure can't be made; a plain ADD and DEL then show the same end
+  const command = [
+    ...(strace === null ? [] : [strace, "-f", "-o", "/dev/null", "-e", "inject=sendto:error=ENOBUFS:when=5"]),
+    `${PLUGIN_FOLDER}/warren-macvlan`,
+  ];
+  await sandbox.run(command, { env: variables("ADD", POD), stdin: JSON.stringify(config) });
+  if (strace === null) await succeed(sandbox, "DEL", config, POD);
+  expect((await sandbox.inNetns("pod1", ["ip", "link", "show", "eth0"])).exitCode).not.toBe(0);
+  await succeed(sandbox, "ADD", config, POD);
+});
