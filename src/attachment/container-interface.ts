@@ -1,6 +1,6 @@
 // The container's interface as a result tells of it: which addresses the IPAM plugin gave it, how ADD writes it down,
 // and whether what is there now is still the same, which is what every CHECK begins with.
-import { CniError, ErrorCode } from "../cni/error.ts";
+import { CniError, ErrorCode, stateDiffers } from "../cni/error.ts";
 import { shown } from "../cni/input.ts";
 import type { AttachedAddress, Interface, Result } from "../cni/result.ts";
 import { formatAddress, parseAddress } from "../ip/address.ts";
@@ -43,11 +43,6 @@ export function refuseTakenName(inside: Connection, ifname: string, netns: strin
     `container interface ${shown(ifname)} already exists in ${netns}`,
     `it is a ${taken.kind || "physical"} interface; DEL the attachment first, or choose another CNI_IFNAME`,
   );
-}
-
-/** Returns the error of a CHECK that found something else than ADD left. */
-export function stateDiffers(message: string): CniError {
-  return new CniError(ErrorCode.stateDiffers, message, "DEL the attachment, and ADD it again");
 }
 
 /** The container's interface and its addresses, as the result of the ADD has them. */

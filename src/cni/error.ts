@@ -77,6 +77,11 @@ export class CniError extends Error {
   }
 }
 
+/** Returns the error of a CHECK that found something else than ADD left. */
+export function stateDiffers(message: string): CniError {
+  return new CniError(ErrorCode.stateDiffers, message, "DEL the attachment, and ADD it again");
+}
+
 /** Returns what `error` says, on one line: the message, and the details where it has any. */
 export function describeError(error: unknown): string {
   if (error instanceof CniError)

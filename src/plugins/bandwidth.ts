@@ -5,7 +5,7 @@ import * as v from "valibot";
 import { collectEntries, requirePrevious, type StaleEntry, type StuckEntry } from "../attachment/chained.ts";
 import { aliasOf, attachmentHash, ownerFromAlias } from "../attachment/identity.ts";
 import { beginEntry, entryOf } from "../attachment/reservation.ts";
-import { CniError, ErrorCode, Failures } from "../cni/error.ts";
+import { CniError, ErrorCode, Failures, stateDiffers } from "../cni/error.ts";
 import { parseInput, shown } from "../cni/input.ts";
 import type { AttachmentKey } from "../cni/network-config.ts";
 import { type Attachment, definePlugin } from "../cni/plugin.ts";
@@ -256,10 +256,6 @@ function asBandwidthError(error: unknown): unknown {
   );
 }
 
-function differs(message: string): CniError {
-  return new CniError(ErrorCode.stateDiffers, message, "DEL the attachment, and ADD it again");
-}
-
 export const bandwidth = definePlugin({
   name: PLUGIN,
   about: "Warren bandwidth: limits how fast a container receives and sends",
@@ -351,19 +347,19 @@ export const bandwidth = definePlugin({
     const objects = storeExists(plan.dataDir)
       ? await openStore(plan.dataDir).transaction((store) => listObjects(store, entry))
       : [];
-    if (objects.length === 0) throw differs(`nothing is written down about ${describeOwner(entry)}`);
+    if (objects.length === 0) throw stateDiffers(`nothing is written down about ${describeOwner(entry)}`);
     if (plan.ingress !== undefined) checkLimit(host, hostLink, plan.ingress);
     if (plan.egress === undefined) return;
     const name = objects.find(({ kind }) => kind === "link")?.name;
     if (name === undefined)
-      throw differs(`${describeOwner(entry)} was added without a limit on what it sends`);
+      throw stateDiffers(`${describeOwner(entry)} was added without a limit on what it sends`);
     const detour = findLink(host, name);
-    if (detour === undefined) throw differs(`interface ${name} is gone from the host`);
-    if (detour.kind !== "ifb") throw differs(`interface ${name} is a ${detour.kind}, not an ifb`);
-    if (!detour.up) throw differs(`interface ${name} is down`);
+    if (detour === undefined) throw stateDiffers(`interface ${name} is gone from the host`);
+    if (detour.kind !== "ifb") throw stateDiffers(`interface ${name} is a ${detour.kind}, not an ifb`);
+    if (!detour.up) throw stateDiffers(`interface ${name} is down`);
     checkLimit(host, detour, plan.egress);
     if (!isRedirected(host, hostLink, detour)) {
-      throw differs(`what comes in by interface ${hostLink.name} is not redirected to ${name}`);
+      throw stateDiffers(`what comes in by interface ${hostLink.name} is not redirected to ${name}`);
     }
   },
 
@@ -425,7 +421,7 @@ function addDetour(
 
 function checkLimit(host: Connection, link: Link, limit: RateLimit): void {
   const difference = limitDifference(host, link, limit);
-  if (difference !== undefined) throw differs(difference);
+  if (difference !== undefined) throw stateDiffers(difference);
 }
 
 /** Takes back many attachments, the devices as one group; returns those of which something stays. */

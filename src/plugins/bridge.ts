@@ -7,7 +7,6 @@ import {
   refuseTakenName,
   reportedInterface,
   spelledAddresses,
-  stateDiffers,
   verifyInterface,
 } from "../attachment/container-interface.ts";
 import { endAttachment, endStaleAttachments, writtenAttachment } from "../attachment/end.ts";
@@ -21,7 +20,7 @@ import {
   placeEntries,
   requestedHardwareAddress,
 } from "../attachment/settings.ts";
-import { CniError, ErrorCode } from "../cni/error.ts";
+import { CniError, ErrorCode, stateDiffers } from "../cni/error.ts";
 import { shown } from "../cni/input.ts";
 import { interfaceNameProblem, LONGEST_INTERFACE_NAME } from "../cni/names.ts";
 import { definePlugin } from "../cni/plugin.ts";

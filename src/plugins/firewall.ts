@@ -4,7 +4,7 @@
 import * as v from "valibot";
 import { aliasOf, ownerFromAlias } from "../attachment/identity.ts";
 import { entryOf, isLivingEntry } from "../attachment/reservation.ts";
-import { CniError, ErrorCode, Failures } from "../cni/error.ts";
+import { CniError, ErrorCode, Failures, stateDiffers } from "../cni/error.ts";
 import { shown } from "../cni/input.ts";
 import { interfaceNameProblem } from "../cni/names.ts";
 import { definePlugin } from "../cni/plugin.ts";
@@ -313,10 +313,6 @@ function asCniError(error: unknown): unknown {
   return error;
 }
 
-function differs(message: string): CniError {
-  return new CniError(ErrorCode.stateDiffers, message, "DEL the attachment, and ADD it again");
-}
-
 export const firewall = definePlugin({
   name: PLUGIN,
   about: "Warren firewall: lets pods through, and keeps out what their ingress policy says",
@@ -381,7 +377,7 @@ export const firewall = definePlugin({
     const objects = storeExists(plan.dataDir)
       ? await openStore(plan.dataDir).transaction((store) => listObjects(store, entry))
       : [];
-    if (objects.length === 0) throw differs(`nothing is written down about ${describeOwner(entry)}`);
+    if (objects.length === 0) throw stateDiffers(`nothing is written down about ${describeOwner(entry)}`);
     using host = connectHost();
     const wanted = [
       ...podAddresses(previous).map(podElement),
@@ -390,15 +386,16 @@ export const firewall = definePlugin({
     const recorded = new Set(elementsOf(objects).map(nameOfElement));
     const unrecorded = wanted.find((element) => !recorded.has(nameOfElement(element)));
     if (unrecorded !== undefined) {
-      throw differs(
+      throw stateDiffers(
         `${unrecorded.value} was not put into set ${unrecorded.set} when the attachment was made`,
       );
     }
     const missing = missingFromFirewall(plan.adminChain, elementsOf(objects));
-    if (missing !== undefined) throw differs(missing);
+    if (missing !== undefined) throw stateDiffers(missing);
     try {
       const absent = missingZoneSource(sourcesOf(objects));
-      if (absent !== undefined) throw differs(`${absent.source} is not in firewalld's zone ${absent.zone}`);
+      if (absent !== undefined)
+        throw stateDiffers(`${absent.source} is not in firewalld's zone ${absent.zone}`);
     } catch (error) {
       throw asCniError(error);
     }

@@ -4,7 +4,7 @@
 import * as v from "valibot";
 import { aliasOf, ownerFromAlias } from "../attachment/identity.ts";
 import { entryOf } from "../attachment/reservation.ts";
-import { CniError, describeError, ErrorCode } from "../cni/error.ts";
+import { CniError, describeError, ErrorCode, stateDiffers } from "../cni/error.ts";
 import { shown } from "../cni/input.ts";
 import type { AttachmentKey } from "../cni/network-config.ts";
 import { definePlugin } from "../cni/plugin.ts";
@@ -408,10 +408,6 @@ function openTableIfAny(): PortMapTable | undefined {
   }
 }
 
-function differs(message: string): CniError {
-  return new CniError(ErrorCode.stateDiffers, message, "DEL the attachment, and ADD it again");
-}
-
 export const portmap = definePlugin({
   name: PLUGIN,
   about: "Warren portmap: makes ports of the host lead to ports of a container",
@@ -488,16 +484,18 @@ export const portmap = definePlugin({
         ({ kind, name, detail }) =>
           kind === "port map" && name === portMapName(map) && detail === portMapDetail(map),
       );
-      if (!isKnown) throw differs(`port map ${describePortMap(map)} is not written down`);
+      if (!isKnown) throw stateDiffers(`port map ${describePortMap(map)} is not written down`);
     }
     const maps = portMapsIn(objects);
     if (maps.length === 0) return;
     using table = openPortMapTable();
     const defect = portMapDefect(table, maps, tagOf(entry));
-    if (defect !== undefined) throw differs(defect);
+    if (defect !== undefined) throw stateDiffers(defect);
     using host = connectHost();
     if (!reachedFromLoopback(maps).every((pod) => isLoopbackLetOut(host, pod))) {
-      throw differs("route_localnet is off on the interface towards the pod: 127.0.0.1 does not reach it");
+      throw stateDiffers(
+        "route_localnet is off on the interface towards the pod: 127.0.0.1 does not reach it",
+      );
     }
   },
 

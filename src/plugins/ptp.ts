@@ -7,7 +7,6 @@ import {
   refuseTakenName,
   reportedInterface,
   spelledAddresses,
-  stateDiffers,
   verifyInterface,
 } from "../attachment/container-interface.ts";
 import { endAttachment, endStaleAttachments, writtenAttachment } from "../attachment/end.ts";
@@ -21,7 +20,7 @@ import {
   placeEntries,
   requestedHardwareAddress,
 } from "../attachment/settings.ts";
-import { CniError, ErrorCode } from "../cni/error.ts";
+import { CniError, ErrorCode, stateDiffers } from "../cni/error.ts";
 import { definePlugin } from "../cni/plugin.ts";
 import { type Dns, dnsSchema, type Result } from "../cni/result.ts";
 import { UndoList } from "../cni/undo.ts";

@@ -6,7 +6,7 @@ import { collectEntries, requirePrevious, type StaleEntry, type StuckEntry } fro
 import { entryOf } from "../attachment/reservation.ts";
 import { requestedHardwareAddress } from "../attachment/settings.ts";
 import type { CniArguments } from "../cni/arguments.ts";
-import { CniError, ErrorCode, Failures } from "../cni/error.ts";
+import { CniError, ErrorCode, Failures, stateDiffers } from "../cni/error.ts";
 import { parseInput, shown } from "../cni/input.ts";
 import { definePlugin } from "../cni/plugin.ts";
 import type { Interface, Result } from "../cni/result.ts";
@@ -373,10 +373,6 @@ function updated(previous: Result, ifname: string, attributes: LinkAttributes): 
   return { ...previous, interfaces: previous.interfaces.map(change) };
 }
 
-function differs(message: string): CniError {
-  return new CniError(ErrorCode.stateDiffers, message, "DEL the attachment, and ADD it again");
-}
-
 export const tuning = definePlugin({
   name: PLUGIN,
   about: "Warren tuning: changes a container's interface and its sysctls",
@@ -461,23 +457,23 @@ export const tuning = definePlugin({
     const { row, objects } = await recordedOf(plan.dataDir, entry);
     const wanted = wantedOf(plan, objects);
     if (wanted.tunables.size === 0 && attributeNames(wanted.attributes).length === 0) return;
-    if (row === undefined) throw differs(`nothing is written down about ${describeOwner(entry)}`);
+    if (row === undefined) throw stateDiffers(`nothing is written down about ${describeOwner(entry)}`);
     using netns = openNetns(attachment.netns);
     const present = inNetns(netns, () => [...wanted.tunables.keys()].map(lookAt));
     for (const [index, [path, value]] of [...wanted.tunables].entries()) {
       const found = present[index];
-      if (found?.isThere !== true) throw differs(`sysctl net/${path} is gone`);
+      if (found?.isThere !== true) throw stateDiffers(`sysctl net/${path} is gone`);
       if (found.value === undefined || isSameValue(found.value, value)) continue;
-      throw differs(`sysctl net/${path} is ${shown(found.value)}, not ${shown(value)}`);
+      throw stateDiffers(`sysctl net/${path} is ${shown(found.value)}, not ${shown(value)}`);
     }
     if (attributeNames(wanted.attributes).length === 0) return;
     using inside = connectInside(netns);
     const link = findLink(inside, ifname);
-    if (link === undefined) throw differs(`interface ${ifname} is gone from ${attachment.netns}`);
+    if (link === undefined) throw stateDiffers(`interface ${ifname} is gone from ${attachment.netns}`);
     const [difference] = attributeDifferences(link, wanted.attributes);
     if (difference === undefined) return;
     const { attribute, found } = difference;
-    throw differs(`${attribute} of interface ${ifname} is ${found}, not ${difference.wanted}`);
+    throw stateDiffers(`${attribute} of interface ${ifname} is ${found}, not ${difference.wanted}`);
   },
 
   async status({ config }): Promise<void> {
