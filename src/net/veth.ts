@@ -1,6 +1,6 @@
 // The pair of interfaces that ties a container to the host: one end on the host, a port of a bridge where there is
 // one, the other born inside the container under its final name. Both come to be in one message, or neither does.
-import { formatHardwareAddress, parseHardwareAddress } from "../ip/hardware-address.ts";
+import { formatHardwareAddress } from "../ip/hardware-address.ts";
 import {
   createLink,
   deleteLink,
@@ -172,10 +172,4 @@ export function hardwareAddressFor(hash: bigint, ipv4: Uint8Array | undefined): 
     for (let index = 1; index < 6; index++) bytes[index] = Number((hash >> BigInt(8 * index)) & 0xffn);
   }
   return formatHardwareAddress(bytes);
-}
-
-/** Returns `text` in the one spelling of hardware addresses, or undefined if it is none. */
-export function normalHardwareAddress(text: string): string | undefined {
-  const bytes = parseHardwareAddress(text);
-  return bytes === undefined ? undefined : formatHardwareAddress(bytes);
 }

@@ -645,14 +645,6 @@ export function deleteElements(table: TableName, set: string, elements: readonly
   return elementRequest(operation, DELETE_ELEMENT, 0, table, set, elements);
 }
 
-/** Empties a set. */
-export function flushSet(table: TableName, set: string): Request<never> {
-  return request(`flush set ${table.name} ${set}`, DELETE_ELEMENT, 0, elementMessage, () => ({
-    header: header(table),
-    attributes: { table: table.name, set },
-  }));
-}
-
 /** Asks for all elements of a set, a message full at a time; a set that doesn't exist has none. */
 export function dumpElements(table: TableName, set: string): Request<readonly Element[]> {
   return {
