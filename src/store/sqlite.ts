@@ -22,6 +22,9 @@ export const SCHEMA_VERSION = MIGRATIONS.length;
 /** How long a writer waits for the others before it gives up. */
 const LOCK_TIMEOUT_MS = 10_000;
 
+/** How long it sleeps where SQLite itself does not wait. */
+const LOCK_RETRY_MS = 2;
+
 /**
  * How long the write-ahead log may grow before leaving checkpoints it. Whoever leaves by `exitNow` saves the
  * checkpoint's fsyncs, but nobody else ever shortens the log then, and a long one slows every opening.
@@ -96,7 +99,7 @@ class SqliteStore implements Store {
   async #run<T>(begin: string, work: (transaction: Transaction) => Promise<T>): Promise<T> {
     if (this.#open !== undefined) return work(this.#open);
     try {
-      this.#database.run(begin);
+      untilUnlocked(() => this.#database.run(begin));
       this.#open = new SqliteTransaction(this.#database, this.location);
       const result = await work(this.#open);
       this.#database.run("COMMIT");
@@ -186,11 +189,32 @@ function openDatabase(dataDir: string, location: string): Database {
     database = new Database(location, { readwrite: true, create: false });
     // busy_timeout first: even the next pragma can meet a lock
     database.run(`PRAGMA busy_timeout=${LOCK_TIMEOUT_MS}; PRAGMA synchronous=NORMAL`);
-    if (schemaVersion(database) !== SCHEMA_VERSION) migrate(database, location);
+    const opened = database;
+    untilUnlocked(() => {
+      if (schemaVersion(opened) !== SCHEMA_VERSION) migrate(opened, location);
+    });
     return database;
   } catch (error) {
     database?.close();
     throw storeErrorOf(error, location);
+  }
+}
+
+/**
+ * Runs `step` again while it meets a lock, for LOCK_TIMEOUT_MS in all. busy_timeout alone does not do it: while first
+ * callers set up the store, and some of them are killed, SQLite sometimes gives up at once (X-23 shows it).
+ */
+function untilUnlocked(step: () => void): void {
+  const endMs = performance.now() + LOCK_TIMEOUT_MS;
+  for (;;) {
+    try {
+      step();
+      return;
+    } catch (error) {
+      const locked = error instanceof SQLiteError && error.code?.startsWith("SQLITE_BUSY") === true;
+      if (!locked || performance.now() >= endMs) throw error;
+      Bun.sleepSync(LOCK_RETRY_MS);
+    }
   }
 }
 
