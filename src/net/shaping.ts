@@ -60,6 +60,13 @@ export class DisciplineTakenError extends Error {
   }
 }
 
+/** Throws DisciplineTakenError if what leaves by `link` is held up already, by whomever. */
+export function refuseDiscipline(host: Connection, link: Link): void {
+  const found = disciplineAt(host, link.index, Parent.root);
+  // those that a device has by itself have no handle
+  if (found !== undefined && found.handle !== 0) throw new DisciplineTakenError(link, found.kind);
+}
+
 /** Holds what leaves by `link` to the limit. Throws DisciplineTakenError or NetlinkError. */
 export function limitSending(host: Connection, link: Link, limit: RateLimit): void {
   const bucket = tokenBucket({ ...limit, limit: queueBytes(limit), burstTicks: burstTicks(limit) });
@@ -116,13 +123,16 @@ export interface Redirection {
   readonly ownsPlace: boolean;
 }
 
+/** How to redirect what comes in by an interface where nobody has anything yet, as at one that was just made. */
+export const FIRST_REDIRECTION: Redirection = { priority: 1, ownsPlace: true };
+
 /**
  * Returns how to redirect what comes in by an interface beside what others have there: behind their filters, so that
  * no rule of theirs is passed by. Changes nothing.
  */
 export function planRedirection(host: Connection, link: Link): Redirection {
   const place = disciplineAt(host, link.index, Parent.ingress);
-  if (place === undefined) return { priority: 1, ownsPlace: true };
+  if (place === undefined) return FIRST_REDIRECTION;
   const others = host.dump(dumpIngressFilters(link.index));
   const last = Math.max(0, ...others.map(({ priority }) => priority));
   return { priority: Math.min(last + 1, LARGEST_PRIORITY), ownsPlace: false };
@@ -228,7 +238,7 @@ export function probeShaping({ receiving, sending }: ShapingNeeds): void {
       createDetour(host, { name: "probe", alias: undefined, from: lo, limit }),
     );
     tryOut("redirection (sch_ingress, cls_u32, act_mirred)", () =>
-      redirect(host, lo, device, { priority: 1, ownsPlace: true }),
+      redirect(host, lo, device, FIRST_REDIRECTION),
     );
   });
 }

@@ -2,15 +2,21 @@
 // behind the plugin that makes the container's pair of interfaces, and shapes at the host's end of it, where the
 // container can't undo it. All that it makes is written down first, so that DEL and GC need the store alone.
 import * as v from "valibot";
-import { collectEntries, requirePrevious, type StaleEntry, type StuckEntry } from "../attachment/chained.ts";
+import {
+  type Addition,
+  type AdditionCall,
+  defineChained,
+  requirePrevious,
+  type Site,
+} from "../attachment/addition.ts";
+import { collectEntries, type StaleEntry, type StuckEntry } from "../attachment/chained-collection.ts";
 import { aliasOf, attachmentHash, ownerFromAlias } from "../attachment/identity.ts";
 import { beginEntry, entryOf } from "../attachment/reservation.ts";
 import { CniError, ErrorCode, Failures, stateDiffers } from "../cni/error.ts";
 import { parseInput, shown } from "../cni/input.ts";
 import type { AttachmentKey } from "../cni/network-config.ts";
-import { type Attachment, definePlugin } from "../cni/plugin.ts";
+import type { Attachment } from "../cni/plugin.ts";
 import type { Result } from "../cni/result.ts";
-import { UndoList } from "../cni/undo.ts";
 import {
   type Entry,
   findAttachment,
@@ -28,6 +34,7 @@ import { findPeer } from "../net/peer.ts";
 import {
   createDetour,
   DisciplineTakenError,
+  FIRST_REDIRECTION,
   isRedirected,
   limitDifference,
   limitSending,
@@ -37,6 +44,7 @@ import {
   type RateLimit,
   type Redirection,
   redirect,
+  refuseDiscipline,
   stopRedirection,
   unlimitSending,
 } from "../net/shaping.ts";
@@ -195,13 +203,16 @@ function detourName(entry: Entry, salt = 0): string {
   return `bwp${attachmentHash(entry, salt).toString(16).padStart(16, "0").slice(0, 12)}`;
 }
 
+/** Stands for an interface that this same call makes: the name is the attachment's own, and goes with it. */
+const NOT_YET_MADE = 0;
+
 const indexSchema = v.object({ index: v.number() });
 const redirectionSchema = v.object({ index: v.number(), priority: v.number(), ownsPlace: v.boolean() });
 
 /** What is written down of a limit or redirection: names can be given again, so the interface's number too. */
 function shapingObject(
   kind: "limit" | "redirection",
-  { name, index }: Link,
+  { name, index }: Pick<Link, "name" | "index">,
   more: object = {},
 ): KernelObject {
   return { kind, name, detail: JSON.stringify({ index, ...more }) };
@@ -220,12 +231,25 @@ function stopShaping(host: Connection, object: KernelObject): void {
   if (object.kind !== "limit" && object.kind !== "redirection") return;
   const link = findLink(host, object.name);
   if (link === undefined) return;
+  const isMeant = (index: number) => index === NOT_YET_MADE || index === link.index;
   if (object.kind === "limit") {
-    if (detailOf(indexSchema, object).index === link.index) unlimitSending(host, link.index);
+    if (isMeant(detailOf(indexSchema, object).index)) unlimitSending(host, link.index);
     return;
   }
   const redirection = detailOf(redirectionSchema, object);
-  if (redirection.index === link.index) stopRedirection(host, link.index, redirection);
+  if (isMeant(redirection.index)) stopRedirection(host, link.index, redirection);
+}
+
+/** Takes back what is written down of an attachment, every part even if another fails, and forgets it. */
+async function endShaping(host: Connection, dataDir: string, entry: Entry): Promise<void> {
+  const store = openStore(dataDir);
+  const failures = new Failures();
+  const objects = await store.read((reader) => listObjects(reader, entry));
+  // the redirection before the device that it leads to
+  for (const object of objects) await failures.collect(() => stopShaping(host, object));
+  for (const name of detoursOf(objects)) await failures.collect(() => removeLink(host, name));
+  if (!failures.any) await store.transaction(async (writer) => void (await forgetAttachment(writer, entry)));
+  failures.rethrow(`the limits of ${describeOwner(entry)}`);
 }
 
 function detoursOf(objects: readonly KernelObject[]): string[] {
@@ -233,7 +257,8 @@ function detoursOf(objects: readonly KernelObject[]): string[] {
 }
 
 /** A detour of this attachment that a lost store left behind goes; anybody else's interface is refused. */
-function makeRoomFor(host: Connection, name: string, entry: Entry): void {
+function makeRoomFor(name: string, entry: Entry): void {
+  using host = connectHost();
   const found = findLink(host, name);
   if (found === undefined) return;
   if (found.kind !== "ifb" || found.alias === "" || found.alias !== aliasOf(entry)) {
@@ -246,94 +271,129 @@ function makeRoomFor(host: Connection, name: string, entry: Entry): void {
   removeLink(host, name);
 }
 
-function asBandwidthError(error: unknown): unknown {
-  if (!(error instanceof DisciplineTakenError)) return error;
-  return new CniError(
-    ErrorCode.nameTaken,
-    error.message,
-    `remove it (tc qdisc del dev ${error.link.name} root), or take bandwidth out of the chain`,
-    { cause: error },
+/** Runs `work` on an interface; one that somebody else shapes already becomes an error that names the cure. */
+function explained<T>(work: () => T): T {
+  try {
+    return work();
+  } catch (error) {
+    if (!(error instanceof DisciplineTakenError)) throw error;
+    throw new CniError(
+      ErrorCode.nameTaken,
+      error.message,
+      `remove it (tc qdisc del dev ${error.link.name} root), or take bandwidth out of the chain`,
+      { cause: error },
+    );
+  }
+}
+
+/** The host's end of the attachment's pair, and what stands before ours there. */
+interface Foundation {
+  readonly hostLink: Pick<Link, "name" | "index">;
+  readonly redirection: Redirection;
+}
+
+/** Looks at the host's end where it is there, and works out what it will be where it is not. */
+function foundationOf(
+  host: Connection,
+  attachment: Attachment,
+  { planned }: Site,
+  { ingress }: Plan,
+): Foundation {
+  if (planned === undefined) {
+    const { hostLink } = placeOf(host, attachment);
+    if (ingress !== undefined) explained(() => refuseDiscipline(host, hostLink));
+    return { hostLink, redirection: planRedirection(host, hostLink) };
+  }
+  const hostEnd = planned.find(({ role }) => role !== "gateway");
+  if (hostEnd !== undefined) {
+    return { hostLink: { name: hostEnd.name, index: NOT_YET_MADE }, redirection: FIRST_REDIRECTION };
+  }
+  throw new CniError(
+    ErrorCode.invalidConfig,
+    `container interface ${attachment.ifname} has no veth peer on the host`,
+    "only pairs (bridge, ptp) can be shaped: remove bandwidth",
   );
 }
 
-export const bandwidth = definePlugin({
+function limitsFor(call: AdditionCall<Config>, plan: Plan): Addition {
+  const { network, attachment, note } = call;
+  const { dataDir, ingress, egress } = plan;
+  const entry = entryOf(call, PLUGIN);
+  let foundation: Foundation;
+  let device = "";
+  return {
+    dataDir,
+
+    survey(site): void {
+      using host = connectHost();
+      foundation = foundationOf(host, attachment, site, plan);
+    },
+
+    async claim(store): Promise<void> {
+      await beginEntry(store, entry);
+      const { hostLink, redirection } = foundation;
+      device = await unclaimedDetourName(store, entry);
+      if (egress !== undefined) makeRoomFor(device, entry);
+      await recordAttachment(store, holderOf(network, attachment, call.args), PLUGIN, [
+        ...(ingress === undefined ? [] : [shapingObject("limit", hostLink)]),
+        ...(egress === undefined
+          ? []
+          : [shapingObject("redirection", hostLink, redirection), kernelObject("link", device)]),
+      ]);
+    },
+
+    async make(result): Promise<Result> {
+      using host = connectHost();
+      const { hostLink } = placeOf(host, attachment);
+      for (const limit of [ingress, egress]) {
+        if (limit === undefined || limit.burst >= hostLink.mtu) continue;
+        note(
+          `warren-bandwidth: a burst of ${limit.burst} bytes lets no packet of ${hostLink.mtu} bytes (MTU) pass`,
+        );
+      }
+      if (ingress !== undefined) explained(() => limitSending(host, hostLink, ingress));
+      if (egress === undefined) return result;
+      const settings = { name: device, alias: aliasOf(entry), from: hostLink, limit: egress };
+      const detour = createDetour(host, settings);
+      redirect(host, hostLink, detour, foundation.redirection);
+      const { name, address, mtu } = detour;
+      return { ...result, interfaces: [...result.interfaces, { name, mac: address, mtu }] };
+    },
+
+    async release(): Promise<void> {
+      using host = connectHost();
+      await endShaping(host, dataDir, entry);
+    },
+  };
+}
+
+export const bandwidth = defineChained({
   name: PLUGIN,
   about: "Warren bandwidth: limits how fast a container receives and sends",
   config,
   cleanup,
 
-  async add(call): Promise<Result> {
-    const { network, attachment, note } = call;
+  capability: "bandwidth",
+
+  additionOf(call): Addition | undefined {
     const plan = planOf(call.config);
-    const previous = requirePrevious(call.previous);
-    const { ingress, egress } = plan;
-    if (ingress === undefined && egress === undefined) return previous;
-    const entry = entryOf(call, PLUGIN);
-    using host = connectHost();
-    const { hostLink } = placeOf(host, attachment);
-    for (const limit of [ingress, egress]) {
-      if (limit === undefined || limit.burst >= hostLink.mtu) continue;
-      note(
-        `warren-bandwidth: a burst of ${limit.burst} bytes lets no packet of ${hostLink.mtu} bytes (MTU) pass`,
-      );
-    }
-    const redirection = egress && planRedirection(host, hostLink);
-    const undo = new UndoList();
-    try {
-      const store = openStore(plan.dataDir);
-      const device = await store.transaction(async (transaction) => {
-        await beginEntry(transaction, entry);
-        const name = await unclaimedDetourName(transaction, entry);
-        await recordAttachment(transaction, holderOf(network, attachment, call.args), PLUGIN, [
-          ...(ingress === undefined ? [] : [shapingObject("limit", hostLink)]),
-          ...(redirection === undefined
-            ? []
-            : [shapingObject("redirection", hostLink, redirection), kernelObject("link", name)]),
-        ]);
-        return name;
-      });
-      undo.push("the entry in the store", () =>
-        store.transaction(async (transaction) => void (await forgetAttachment(transaction, entry))),
-      );
-      if (ingress !== undefined) {
-        limitSending(host, hostLink, ingress);
-        undo.push(`the limit of ${hostLink.name}`, () => unlimitSending(host, hostLink.index));
-      }
-      if (egress === undefined || redirection === undefined) return previous;
-      const detour = addDetour(host, hostLink, { device, entry, limit: egress, redirection, undo });
-      return {
-        ...previous,
-        interfaces: [...previous.interfaces, { name: detour.name, mac: detour.address, mtu: detour.mtu }],
-      };
-    } catch (error) {
-      await undo.run(note);
-      throw asBandwidthError(error);
-    }
+    return plan.ingress === undefined && plan.egress === undefined ? undefined : limitsFor(call, plan);
   },
 
   async del({ network, config, attachment }): Promise<void> {
     const entry = entryOf({ network, attachment }, PLUGIN);
     const dataDir = config.dataDir ?? DEFAULT_DATA_DIR;
-    const failures = new Failures();
     using host = connectHost();
-    const recorded = storeExists(dataDir)
-      ? await openStore(dataDir).transaction(async (store) =>
-          (await findAttachment(store, entry)) === undefined ? undefined : listObjects(store, entry),
-        )
-      : undefined;
-    if (recorded === undefined) {
-      // a store that was lost knows nothing, but the name follows from the attachment
-      const name = detourName(entry);
-      if (findLink(host, name)?.kind === "ifb") removeLink(host, name);
+    const isKnown =
+      storeExists(dataDir) &&
+      (await openStore(dataDir).read((store) => findAttachment(store, entry))) !== undefined;
+    if (isKnown) {
+      await endShaping(host, dataDir, entry);
       return;
     }
-    // the redirection before the device that it leads to
-    for (const object of recorded) await failures.collect(() => stopShaping(host, object));
-    for (const name of detoursOf(recorded)) await failures.collect(() => removeLink(host, name));
-    if (!failures.any) {
-      await openStore(dataDir).transaction(async (store) => void (await forgetAttachment(store, entry)));
-    }
-    failures.rethrow(`DEL of ${describeOwner(entry)}`);
+    // a store that was lost knows nothing, but the name follows from the attachment
+    const name = detourName(entry);
+    if (findLink(host, name)?.kind === "ifb") removeLink(host, name);
   },
 
   async check(call): Promise<void> {
@@ -396,28 +456,6 @@ export const bandwidth = definePlugin({
     failures.rethrow(`GC of network ${network}`);
   },
 });
-
-/** What the detour of an attachment is made of. */
-interface Detour {
-  readonly device: string;
-  readonly entry: Entry;
-  readonly limit: RateLimit;
-  readonly redirection: Redirection;
-  readonly undo: UndoList;
-}
-
-function addDetour(
-  host: Connection,
-  hostLink: Link,
-  { device, entry, limit, redirection, undo }: Detour,
-): Link {
-  makeRoomFor(host, device, entry);
-  const detour = createDetour(host, { name: device, alias: aliasOf(entry), from: hostLink, limit });
-  undo.push(`interface ${device}`, () => removeLink(host, device));
-  undo.push(`the redirection of ${hostLink.name}`, () => stopRedirection(host, hostLink.index, redirection));
-  redirect(host, hostLink, detour, redirection);
-  return detour;
-}
 
 function checkLimit(host: Connection, link: Link, limit: RateLimit): void {
   const difference = limitDifference(host, link, limit);

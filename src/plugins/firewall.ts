@@ -2,14 +2,19 @@
 // ingress policy says. It is called behind the plugin that made the interface. Everything is nf_tables, and every pod
 // is a few elements of sets, which are written down first, so that DEL and GC need nothing but the names.
 import * as v from "valibot";
+import {
+  type Addition,
+  type AdditionCall,
+  defineChained,
+  type HostInterface,
+  type Site,
+} from "../attachment/addition.ts";
 import { aliasOf, ownerFromAlias } from "../attachment/identity.ts";
 import { entryOf, isLivingEntry } from "../attachment/reservation.ts";
 import { CniError, ErrorCode, Failures, stateDiffers } from "../cni/error.ts";
 import { shown } from "../cni/input.ts";
 import { interfaceNameProblem } from "../cni/names.ts";
-import { definePlugin } from "../cni/plugin.ts";
 import type { Result } from "../cni/result.ts";
-import { UndoList } from "../cni/undo.ts";
 import type { Address } from "../ip/address.ts";
 import { parsePrefix } from "../ip/prefix.ts";
 import {
@@ -24,7 +29,7 @@ import {
   recordAttachment,
 } from "../ledger/attachments.ts";
 import { describeOwner, holderOf, type Owner } from "../ledger/owner.ts";
-import { type Connection, connectHost } from "../net/connection.ts";
+import { connectHost } from "../net/connection.ts";
 import { MissingFeatureError } from "../net/feature.ts";
 import {
   AdminChainError,
@@ -140,16 +145,6 @@ function dataDirOf({ dataDir }: v.InferOutput<typeof cleanup>): string {
   return dataDir ?? DEFAULT_DATA_DIR;
 }
 
-/** The result of the plugins before; throws CniError 7 for a plugin that stands first. */
-function requirePrevious(previous: Result | undefined): Result {
-  if (previous !== undefined) return previous;
-  throw new CniError(
-    ErrorCode.invalidConfig,
-    "must be called as chained plugin",
-    "put the plugin that makes the interface before it in the list",
-  );
-}
-
 function podAddresses(previous: Result): Address[] {
   return previous.ips.map(({ address }) => {
     const prefix = parsePrefix(address);
@@ -160,11 +155,11 @@ function podAddresses(previous: Result): Address[] {
   });
 }
 
-/** What the policy needs: the interfaces of the host behind which the pod is, and its port where that is a bridge. */
-function policyElements(host: Connection, previous: Result, policy: IngressPolicy): FirewallElement[] {
-  if (policy === "open") return [];
-  const elements: FirewallElement[] = [];
-  for (const { name } of previous.interfaces.filter(({ sandbox }) => (sandbox ?? "") === "")) {
+/** Returns the interfaces of the host that a result names, as they are; throws CniError 7 for one that is not there. */
+function presentInterfaces(previous: Result, policy: IngressPolicy): HostInterface[] {
+  using host = connectHost();
+  return previous.interfaces.flatMap(({ name, sandbox }): HostInterface[] => {
+    if ((sandbox ?? "") !== "") return [];
     const link = interfaceNameProblem(name) === undefined ? findLink(host, name) : undefined;
     if (link === undefined) {
       throw new CniError(
@@ -174,8 +169,18 @@ function policyElements(host: Connection, previous: Result, policy: IngressPolic
       );
     }
     // the detour of a plugin that shapes traffic: no packet goes to the pod by it
-    if (link.kind === "ifb") continue;
-    if (link.port !== undefined) {
+    if (link.kind === "ifb") return [];
+    if (link.port !== undefined) return [{ name, role: "port" }];
+    return [{ name, role: link.kind === "veth" ? "pair" : "gateway" }];
+  });
+}
+
+/** What the policy needs: the interfaces of the host behind which the pod is, and its port where that is a bridge. */
+function policyElements({ result, planned }: Site, policy: IngressPolicy): FirewallElement[] {
+  if (policy === "open") return [];
+  const elements: FirewallElement[] = [];
+  for (const { name, role } of planned ?? presentInterfaces(result, policy)) {
+    if (role === "port") {
       if (policy === "isolated") elements.push({ set: "isolated-ports", value: name });
       continue;
     }
@@ -313,43 +318,57 @@ function asCniError(error: unknown): unknown {
   return error;
 }
 
-export const firewall = definePlugin({
+function elementsFor(call: AdditionCall<Config>, plan: Plan): Addition {
+  const { attachment, network, note } = call;
+  const { dataDir } = plan;
+  const entry = entryOf(call, PLUGIN);
+  const inZones = plan.setsZone && runsFirewalld();
+  let elements: TaggedElement[] = [];
+  let sources: ZoneSource[] = [];
+  let isAgain = false;
+  return {
+    dataDir,
+
+    survey(site): void {
+      const addresses = podAddresses(site.result);
+      elements = tagged([...addresses.map(podElement), ...policyElements(site, plan.policy)], entry);
+      sources = inZones ? addresses.map((address) => zoneSource(plan.zone, address)) : [];
+    },
+
+    async claim(store): Promise<void> {
+      isAgain = await isLivingEntry(store, entry);
+      const holder = holderOf(network, attachment, call.args);
+      await recordAttachment(store, holder, PLUGIN, objectsFor(elements, sources));
+    },
+
+    async make(result): Promise<Result> {
+      try {
+        // what is written down is committed now; the lock keeps a DEL from taking the rules away meanwhile
+        await openStore(dataDir).transaction(async () => ensureFirewall(plan.adminChain, elements));
+        addZoneSources(sources);
+      } catch (error) {
+        throw asCniError(error);
+      }
+      for (const text of remarksOf(plan, inZones)) note(`warren-firewall: ${text}`);
+      return result;
+    },
+
+    async release(): Promise<void> {
+      // an ADD that only repairs takes nothing away from a living pod when it fails
+      if (!isAgain) await release(dataDir, entry);
+    },
+  };
+}
+
+export const firewall = defineChained({
   name: PLUGIN,
   about: "Warren firewall: lets pods through, and keeps out what their ingress policy says",
   config,
   cleanup,
   readsArguments: false,
 
-  async add(call): Promise<Result> {
-    const { attachment, network, note } = call;
-    const previous = requirePrevious(call.previous);
-    const plan = planOf(call.config);
-    const entry = entryOf(call, PLUGIN);
-    using host = connectHost();
-    const addresses = podAddresses(previous);
-    const elements = [...addresses.map(podElement), ...policyElements(host, previous, plan.policy)];
-    const store = openStore(plan.dataDir);
-    const undo = new UndoList();
-    try {
-      const inZones = plan.setsZone && firewalldRuns();
-      const sources = inZones ? addresses.map((address) => zoneSource(plan.zone, address)) : [];
-      const holder = holderOf(network, attachment, call.args);
-      const isAgain = await store.transaction(async (transaction) => {
-        const living = await isLivingEntry(transaction, entry);
-        await recordAttachment(transaction, holder, PLUGIN, objectsFor(elements, sources));
-        return living;
-      });
-      // an ADD that only repairs takes nothing away from a living pod when it fails
-      if (!isAgain) undo.push("the firewall's elements", () => release(plan.dataDir, entry));
-      // what is written down is committed now; the lock keeps a DEL from taking the rules away meanwhile
-      await store.transaction(async () => ensureFirewall(plan.adminChain, tagged(elements, entry)));
-      addZoneSources(sources);
-      for (const text of remarksOf(plan, inZones)) note(`warren-firewall: ${text}`);
-    } catch (error) {
-      await undo.run(note);
-      throw asCniError(error);
-    }
-    return previous;
+  additionOf(call): Addition {
+    return elementsFor(call, planOf(call.config));
   },
 
   async del(call): Promise<void> {
@@ -378,11 +397,8 @@ export const firewall = definePlugin({
       ? await openStore(plan.dataDir).transaction((store) => listObjects(store, entry))
       : [];
     if (objects.length === 0) throw stateDiffers(`nothing is written down about ${describeOwner(entry)}`);
-    using host = connectHost();
-    const wanted = [
-      ...podAddresses(previous).map(podElement),
-      ...policyElements(host, previous, plan.policy),
-    ];
+    const site = { result: previous, planned: undefined };
+    const wanted = [...podAddresses(previous).map(podElement), ...policyElements(site, plan.policy)];
     const recorded = new Set(elementsOf(objects).map(nameOfElement));
     const unrecorded = wanted.find((element) => !recorded.has(nameOfElement(element)));
     if (unrecorded !== undefined) {
@@ -449,6 +465,15 @@ function dropsPodsOf(network: string, { effect, pods }: OtherForwardChain): bool
   return listFirewall().some(
     ({ set, tag }) => pods.includes(set) && ownerFromAlias(tag)?.network === network,
   );
+}
+
+/** True if firewalld runs; throws CniError 5 where the bus can't say. */
+function runsFirewalld(): boolean {
+  try {
+    return firewalldRuns();
+  } catch (error) {
+    throw asCniError(error);
+  }
 }
 
 /** True if firewalld runs; throws CniError 50 where the bus can't say. */

@@ -2,19 +2,19 @@
 // pod its addresses. A port map is a few elements of nf_tables maps; each is written down first, so that two pods
 // can't want the same port, and DEL and GC need nothing but the names of the attachment.
 import * as v from "valibot";
+import { type Addition, type AdditionCall, defineChained } from "../attachment/addition.ts";
 import { aliasOf, ownerFromAlias } from "../attachment/identity.ts";
 import { entryOf } from "../attachment/reservation.ts";
 import { CniError, describeError, ErrorCode, stateDiffers } from "../cni/error.ts";
 import { shown } from "../cni/input.ts";
 import type { AttachmentKey } from "../cni/network-config.ts";
-import { definePlugin } from "../cni/plugin.ts";
 import type { Result } from "../cni/result.ts";
-import { UndoList } from "../cni/undo.ts";
 import { type Address, type Family, parseAddress } from "../ip/address.ts";
 import { contains, networkOf, type Prefix, parsePrefix } from "../ip/prefix.ts";
 import {
   claimantsOf,
   type Entry,
+  findAttachment,
   forgetAttachment,
   type KernelObject,
   kernelObject,
@@ -222,16 +222,6 @@ function hostAddressOf(
   return { families: [address.family], hostAddress: address.value === 0n ? undefined : address };
 }
 
-/** The result of the plugins before; throws CniError 7 for a plugin that stands first. */
-function requirePrevious(previous: Result | undefined): Result {
-  if (previous !== undefined) return previous;
-  throw new CniError(
-    ErrorCode.invalidConfig,
-    "must be called as chained plugin",
-    "put the plugin that makes the interface before it in the list",
-  );
-}
-
 /** Returns the first address of each family that the interface in the container has, with its prefix length. */
 function podAddresses({ ips, interfaces }: Result, ifname: string): Map<Family, Prefix> {
   const found = new Map<Family, Prefix>();
@@ -408,45 +398,62 @@ function openTableIfAny(): PortMapTable | undefined {
   }
 }
 
-export const portmap = definePlugin({
+function portMapsFor(call: AdditionCall<Config>, plan: Plan): Addition {
+  const { network, attachment, args, note } = call;
+  const entry = entryOf(call, PLUGIN);
+  let maps: PortMap[] = [];
+  return {
+    dataDir: plan.dataDir,
+
+    survey({ result }): void {
+      maps = [...portMapsOf(plan, result, attachment.ifname, note).values()];
+      for (const remark of plan.remarks) note(`warren-portmap: ${remark}`);
+    },
+
+    async claim(store): Promise<void> {
+      const holder = holderOf(network, attachment, args);
+      await refuseTaken(store, entry, holder.bootId, maps);
+      if ((await findAttachment(store, entry)) !== undefined) {
+        // what an earlier ADD of the same attachment left behind
+        using table = openPortMapTable();
+        await takeBack(store, table, [entry]);
+      }
+      await recordAttachment(store, holder, PLUGIN, objectsFor(maps));
+    },
+
+    async make(result): Promise<Result> {
+      using table = openPortMapTable();
+      try {
+        addPortMaps(table, maps, tagOf(entry));
+      } catch (error) {
+        if (!(error instanceof PortTakenError)) throw error;
+        const owner = ownerFromAlias(error.owner);
+        throw taken(error.map, owner === undefined ? "an element of unknown origin" : describeOwner(owner));
+      }
+      using host = connectHost();
+      for (const pod of reachedFromLoopback(maps)) letLoopbackOut(host, pod);
+      forgetUdpFlows(maps, "to others", note);
+      return result;
+    },
+
+    async release(): Promise<void> {
+      using table = openTableIfAny();
+      await openStore(plan.dataDir).transaction((store) => takeBack(store, table, [entry]));
+    },
+  };
+}
+
+export const portmap = defineChained({
   name: PLUGIN,
   about: "Warren portmap: makes ports of the host lead to ports of a container",
   config,
   cleanup,
 
-  async add(call): Promise<Result> {
-    const { network, attachment, args, note } = call;
+  capability: "portMappings",
+
+  additionOf(call): Addition | undefined {
     const plan = planOf(call.config);
-    const previous = requirePrevious(call.previous);
-    if (plan.ports.length === 0) return previous;
-    const maps = portMapsOf(plan, previous, attachment.ifname, note);
-    for (const remark of plan.remarks) note(`warren-portmap: ${remark}`);
-    const entry = entryOf(call, PLUGIN);
-    const store = openStore(plan.dataDir);
-    const undo = new UndoList();
-    using table = openPortMapTable();
-    try {
-      await store.transaction(async (transaction) => {
-        const holder = holderOf(network, attachment, args);
-        await refuseTaken(transaction, entry, holder.bootId, maps.values());
-        // what an earlier ADD of the same attachment left behind
-        await takeBack(transaction, table, [entry]);
-        await recordAttachment(transaction, holder, PLUGIN, objectsFor(maps.values()));
-      });
-      undo.push("the port maps", async () => {
-        await store.transaction((transaction) => takeBack(transaction, table, [entry]));
-      });
-      addPortMaps(table, [...maps.values()], tagOf(entry));
-      using host = connectHost();
-      for (const pod of reachedFromLoopback(maps.values())) letLoopbackOut(host, pod);
-    } catch (error) {
-      await undo.run(note);
-      if (!(error instanceof PortTakenError)) throw error;
-      const owner = ownerFromAlias(error.owner);
-      throw taken(error.map, owner === undefined ? "an element of unknown origin" : describeOwner(owner));
-    }
-    forgetUdpFlows(maps.values(), "to others", note);
-    return previous;
+    return plan.ports.length === 0 ? undefined : portMapsFor(call, plan);
   },
 
   async del(call): Promise<void> {

@@ -2,15 +2,14 @@
 // namespace (sysctl). What was there before is written into the store first, and DEL and GC put it back if the
 // namespace still exists.
 import * as v from "valibot";
-import { collectEntries, requirePrevious, type StaleEntry, type StuckEntry } from "../attachment/chained.ts";
+import { type Addition, type AdditionCall, defineChained, requirePrevious } from "../attachment/addition.ts";
+import { collectEntries, type StaleEntry, type StuckEntry } from "../attachment/chained-collection.ts";
 import { entryOf } from "../attachment/reservation.ts";
 import { requestedHardwareAddress } from "../attachment/settings.ts";
 import type { CniArguments } from "../cni/arguments.ts";
 import { CniError, ErrorCode, Failures, stateDiffers } from "../cni/error.ts";
 import { parseInput, shown } from "../cni/input.ts";
-import { definePlugin } from "../cni/plugin.ts";
 import type { Interface, Result } from "../cni/result.ts";
-import { UndoList } from "../cni/undo.ts";
 import {
   type AttachmentRow,
   type Entry,
@@ -212,19 +211,31 @@ function detailOf<Schema extends v.GenericSchema>(
   return parseInput(schema, JSON.parse(detail), ErrorCode.storeUnusable, what);
 }
 
+/** Stands for an interface that this same call makes: it takes all its settings with it, so nothing is put back. */
+const NOT_YET_MADE = "not yet made";
+const NOT_YET_MADE_INDEX = 0;
+
 /** Returns what to write down: everything that will be changed, and what it is now. */
-function objectsOf(plan: Plan, netns: Netns, ifname: string, link: Link | undefined): KernelObject[] {
+function objectsOf(
+  { tunables, attributes }: Plan,
+  netns: Netns,
+  ifname: string,
+  link: Link | typeof NOT_YET_MADE | undefined,
+): KernelObject[] {
   const objects: KernelObject[] = inNetns(netns, () =>
-    plan.tunables.map(({ key, path, value, ofInterface }) => {
-      const index = ofInterface ? (link?.index ?? 0) : 0;
-      const before = explainedTunable(key, value, () => readTunable(path)) ?? null;
+    tunables.map(({ key, path, value, ofInterface }) => {
+      const isThere = !ofInterface || link !== NOT_YET_MADE;
+      const before = isThere ? (explainedTunable(key, value, () => readTunable(path)) ?? null) : null;
+      const index = ofInterface && typeof link === "object" ? link.index : 0;
       const detail: SysctlDetail = { index, before, after: value };
       return { kind: "sysctl", name: path, detail: JSON.stringify(detail) };
     }),
   );
-  if (link !== undefined && attributeNames(plan.attributes).length > 0) {
-    const { attributes } = plan;
-    const detail = { index: link.index, before: currentAttributes(link, attributes), after: attributes };
+  if (link !== undefined && attributeNames(attributes).length > 0) {
+    const detail: AttributesDetail =
+      link === NOT_YET_MADE
+        ? { index: NOT_YET_MADE_INDEX, before: {}, after: attributes }
+        : { index: link.index, before: currentAttributes(link, attributes), after: attributes };
     objects.push({ kind: "attributes", name: ifname, detail: JSON.stringify(detail) });
   }
   return objects;
@@ -373,66 +384,81 @@ function updated(previous: Result, ifname: string, attributes: LinkAttributes): 
   return { ...previous, interfaces: previous.interfaces.map(change) };
 }
 
-export const tuning = definePlugin({
+function changesFor(call: AdditionCall<Config>, plan: Plan): Addition {
+  const { network, attachment } = call;
+  const { ifname } = attachment;
+  const { dataDir } = plan;
+  const entry = entryOf(call, PLUGIN);
+  const holder = holderOf(network, attachment, call.args);
+  let objects: readonly KernelObject[] = [];
+  let earlier: readonly KernelObject[] = [];
+  // what to put back if this call fails: what it found, which an ADD before it may have made
+  let found: readonly KernelObject[] = [];
+  return {
+    dataDir,
+
+    survey({ planned }): void {
+      using netns = openNetns(attachment.netns);
+      using inside = connectInside(netns);
+      const isThere = planned === undefined;
+      const link = isThere && needsInterface(plan) ? interfaceOf(inside, netns, ifname) : undefined;
+      objects = objectsOf(plan, netns, ifname, isThere ? link : NOT_YET_MADE);
+    },
+
+    async claim(store): Promise<void> {
+      const row = await findAttachment(store, entry);
+      const isSame =
+        row !== undefined && row.netnsInode === holder.netnsInode && row.bootId === holder.bootId;
+      // what is known of a namespace that is gone says nothing about this one
+      if (row !== undefined && !isSame) await forgetAttachment(store, entry);
+      earlier = isSame ? await listObjects(store, entry) : [];
+      const merged = objects.map((object) => mergedWith(earlier, object));
+      await recordAttachment(store, holder, PLUGIN, merged);
+      found = earlier.length > 0 ? objects : merged;
+    },
+
+    async make(result): Promise<Result> {
+      using netns = openNetns(attachment.netns);
+      using inside = connectInside(netns);
+      inNetns(netns, () => {
+        for (const { key, path, value } of plan.tunables)
+          explainedTunable(key, value, () => writeTunable(path, value));
+      });
+      if (attributeNames(plan.attributes).length > 0) {
+        setAttributes(inside, interfaceOf(inside, netns, ifname).index, plan.attributes);
+      }
+      return updated(result, ifname, plan.attributes);
+    },
+
+    async release(): Promise<void> {
+      const failures = new Failures();
+      await failures.collect(async () => {
+        using netns = openNetns(attachment.netns);
+        await restore(netns, ifname, found, failures);
+      });
+      await failures.collect(() =>
+        openStore(dataDir).transaction(async (store) => {
+          await forgetAttachment(store, entry);
+          // what an ADD before this one wrote down is still so
+          if (earlier.length > 0) await recordAttachment(store, holder, PLUGIN, earlier);
+        }),
+      );
+      failures.rethrow(`the tuning of ${describeOwner(entry)}`);
+    },
+  };
+}
+
+export const tuning = defineChained({
   name: PLUGIN,
   about: "Warren tuning: changes a container's interface and its sysctls",
   config,
   cleanup,
 
-  async add(call): Promise<Result> {
-    const { network, attachment, note } = call;
-    const { ifname } = attachment;
-    const plan = planOf(call.config, call.args, ifname);
+  additionOf(call): Addition | undefined {
+    const plan = planOf(call.config, call.args, call.attachment.ifname);
     checkAllowed(plan.tunables);
-    const previous = requirePrevious(call.previous);
-    if (plan.tunables.length === 0 && attributeNames(plan.attributes).length === 0) return previous;
-    const entry = entryOf(call, PLUGIN);
-    using netns = openNetns(attachment.netns);
-    using inside = connectInside(netns);
-    const link = needsInterface(plan) ? interfaceOf(inside, netns, ifname) : undefined;
-    const found = objectsOf(plan, netns, ifname, link);
-    const holder = holderOf(network, attachment, call.args);
-    const store = openStore(plan.dataDir);
-    const { objects, earlier } = await store.transaction(async (transaction) => {
-      const row = await findAttachment(transaction, entry);
-      const isSame =
-        row !== undefined && row.netnsInode === holder.netnsInode && row.bootId === holder.bootId;
-      // what is known of a namespace that is gone says nothing about this one
-      if (row !== undefined && !isSame) await forgetAttachment(transaction, entry);
-      const earlier = isSame ? await listObjects(transaction, entry) : [];
-      await recordAttachment(
-        transaction,
-        holder,
-        PLUGIN,
-        found.map((object) => mergedWith(earlier, object)),
-      );
-      return { objects: await listObjects(transaction, entry), earlier };
-    });
-    const undo = new UndoList();
-    undo.push("the entry in the store", () =>
-      store.transaction(async (transaction) => {
-        await forgetAttachment(transaction, entry);
-        // what an ADD before this one wrote down is still so
-        if (earlier.length > 0) await recordAttachment(transaction, holder, PLUGIN, earlier);
-      }),
-    );
-    undo.push("the tuning", async () => {
-      const failures = new Failures();
-      // back to what this call found, which an ADD before it may have made
-      await restore(netns, ifname, earlier.length > 0 ? found : objects, failures);
-      failures.rethrow(describeOwner(entry));
-    });
-    try {
-      inNetns(netns, () => {
-        for (const { key, path, value } of plan.tunables)
-          explainedTunable(key, value, () => writeTunable(path, value));
-      });
-      if (link !== undefined) setAttributes(inside, link.index, plan.attributes);
-      return updated(previous, ifname, plan.attributes);
-    } catch (error) {
-      await undo.run(note);
-      throw error;
-    }
+    const isNothing = plan.tunables.length === 0 && attributeNames(plan.attributes).length === 0;
+    return isNothing ? undefined : changesFor(call, plan);
   },
 
   async del({ network, config, attachment }): Promise<void> {

@@ -1,8 +1,6 @@
-// What the plugins that stand behind another one in a chain have in common: they need its result, and their GC goes
-// by what each of them wrote down itself.
-import { CniError, ErrorCode, type Failures } from "../cni/error.ts";
+// The GC of the plugins that stand behind another one in a chain: it goes by what each of them wrote down itself.
+import type { Failures } from "../cni/error.ts";
 import type { AttachmentKey } from "../cni/network-config.ts";
-import type { Result } from "../cni/result.ts";
 import {
   type AttachmentRow,
   forgetAttachment,
@@ -12,16 +10,6 @@ import {
 } from "../ledger/attachments.ts";
 import { describeOwner } from "../ledger/owner.ts";
 import { openStore, storeExists } from "../store/sqlite.ts";
-
-/** Returns the result of the plugin before; throws CniError 7 if there is none. */
-export function requirePrevious(previous: Result | undefined): Result {
-  if (previous !== undefined) return previous;
-  throw new CniError(
-    ErrorCode.invalidConfig,
-    "must be called as chained plugin",
-    "there is no prevResult: put this plugin behind the one that makes the interface",
-  );
-}
 
 /** What an attachment that is not valid left behind. */
 export interface StaleEntry {
