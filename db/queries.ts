@@ -450,6 +450,25 @@ export function objectClaims(): Statement<{ kind: string; name: string }, { clai
   );
 }
 
+/** The plugins that have an entry about an attachment. */
+export function ownerPlugins(): Statement<Owner, { plugin: string }> {
+  return statement<Owner>()(
+    database.select({ plugin: attachments.plugin }).from(attachments).where(ownedBy(attachments)),
+    ["plugin"],
+  );
+}
+
+/** The plugins that have an entry about any attachment of a network. */
+export function networkPlugins(): Statement<{ network: string }, { plugin: string }> {
+  return statement<{ network: string }>()(
+    database
+      .selectDistinct({ plugin: attachments.plugin })
+      .from(attachments)
+      .where(eq(attachments.network, given("network"))),
+    ["plugin"],
+  );
+}
+
 /** The entries that need an object. */
 export function objectClaimants(): Statement<{ kind: string; name: string }, AttachmentRow> {
   return statement<{ kind: string; name: string }>()(

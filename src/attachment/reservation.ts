@@ -21,6 +21,8 @@ import { endSourceCheck } from "../net/spoof-check.ts";
 import { openStore, storeExists } from "../store/sqlite.ts";
 import type { Transaction } from "../store/store.ts";
 import { currentBootId } from "../sys/process.ts";
+import type { HostInterface } from "./addition.ts";
+import type { Additions } from "./fused.ts";
 import { unclaimedHostLinkName } from "./identity.ts";
 
 /** Who reserves what. */
@@ -31,6 +33,10 @@ export interface ReservationRequest {
   readonly ipam: Delegate | undefined;
   /** False for an attachment without an interface on the host. */
   readonly pair?: boolean;
+  /** What chained plugins add in the same go. */
+  readonly additions: Additions;
+  /** Returns the interfaces of the host that the attachment will have. */
+  readonly interfacesFor: (hostLink: string) => readonly HostInterface[];
   /** Returns the objects, beside the pair, that an attachment with these addresses needs. */
   readonly objectsFor: (leased: Result, hostLink: string) => readonly KernelObject[];
 }
@@ -134,6 +140,8 @@ export async function reserve(
       throw new CniError(ErrorCode.delegateFailed, "IPAM plugin returned missing IP config", shown(leased));
     }
     await recordObjects(transaction, entry, request.objectsFor(leased, hostLink));
+    await request.additions.claim(transaction, { result: leased, planned: request.interfacesFor(hostLink) });
+    onReserved(() => request.additions.release());
     return leased;
   };
   if (ipam === undefined || ipam.inProcess) {

@@ -30,6 +30,7 @@ function expectation(issue: v.BaseIssue<unknown>): string {
     case "object":
     case "record":
     case "strict_object":
+    case "loose_object":
       // of a key that is missing valibot says only its name
       return issue.expected?.startsWith('"') === true ? "a value: the key is required" : "an object";
     case "array":

@@ -9,9 +9,11 @@ import {
   deleteAttachmentsOfOwner,
   deleteObjects,
   deleteObjectsOfOwner,
+  networkPlugins,
   objectClaimants,
   objectClaims,
   objectsOfEntry,
+  ownerPlugins,
   putAttachment,
   putObject,
   staleAttachments,
@@ -35,6 +37,8 @@ const OBJECT_CLAIMANTS = objectClaimants();
 const DELETE_OBJECTS = deleteObjects();
 const DELETE_ATTACHMENTS_OF_OWNER = deleteAttachmentsOfOwner();
 const DELETE_OBJECTS_OF_OWNER = deleteObjectsOfOwner();
+const OWNER_PLUGINS = ownerPlugins();
+const NETWORK_PLUGINS = networkPlugins();
 
 export type { AttachmentRow, Entry };
 
@@ -124,6 +128,16 @@ function keyOf({ network, containerId, ifname, plugin }: Entry): Entry {
 /** Returns what a plugin wrote down about an attachment, or undefined if it wrote nothing. */
 export async function findAttachment(store: Transaction, entry: Entry): Promise<AttachmentRow | undefined> {
   return store.first(ATTACHMENT_OF, keyOf(entry));
+}
+
+/** Returns the plugins that wrote down something about an attachment. */
+export async function pluginsOfOwner(store: Transaction, owner: Owner): Promise<string[]> {
+  return (await store.all(OWNER_PLUGINS, owner)).map(({ plugin }) => plugin);
+}
+
+/** Returns the plugins that wrote down something about any attachment of a network. */
+export async function pluginsOfNetwork(store: Transaction, network: string): Promise<string[]> {
+  return (await store.all(NETWORK_PLUGINS, { network })).map(({ plugin }) => plugin);
 }
 
 /** Returns every entry of every network, the oldest of each network first. */

@@ -2,6 +2,7 @@
 // that its IPAM plugin hands out, and makes the bridge its gateway. Everything that it makes is written down
 // before the kernel is touched, so that DEL and GC need nothing but the names of the attachment.
 import * as v from "valibot";
+import type { HostInterface } from "../attachment/addition.ts";
 import {
   addressesIn,
   refuseTakenName,
@@ -10,6 +11,12 @@ import {
   verifyInterface,
 } from "../attachment/container-interface.ts";
 import { endAttachment, endStaleAttachments, writtenAttachment } from "../attachment/end.ts";
+import {
+  chainedCleanupEntries,
+  chainedEntries,
+  defineInterfacePlugin,
+  runtimeConfig,
+} from "../attachment/fused.ts";
 import { aliasOf, attachmentHash, hostLinkName } from "../attachment/identity.ts";
 import { confirmReservation, entryOf, reserve } from "../attachment/reservation.ts";
 import {
@@ -23,7 +30,6 @@ import {
 import { CniError, ErrorCode, stateDiffers } from "../cni/error.ts";
 import { shown } from "../cni/input.ts";
 import { interfaceNameProblem, LONGEST_INTERFACE_NAME } from "../cni/names.ts";
-import { definePlugin } from "../cni/plugin.ts";
 import { type Dns, dnsSchema, type Result, type Route } from "../cni/result.ts";
 import { UndoList } from "../cni/undo.ts";
 import { addressBytes, formatAddress, sameAddress } from "../ip/address.ts";
@@ -84,7 +90,8 @@ const config = v.object({
   enabledad: flag,
   mtu: pairMtu,
   dns: v.nullish(dnsSchema),
-  runtimeConfig: v.nullish(v.object({ mac: v.nullish(v.string()) })),
+  ...chainedEntries,
+  runtimeConfig,
   args: v.nullish(v.object({ cni: v.nullish(v.object({ mac: v.nullish(v.string()) })) })),
   vlan: v.nullish(v.number()),
   vlanTrunk: v.nullish(
@@ -297,6 +304,17 @@ function gatewayName(link: string, prefix: string): string {
   return `${link} ${prefix}`;
 }
 
+/** The interface that the gateway stands on: the bridge itself, or one that is in the network's VLAN. */
+function gatewayLinkOf({ bridge: { name }, gatewayVlan }: Plan): string {
+  return gatewayVlan > 0 ? vlanGatewayName(name, gatewayVlan) : name;
+}
+
+function interfacesOf(plan: Plan, hostLink: string): HostInterface[] {
+  return [...new Set([plan.bridge.name, gatewayLinkOf(plan)])]
+    .map((name): HostInterface => ({ name, role: "gateway" }))
+    .concat({ name: hostLink, role: "port" });
+}
+
 /** What an attachment needs beside its pair. */
 function objectsFor(
   plan: Plan,
@@ -305,7 +323,7 @@ function objectsFor(
   hostLink: string,
 ): KernelObject[] {
   const chains = plan.masquerade ? subnetsOf(addresses) : [];
-  const link = plan.gatewayVlan > 0 ? vlanGatewayName(plan.bridge.name, plan.gatewayVlan) : plan.bridge.name;
+  const link = gatewayLinkOf(plan);
   const gateways = addresses.flatMap(({ prefix, gateway }) =>
     gateway === undefined ? [] : [formatPrefix({ address: gateway, length: prefix.length })],
   );
@@ -327,13 +345,13 @@ function containerHardwareAddress(plan: Plan, entry: Entry, addresses: readonly 
   );
 }
 
-export const bridge = definePlugin({
+export const bridge = defineInterfacePlugin({
   name: PLUGIN,
   about: "Warren bridge: ties containers to a bridge of the host",
   config,
-  cleanup: v.object(placeEntries),
+  cleanup: v.object({ ...placeEntries, ...chainedCleanupEntries }),
 
-  async add(call): Promise<Result> {
+  async add(call, additions): Promise<Result> {
     const { network, attachment, note } = call;
     const plan = planOf(call.config, call.args.MAC);
     const entry = entryOf(call, PLUGIN);
@@ -350,6 +368,8 @@ export const bridge = definePlugin({
           plugin: PLUGIN,
           dataDir: plan.dataDir,
           ipam: delegate,
+          additions,
+          interfacesFor: (link) => interfacesOf(plan, link),
           objectsFor: (result, link) => objectsFor(plan, entry, addressesFrom(result, plan), link),
         },
         (release) => undo.push("the reservation", release),
@@ -418,7 +438,7 @@ export const bridge = definePlugin({
       await confirmReservation(entry, plan.dataDir, attachment.netns);
       if (addresses.length > 0) announceAddresses(inside, link);
 
-      return {
+      return await additions.make({
         interfaces: [
           { name: device.name, mac: device.address, mtu: device.mtu },
           { name: hostLink.name, mac: hostLink.address, mtu: hostLink.mtu },
@@ -430,7 +450,7 @@ export const bridge = definePlugin({
         ips: spelledAddresses(addresses, 2),
         routes,
         dns: plan.dns ?? leased.dns,
-      };
+      });
     } catch (error) {
       await undo.run(note);
       throw error;

@@ -10,6 +10,12 @@ import {
   verifyInterface,
 } from "../attachment/container-interface.ts";
 import { endAttachment, endStaleAttachments, writtenAttachment } from "../attachment/end.ts";
+import {
+  chainedCleanupEntries,
+  chainedEntries,
+  defineInterfacePlugin,
+  runtimeConfig,
+} from "../attachment/fused.ts";
 import { aliasOf } from "../attachment/identity.ts";
 import { confirmReservation, entryOf, reserve } from "../attachment/reservation.ts";
 import {
@@ -22,7 +28,6 @@ import {
 import { CniError, ErrorCode, stateDiffers } from "../cni/error.ts";
 import { shown } from "../cni/input.ts";
 import { interfaceNameProblem } from "../cni/names.ts";
-import { definePlugin } from "../cni/plugin.ts";
 import { type Dns, dnsSchema, type Result } from "../cni/result.ts";
 import { UndoList } from "../cni/undo.ts";
 import { describeOwner, netnsIsGone, type Owner } from "../ledger/owner.ts";
@@ -57,7 +62,8 @@ const config = v.object({
   linkInContainer: v.nullish(v.boolean()),
   bcqueuelen: v.nullish(v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(LARGEST_QUEUE))),
   dns: v.nullish(dnsSchema),
-  runtimeConfig: v.nullish(v.object({ mac: v.nullish(v.string()) })),
+  ...chainedEntries,
+  runtimeConfig,
   args: v.nullish(v.object({ cni: v.nullish(v.object({ mac: v.nullish(v.string()) })) })),
 });
 
@@ -184,13 +190,13 @@ function openContainer(container: Container): Netns | undefined {
   }
 }
 
-export const macvlan = definePlugin({
+export const macvlan = defineInterfacePlugin({
   name: PLUGIN,
   about: "Warren macvlan: gives containers interfaces of their own on a network card of the host",
   config,
-  cleanup: v.object(placeEntries),
+  cleanup: v.object({ ...placeEntries, ...chainedCleanupEntries }),
 
-  async add(call): Promise<Result> {
+  async add(call, additions): Promise<Result> {
     const { attachment, note } = call;
     const plan = planOf(call.config, call.args.MAC);
     const entry = entryOf(call, PLUGIN);
@@ -204,7 +210,15 @@ export const macvlan = definePlugin({
     try {
       const { leased } = await reserve(
         call,
-        { plugin: PLUGIN, dataDir: plan.dataDir, ipam, pair: false, objectsFor: () => [] },
+        {
+          plugin: PLUGIN,
+          dataDir: plan.dataDir,
+          ipam,
+          pair: false,
+          additions,
+          interfacesFor: () => [],
+          objectsFor: () => [],
+        },
         (release) => undo.push("the reservation", release),
       );
       const addresses = addressesIn(leased.ips);
@@ -236,12 +250,12 @@ export const macvlan = definePlugin({
       await confirmReservation(entry, plan.dataDir, attachment.netns);
       if (addresses.length > 0) announceAddresses(inside, link);
 
-      return {
+      return await additions.make({
         interfaces: [{ name: link.name, mac: link.address, mtu: link.mtu, sandbox: attachment.netns }],
         ips: spelledAddresses(addresses, 0),
         routes: leased.routes,
         dns: plan.dns ?? leased.dns,
-      };
+      });
     } catch (error) {
       await undo.run(note);
       throw asMasterError(error);

@@ -10,6 +10,12 @@ import {
   verifyInterface,
 } from "../attachment/container-interface.ts";
 import { endAttachment, endStaleAttachments, writtenAttachment } from "../attachment/end.ts";
+import {
+  chainedCleanupEntries,
+  chainedEntries,
+  defineInterfacePlugin,
+  runtimeConfig,
+} from "../attachment/fused.ts";
 import { aliasOf, attachmentHash, hostLinkName } from "../attachment/identity.ts";
 import { confirmReservation, entryOf, reserve } from "../attachment/reservation.ts";
 import {
@@ -21,7 +27,6 @@ import {
   requestedHardwareAddress,
 } from "../attachment/settings.ts";
 import { CniError, ErrorCode, stateDiffers } from "../cni/error.ts";
-import { definePlugin } from "../cni/plugin.ts";
 import { type Dns, dnsSchema, type Result } from "../cni/result.ts";
 import { UndoList } from "../cni/undo.ts";
 import { addressBytes, sameAddress } from "../ip/address.ts";
@@ -53,7 +58,8 @@ const config = v.object({
   ipMasqBackend: v.nullish(v.picklist(["", "iptables", "nftables"])),
   mtu: pairMtu,
   dns: v.nullish(dnsSchema),
-  runtimeConfig: v.nullish(v.object({ mac: v.nullish(v.string()) })),
+  ...chainedEntries,
+  runtimeConfig,
   args: v.nullish(v.object({ cni: v.nullish(v.object({ mac: v.nullish(v.string()) })) })),
 });
 
@@ -116,13 +122,13 @@ function masqueradeObjects(network: string, addresses: readonly PointToPointAddr
   return subnetsOf(addresses).map((subnet) => kernelObject("masquerade", masqueradeName(network, subnet)));
 }
 
-export const ptp = definePlugin({
+export const ptp = defineInterfacePlugin({
   name: PLUGIN,
   about: "Warren ptp: ties containers to the host by routed pairs of interfaces",
   config,
-  cleanup: v.object(placeEntries),
+  cleanup: v.object({ ...placeEntries, ...chainedCleanupEntries }),
 
-  async add(call): Promise<Result> {
+  async add(call, additions): Promise<Result> {
     const { network, attachment, note } = call;
     const plan = planOf(call.config, call.args.MAC);
     const entry = entryOf(call, PLUGIN);
@@ -139,6 +145,8 @@ export const ptp = definePlugin({
           plugin: PLUGIN,
           dataDir: plan.dataDir,
           ipam,
+          additions,
+          interfacesFor: (name) => [{ name, role: "pair" }],
           objectsFor: (result) => {
             const addresses = pointToPointAddresses(addressesIn(result.ips));
             return plan.masquerade ? masqueradeObjects(network, addresses) : [];
@@ -184,7 +192,7 @@ export const ptp = definePlugin({
       await confirmReservation(entry, plan.dataDir, attachment.netns);
       announceAddresses(inside, link);
 
-      return {
+      return await additions.make({
         interfaces: [
           { name: hostEnd.name, mac: hostEnd.address, mtu: hostEnd.mtu },
           { name: link.name, mac: link.address, mtu: link.mtu, sandbox: attachment.netns },
@@ -192,7 +200,7 @@ export const ptp = definePlugin({
         ips: spelledAddresses(addresses, 1),
         routes: leased.routes,
         dns: plan.dns ?? leased.dns,
-      };
+      });
     } catch (error) {
       await undo.run(note);
       throw error;

@@ -103,16 +103,18 @@ function script(netns: string | undefined, text: string, args: readonly string[]
 
 /**
  * Connects from one namespace to a TCP server at `address` in another (undefined is the host) and returns the
- * address that the server saw the client have; throws with the client's words if nothing came through.
+ * address that the server saw the client have; throws with the client's words if nothing came through. The server
+ * listens at `listen` where that is another address, as behind a port map.
  */
 export async function connectionSource(
   sandbox: Sandbox,
   from: string | undefined,
   to: string | undefined,
   address: string,
+  { listen = address }: { readonly listen?: string } = {},
 ): Promise<string> {
   const args = [address, "7000"];
-  const server = sandbox.start(script(to, SERVER, args));
+  const server = sandbox.start(script(to, SERVER, [listen, "7000"]));
   try {
     const { value } = await server.stdout.getReader().read();
     if (value === undefined) throw new Error(await new Response(server.stderr).text());

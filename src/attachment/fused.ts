@@ -1,0 +1,217 @@
+// A whole chain in one process: a plugin that makes interfaces takes the configs of chained plugins as objects inside
+// its own, and the capabilities that are meant for them. What they claim is written down in the one transaction that
+// reserves the attachment, each under its own name, so that every other verb is theirs as it stands.
+import * as v from "valibot";
+import { CniError, describeError, ErrorCode, Failures } from "../cni/error.ts";
+import { parseInput, shown } from "../cni/input.ts";
+import type { AddCall, AttachmentCall, Call, Plugin } from "../cni/plugin.ts";
+import type { Result } from "../cni/result.ts";
+import { pluginsOfNetwork, pluginsOfOwner } from "../ledger/attachments.ts";
+import { describeOwner } from "../ledger/owner.ts";
+import { openStore, storeExists } from "../store/sqlite.ts";
+import type { Transaction } from "../store/store.ts";
+import type { Addition, ChainedPlugin, Site } from "./addition.ts";
+import { dataDirOf, type PlaceKeys } from "./settings.ts";
+
+const chainedConfig = v.nullish(v.looseObject({}));
+
+/** The schema of the keys that hold the configs of chained plugins; each plugin checks its own. */
+export const chainedEntries = {
+  portmap: chainedConfig,
+  bandwidth: chainedConfig,
+  firewall: chainedConfig,
+  tuning: chainedConfig,
+  capabilities: v.optional(v.unknown()),
+};
+
+/** The schema of what runtimes hand to an interface plugin by its capabilities. */
+export const runtimeConfig = v.nullish(
+  v.object({
+    mac: v.nullish(v.string()),
+    portMappings: v.optional(v.unknown()),
+    bandwidth: v.optional(v.unknown()),
+  }),
+);
+
+/** The same for DEL and GC, which no mistake in a config may hold up. */
+export const chainedCleanupEntries = {
+  portmap: v.optional(v.unknown()),
+  bandwidth: v.optional(v.unknown()),
+  firewall: v.optional(v.unknown()),
+  tuning: v.optional(v.unknown()),
+  capabilities: v.optional(v.unknown()),
+  runtimeConfig: v.optional(v.unknown()),
+};
+
+/** What a chain in one process reads of the config of the plugin that it belongs to. */
+type FusedKeys = PlaceKeys & { readonly [Key in keyof typeof chainedCleanupEntries]?: unknown };
+
+/** The additions that one attachment is to get, in the order of the chain. */
+export class Additions {
+  readonly #additions: readonly Addition[];
+
+  constructor(additions: readonly Addition[]) {
+    this.#additions = additions;
+  }
+
+  /** Writes all of them down; throws CniError for what can't be had. */
+  async claim(store: Transaction, site: Site): Promise<void> {
+    for (const addition of this.#additions) {
+      addition.survey(site);
+      await addition.claim(store);
+    }
+  }
+
+  /** Makes all of them, and returns the result as it is then. */
+  async make(result: Result): Promise<Result> {
+    let latest = result;
+    for (const addition of this.#additions) latest = await addition.make(latest);
+    return latest;
+  }
+
+  /** Takes all of them back, the last one first, each even if another one fails. */
+  async release(): Promise<void> {
+    const failures = new Failures();
+    for (const addition of this.#additions.toReversed()) await failures.collect(() => addition.release());
+    failures.rethrow("what chained plugins added");
+  }
+}
+
+/** A plugin that makes interfaces, to which others can add. */
+export interface InterfacePlugin<Config, Cleanup> extends Omit<Plugin<Config, Cleanup>, "add"> {
+  add(call: AddCall<Config>, additions: Additions): Promise<Result>;
+}
+
+/** Returns the plugin as it is; it ties the types of the schemas to those of the verbs. */
+export function defineInterfacePlugin<Config extends FusedKeys, Cleanup extends FusedKeys>(
+  plugin: InterfacePlugin<Config, Cleanup>,
+): InterfacePlugin<Config, Cleanup> {
+  return plugin;
+}
+
+interface ChainedKeys {
+  readonly dataDir?: string | null | undefined;
+}
+
+/** Returns the plugin with the chained ones that its config may ask for, in the order of the chain. */
+export function fused<Config extends FusedKeys, Cleanup extends FusedKeys>(
+  plugin: InterfacePlugin<Config, Cleanup>,
+  chain: readonly ChainedPlugin<ChainedKeys, ChainedKeys>[],
+): Plugin<Config, Cleanup> {
+  const askedBy = (call: Call<FusedKeys>) => chain.filter((chained) => isAskedFor(chained, call.config));
+  return {
+    ...plugin,
+
+    async add(call) {
+      const additions = askedBy(call).flatMap(
+        (chained) => chained.additionOf({ ...call, config: configOf(chained, call) }) ?? [],
+      );
+      return plugin.add(call, new Additions(additions));
+    },
+
+    async del(call) {
+      const recorded = await recordedPlugins(call);
+      const failures = new Failures();
+      for (const chained of chain.toReversed()) {
+        if (!recorded.has(chained.name) && !isAskedFor(chained, call.config)) continue;
+        await failures.collect(() => chained.del({ ...call, config: cleanupOf(call) }));
+      }
+      await failures.collect(() => plugin.del(call));
+      failures.rethrow(`DEL of ${describeOwner({ network: call.network, ...call.attachment })}`);
+    },
+
+    async check(call) {
+      await plugin.check(call);
+      for (const chained of askedBy(call)) await chained.check({ ...call, config: configOf(chained, call) });
+    },
+
+    async status(call) {
+      await plugin.status?.(call);
+      for (const chained of askedBy(call)) {
+        await chained.status?.({ ...call, config: configOf(chained, call) });
+      }
+    },
+
+    async gc(call) {
+      const failures = new Failures();
+      await failures.collect(() => plugin.gc?.(call));
+      const recorded = await networkPlugins(call);
+      for (const chained of chain) {
+        if (!recorded.has(chained.name) && !isAskedFor(chained, call.config)) continue;
+        await failures.collect(() => chained.gc?.({ ...call, config: cleanupOf(call) }));
+      }
+      failures.rethrow(`GC of network ${call.network}`);
+    },
+  };
+}
+
+/** True if the config has the plugin's object, or its capability: declared, or used by the runtime. */
+function isAskedFor(
+  { name, capability }: ChainedPlugin<ChainedKeys, ChainedKeys>,
+  config: FusedKeys,
+): boolean {
+  if ((valueAt(config, name) ?? null) !== null) return true;
+  if (capability === undefined) return false;
+  return (
+    valueAt(config.capabilities, capability) === true ||
+    (valueAt(config.runtimeConfig, capability) ?? null) !== null
+  );
+}
+
+function valueAt(object: unknown, key: string): unknown {
+  return typeof object === "object" && object !== null ? Reflect.get(object, key) : undefined;
+}
+
+/** Returns the config of a chained plugin; throws CniError 7 naming what is wrong in it. */
+function configOf<Config extends ChainedKeys>(
+  chained: ChainedPlugin<Config, ChainedKeys>,
+  { network, config }: Call<FusedKeys>,
+): Config {
+  const { name, capability } = chained;
+  const own: unknown = valueAt(config, name);
+  const given = capability === undefined ? undefined : valueAt(config.runtimeConfig, capability);
+  const document = {
+    ...(typeof own === "object" ? own : {}),
+    runtimeConfig: capability === undefined ? undefined : { [capability]: given },
+  };
+  const what = `network config ${JSON.stringify(network)}, key ${JSON.stringify(name)}`;
+  const parsed = parseInput(chained.config, document, ErrorCode.invalidConfig, what);
+  const dataDir = dataDirOf(config);
+  if ((parsed.dataDir ?? dataDir) !== dataDir) {
+    throw new CniError(
+      ErrorCode.invalidConfig,
+      `${what}: "dataDir" is ${shown(parsed.dataDir)}`,
+      `one process writes to one store, and that is in ${dataDir}: remove the key, or chain the plugin`,
+    );
+  }
+  return { ...parsed, dataDir };
+}
+
+function cleanupOf({ config }: Call<FusedKeys>): ChainedKeys {
+  return { dataDir: dataDirOf(config) };
+}
+
+/** Returns the plugins that wrote down something about the attachment; none of a store that can't be read. */
+async function recordedPlugins(call: AttachmentCall<FusedKeys>): Promise<ReadonlySet<string>> {
+  const { containerId, ifname } = call.attachment;
+  return namesIn(call, (store) => pluginsOfOwner(store, { network: call.network, containerId, ifname }));
+}
+
+async function networkPlugins(call: Call<FusedKeys>): Promise<ReadonlySet<string>> {
+  return namesIn(call, (store) => pluginsOfNetwork(store, call.network));
+}
+
+async function namesIn(
+  { config, note }: Call<FusedKeys>,
+  names: (store: Transaction) => Promise<readonly string[]>,
+): Promise<ReadonlySet<string>> {
+  const dataDir = dataDirOf(config);
+  if (!storeExists(dataDir)) return new Set();
+  try {
+    return new Set(await openStore(dataDir).read(names));
+  } catch (error) {
+    // the plugin itself meets the same error, and tells it when it has done what can be done without the store
+    note(`warren: what chained plugins added can't be read: ${describeError(error)}`);
+    return new Set();
+  }
+}
