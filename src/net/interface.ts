@@ -193,10 +193,11 @@ export function missingRoutes(
   const present = [...families].flatMap((family) =>
     inside.dump(dumpRoutes({ family: family === 4 ? "ipv4" : "ipv6", outputIndex: index })),
   );
-  return wanted.filter((route) => !present.some((one) => sameRoute(one, route)));
+  return wanted.filter((route) => !present.some((one) => leadsAs(one, index, route)));
 }
 
-function sameRoute(present: Route, wanted: InterfaceRoute): boolean {
+/** True if one of the ways of `present` leads out of the interface as `wanted` says. */
+function leadsAs(present: Route, index: number, wanted: InterfaceRoute): boolean {
   const { destination, gateway } = wanted;
   const { family } = destination.address;
   if (present.family !== (family === 4 ? "ipv4" : "ipv6") || present.prefixLength !== destination.length)
@@ -207,12 +208,16 @@ function sameRoute(present: Route, wanted: InterfaceRoute): boolean {
   }
   if (wanted.table !== undefined && present.table !== wanted.table) return false;
   if (wanted.priority !== undefined && present.priority !== wanted.priority) return false;
-  if (wanted.mtu !== undefined && present.metrics?.mtu !== wanted.mtu) return false;
   if (wanted.source !== undefined) {
     const { preferredSource } = present;
     if (preferredSource === undefined) return false;
     if (addressFromBytes(preferredSource).value !== wanted.source.value) return false;
   }
-  if (gateway === undefined) return present.gateway === undefined;
-  return present.gateway !== undefined && addressFromBytes(present.gateway).value === gateway.value;
+  return present.paths.some((path, position) => {
+    // of several ways the kernel tells only what connections over the first start with
+    if (position === 0 && wanted.mtu !== undefined && present.metrics.mtu !== wanted.mtu) return false;
+    if (path.outputIndex !== index) return false;
+    if (path.gateway === undefined || gateway === undefined) return path.gateway === gateway;
+    return addressFromBytes(path.gateway).value === gateway.value;
+  });
 }

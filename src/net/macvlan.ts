@@ -51,9 +51,10 @@ export function findMaster(connection: Connection, name: string | undefined): Li
   for (const family of ["ipv4", "ipv6"] as const) {
     const [best] = connection
       .dump(dumpRoutes({ family, table: Table.main }))
-      .filter(({ prefixLength, outputIndex }) => prefixLength === 0 && outputIndex !== 0)
+      .filter(({ prefixLength, paths }) => prefixLength === 0 && paths.length > 0)
       .sort((left, right) => left.priority - right.priority);
-    if (best !== undefined) return connection.get(getLink(best.outputIndex));
+    const [path] = best?.paths ?? [];
+    if (path !== undefined) return connection.get(getLink(path.outputIndex));
   }
   return undefined;
 }

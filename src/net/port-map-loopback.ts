@@ -11,7 +11,8 @@ import { ensureSetting, readSetting } from "./sysctl.ts";
 function settingTowards(host: Connection, pod: Address): string | undefined {
   try {
     const route = host.get(lookUpRoute(addressBytes(pod)));
-    const link = route === undefined ? undefined : host.get(getLink(route.outputIndex));
+    const [path] = route?.paths ?? [];
+    const link = path === undefined ? undefined : host.get(getLink(path.outputIndex));
     return link === undefined ? undefined : `ipv4/conf/${link.name}/route_localnet`;
   } catch (error) {
     if (isNetlinkError(error, "ENETUNREACH", "EHOSTUNREACH")) return undefined;

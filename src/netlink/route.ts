@@ -1,6 +1,20 @@
 // Routes: RTM_NEWROUTE, RTM_DELROUTE and RTM_GETROUTE (linux/rtnetlink.h). Addresses are raw bytes, as in address.ts.
 import { type AddressFamily, addressText, FAMILIES, familyOf, Scope } from "./address.ts";
-import { attributes, bytes, headed, type Reader, struct, type UnknownAttribute, u8, u32 } from "./codec.ts";
+import {
+  aligned,
+  attributes,
+  bytes,
+  type Codec,
+  CodecError,
+  headed,
+  type Reader,
+  struct,
+  type UnknownAttribute,
+  u8,
+  u16,
+  u32,
+  type ValueOf,
+} from "./codec.ts";
 import { MessageFlag, type Request } from "./message.ts";
 
 const RTM_NEWROUTE = 24;
@@ -27,6 +41,40 @@ export const RouteType = {
 } as const;
 
 const ON_LINK = 4; // RTNH_F_ONLINK
+
+/** One way of several: struct rtnexthop without the length in front, and its own RTA_*. */
+const nextHop = headed(
+  struct({ flags: u8, hops: u8, outputIndex: u32 }),
+  attributes({ gateway: [5, bytes] }),
+);
+
+/** The ways of a route one after the other, each behind its length, which counts itself. */
+const nextHops: Codec<readonly ValueOf<typeof nextHop>[]> = {
+  encode(writer, hops) {
+    for (const hop of hops) {
+      const start = writer.advance(2);
+      nextHop.encode(writer, hop);
+      writer.view.setUint16(start, writer.offset - start, true);
+      writer.align();
+    }
+  },
+  decode(reader) {
+    const hops: ValueOf<typeof nextHop>[] = [];
+    const end = reader.end;
+    while (reader.left > 0) {
+      const start = reader.offset;
+      const length = u16.decode(reader);
+      if (length < 2 || start + length > end) {
+        throw new CodecError(`${hops.length}`, `length ${length} with ${end - start} bytes left`);
+      }
+      reader.end = start + length;
+      hops.push(reader.whole(`${hops.length}`, nextHop));
+      reader.end = end;
+      reader.offset = Math.min(start + aligned(length), end);
+    }
+    return hops;
+  },
+};
 
 /** The body of a route message: struct rtmsg and RTA_*. */
 export const routeMessage = headed(
@@ -56,6 +104,7 @@ export const routeMessage = headed(
         quickAcknowledge: [15, u32], // RTAX_QUICKACK
       }),
     ],
+    nextHops: [9, nextHops], // RTA_MULTIPATH: instead of RTA_OIF and RTA_GATEWAY
     table: [15, u32], // RTA_TABLE: the header has room only for tables up to 255
   }),
 );
@@ -174,24 +223,34 @@ export function deleteRoute(route: NewRoute): Request<never> {
   });
 }
 
+/** A way that a route leads. */
+export interface RoutePath {
+  readonly gateway: Uint8Array | undefined;
+  readonly outputIndex: number;
+  /** The gateway is on the link, also if no route says so. */
+  readonly onLink: boolean;
+}
+
 /** A route as the kernel describes it. */
 export interface Route {
   readonly family: AddressFamily;
   /** Undefined is the default route. */
   readonly destination: Uint8Array | undefined;
   readonly prefixLength: number;
-  readonly gateway: Uint8Array | undefined;
-  /** 0 for a route of several paths, or of none. */
-  readonly outputIndex: number;
+  /**
+   * One for most routes, none for one that leads nowhere. IPv6 routes that differ in nothing but their way are one
+   * route of several ways to the kernel, whoever made them.
+   */
+  readonly paths: readonly RoutePath[];
   readonly table: number;
   readonly priority: number;
   readonly preferredSource: Uint8Array | undefined;
   readonly scope: number;
   readonly protocol: number;
   readonly type: number;
-  readonly onLink: boolean;
+  /** Those of the first path. */
   readonly metrics: RouteMetrics;
-  /** What came beside, such as several paths (RTA_MULTIPATH 9) or the preference of a router (RTA_PREF 20). */
+  /** What came beside, such as the preference of a router (RTA_PREF 20). */
   readonly unknown: readonly UnknownAttribute[];
 }
 
@@ -244,7 +303,8 @@ export function dumpRoutes(filter: RouteFilter): Request<Route> {
     decode(reader) {
       const route = decodeRoute(reader, family);
       if (route === undefined) return undefined;
-      if (outputIndex !== undefined && route.outputIndex !== outputIndex) return undefined;
+      if (outputIndex !== undefined && !route.paths.some((path) => path.outputIndex === outputIndex))
+        return undefined;
       if (table !== undefined && route.table !== table) return undefined;
       return route;
     },
@@ -253,22 +313,33 @@ export function dumpRoutes(filter: RouteFilter): Request<Route> {
 
 /** Returns undefined for a route of another family. */
 function decodeRoute(reader: Reader, family: AddressFamily): Route | undefined {
-  const { header, attributes: values } = routeMessage.decode(reader);
+  const decoded = routeMessage.decode(reader);
+  const { header, attributes: values } = decoded;
   if (header.family !== FAMILIES[family]) return undefined;
   return {
     family,
     destination: values.destination,
     prefixLength: header.destinationLength,
-    gateway: values.gateway,
-    outputIndex: values.outputIndex ?? 0,
+    paths: pathsOf(decoded),
     table: values.table ?? header.table,
     priority: values.priority ?? 0,
     preferredSource: values.preferredSource,
     scope: header.scope,
     protocol: header.protocol,
     type: header.type,
-    onLink: (header.flags & ON_LINK) !== 0,
     metrics: values.metrics ?? {},
     unknown: values.unknown ?? [],
   };
+}
+
+function pathsOf({ header, attributes: values }: ValueOf<typeof routeMessage>): RoutePath[] {
+  const { nextHops, gateway, outputIndex } = values;
+  if (nextHops !== undefined) {
+    return nextHops.map((hop) => ({
+      gateway: hop.attributes.gateway,
+      outputIndex: hop.header.outputIndex,
+      onLink: (hop.header.flags & ON_LINK) !== 0,
+    }));
+  }
+  return outputIndex === undefined ? [] : [{ gateway, outputIndex, onLink: (header.flags & ON_LINK) !== 0 }];
 }

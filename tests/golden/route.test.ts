@@ -1,5 +1,6 @@
 // Route messages as iproute2 sends them.
-import { describe } from "bun:test";
+import { describe, expect, test } from "bun:test";
+import { Reader } from "../../src/netlink/codec.ts";
 import { addRoute, deleteRoute, dumpRoutes, routeMessage } from "../../src/netlink/route.ts";
 import { golden, goldenRequest, message } from "./message.ts";
 
@@ -62,6 +63,21 @@ const DUMP_OF_TABLE = message(
   "24 00 00 00  1a 00  01 03  af 9a 00 6b  00 00 00 00", // length 36, RTM_GETROUTE, flags 0x301, sequence, port
   "0a 00 00 00  00 00 00 00  00 00 00 00", // rtmsg
   "08 00 0f 00  fe 00 00 00", // RTA_TABLE
+);
+
+const SHARED_IPV6 = message(
+  "94 00 00 00  18 00  22 00  00 00 00 00  00 00 00 00", // length 148, RTM_NEWROUTE, flags 0x22, sequence, port
+  "0a 00 00 00  fe 03 00 01  00 00 00 00", // rtmsg
+  "08 00 0f 00  fe 00 00 00", // RTA_TABLE
+  "08 00 06 00  00 04 00 00", // RTA_PRIORITY
+  "3c 00 09 00", // RTA_MULTIPATH, 60 bytes
+  "1c 00 00 00  03 00 00 00", //   rtnexthop, 28 bytes, interface 3
+  "14 00 05 00  fd 00 00 88  00 00 00 00  00 00 00 00  00 00 00 01", //   RTA_GATEWAY
+  "1c 00 00 00  05 00 00 00", //   rtnexthop, 28 bytes, interface 5
+  "14 00 05 00  fd 00 00 88  00 00 00 00  00 00 00 00  00 00 00 01", //   RTA_GATEWAY
+  // RTA_CACHEINFO
+  "24 00 0c 00  00 00 00 00  00 00 00 00  00 00 00 00  00 00 00 00  00 00 00 00  00 00 00 00  00 00 00 00  00 00 00 00",
+  "05 00 14 00  00 00 00 00", // RTA_PREF
 );
 
 function ipv4(...octets: number[]): Uint8Array {
@@ -177,4 +193,34 @@ describe("ip route", () => {
     attributes: { table: 254 },
   });
   goldenRequest("show table 254", DUMP_OF_TABLE, dumpRoutes({ family: "ipv6", table: 254 }));
+
+  // what the kernel answers to that where fd00:88::1 is the default gateway on two interfaces
+  const gateway = Uint8Array.of(0xfd, 0, 0, 0x88, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1);
+  golden("a route that two interfaces share", SHARED_IPV6, routeMessage, {
+    header: header(0, 254, 3, 0, 1, 10),
+    attributes: {
+      table: 254,
+      priority: 1024,
+      nextHops: [
+        { header: { flags: 0, hops: 0, outputIndex: 3 }, attributes: { gateway } },
+        { header: { flags: 0, hops: 0, outputIndex: 5 }, attributes: { gateway } },
+      ],
+      unknown: [
+        { type: 12, bytes: new Uint8Array(32) },
+        { type: 20, bytes: Uint8Array.of(0) },
+      ],
+    },
+  });
+  test.each([
+    ["1c 00", "nextHops.0: length 28 with 8 bytes left"],
+    ["01 00", "nextHops.0: length 1 with 8 bytes left"],
+    ["04 00", "nextHops.0.outputIndex: 0 bytes left, 4 needed"],
+  ])("a way of the length %s in 8 bytes is refused", (length, problem) => {
+    const body = message(
+      "0a 00 00 00  fe 03 00 01  00 00 00 00",
+      "0c 00 09 00",
+      `${length} 00 00  03 00 00 00`,
+    );
+    expect(() => new Reader(body).whole("route", routeMessage)).toThrow(problem);
+  });
 });

@@ -264,6 +264,26 @@ test("CHECK tells a route that leads the same way under other conditions", async
   expect(answer.document?.msg).toContain("lacks the route to 192.0.2.0/24");
 });
 
+test("CHECK finds the IPv6 routes of two interfaces on one network, which are one to the kernel", async () => {
+  await using sandbox = await host();
+  const routes = [{ dst: "::/0" }, { dst: "fd00:99::/64", mtu: 1300 }];
+  const config = network(sandbox, {}, { subnet: "fd00:88::/64", routes });
+  const targets = [POD, { ...POD, ifname: "net1" }];
+  const checked: Config[] = [];
+  for (const target of targets) {
+    checked.push({ ...config, prevResult: (await succeed(sandbox, "ADD", config, target)).document });
+  }
+  const check = (index: number) => call(sandbox, "CHECK", checked[index] ?? {}, targets[index]);
+  for (const [index] of targets.entries()) expect((await check(index)).stdout).toBe("");
+  const path = "via fd00:88::1 dev net1".split(" ");
+  await sandbox.text(["ip", "-netns", "pod1", "-6", "route", "del", "fd00:99::/64", ...path]);
+  expect((await check(0)).stdout).toBe("");
+  expect((await check(1)).document).toMatchObject({
+    code: 103,
+    msg: "interface net1 lacks the route to fd00:99::/64",
+  });
+});
+
 test("a FIFO in the place of a namespace is refused instead of waited for", async () => {
   await using sandbox = await host();
   await sandbox.text(["mkfifo", "fifo"]);

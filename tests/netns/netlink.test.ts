@@ -385,13 +385,16 @@ function kernelTests(): void {
           metrics: [{ mtu: 1300, advmss: 1200 }],
         }),
       ]);
+      const { gateway, outputIndex: _, ...rest } = route;
+      const paths = [{ gateway, outputIndex, onLink: false }];
       expect(socket.dump(dumpRoutes({ family: "ipv4", table: 1000 }))).toEqual([
-        expect.objectContaining({ ...route, protocol: 3, type: 1, scope: 0, onLink: false }),
+        expect.objectContaining({ ...rest, paths, protocol: 3, type: 1, scope: 0 }),
       ]);
       expect(() => socket.execute([addRoute(route)])).toThrow("add route 10.9.0.0/16 via 10.1.0.9: EEXIST");
       socket.execute([addRoute({ gateway: ipv4(10, 1, 0, 8) }, "replace")]);
       const main = socket.dump(dumpRoutes({ family: "ipv4", table: 254, outputIndex }));
-      expect(main.find(({ destination }) => destination === undefined)?.gateway).toEqual(ipv4(10, 1, 0, 8));
+      const defaultRoute = main.find(({ destination }) => destination === undefined);
+      expect(defaultRoute?.paths[0]?.gateway).toEqual(ipv4(10, 1, 0, 8));
       socket.execute([deleteRoute(route)]);
       expect(() => socket.execute([deleteRoute(route)])).toThrow("ESRCH");
     });
@@ -412,7 +415,7 @@ function kernelTests(): void {
         addRoute({ destination: ipv6(0), prefixLength: 64, outputIndex, priority: 7 }),
       ]);
       const found = socket.dump(dumpRoutes({ family: "ipv4", outputIndex }));
-      expect(found.find(({ prefixLength }) => prefixLength === 16)?.onLink).toBe(true);
+      expect(found.find(({ prefixLength }) => prefixLength === 16)?.paths[0]?.onLink).toBe(true);
       const six = socket.dump(dumpRoutes({ family: "ipv6", outputIndex, table: 254 }));
       expect(six.find(({ priority }) => priority === 7)?.destination).toEqual(ipv6(0));
     });
