@@ -8,10 +8,12 @@ import {
   enterNamespace,
   inNetworkNamespace,
   Namespace,
+  networkNamespaceCookie,
   ownNetworkNamespace,
   unmount,
   unshareNamespaces,
 } from "../sys/namespace.ts";
+import { currentBootId } from "../sys/process.ts";
 
 /** Where `ip netns` pins namespaces by name. */
 export const NETNS_DIRECTORY = "/var/run/netns";
@@ -85,6 +87,16 @@ export function isOwnNetns(netns: Netns): boolean {
 /** Returns the inode of the namespace that `path` pins, or undefined where nothing is. Opens nothing. */
 export function netnsInode(path: string): bigint | undefined {
   return path === "" || path.includes("\0") ? undefined : statFile(path)?.inode;
+}
+
+/**
+ * Returns what tells the namespace from every other one that this machine ever had or will have, in one word. Where the
+ * kernel has no cookies (before Linux 5.14) it is made of the inode, which a later namespace may get. Throws NetnsError
+ * or SystemError.
+ */
+export function netnsIdentity(netns: Netns): string {
+  const cookie = inNetns(netns, networkNamespaceCookie);
+  return `${currentBootId()}/${cookie ?? `inode-${netns.inode}`}`;
 }
 
 /** Runs `work`, synchronously, inside the namespace and returns what it returns. Throws NetnsError or SystemError. */

@@ -3,7 +3,6 @@
 // namespace still exists.
 import * as v from "valibot";
 import { type Addition, type AdditionCall, defineChained, requirePrevious } from "../attachment/addition.ts";
-import { collectEntries, type StaleEntry, type StuckEntry } from "../attachment/chained-collection.ts";
 import { entryOf } from "../attachment/reservation.ts";
 import { requestedHardwareAddress } from "../attachment/settings.ts";
 import type { CniArguments } from "../cni/arguments.ts";
@@ -12,11 +11,13 @@ import { parseInput, shown } from "../cni/input.ts";
 import type { Interface, Result } from "../cni/result.ts";
 import {
   type AttachmentRow,
+  claimantsOf,
   type Entry,
   findAttachment,
   forgetAttachment,
   type KernelObject,
   listObjects,
+  listStaleAttachments,
   recordAttachment,
 } from "../ledger/attachments.ts";
 import { describeOwner, holderOf } from "../ledger/owner.ts";
@@ -30,7 +31,7 @@ import {
   sameLink,
   setAttributes,
 } from "../net/link-attributes.ts";
-import { inNetns, type Netns, NetnsError, openNetns } from "../net/netns.ts";
+import { inNetns, type Netns, NetnsError, netnsIdentity, openNetns } from "../net/netns.ts";
 import { rehearse } from "../net/rehearsal.ts";
 import {
   isAllowed,
@@ -47,6 +48,7 @@ import {
 import { findLink, type Link } from "../net/veth.ts";
 import { beat } from "../store/heartbeat.ts";
 import { DEFAULT_DATA_DIR, openStore, storeExists } from "../store/sqlite.ts";
+import type { Transaction } from "../store/store.ts";
 
 const PLUGIN = "tuning";
 const LARGEST_SIGNED_32_BITS = 0x7fff_ffff;
@@ -211,6 +213,22 @@ function detailOf<Schema extends v.GenericSchema>(
   return parseInput(schema, JSON.parse(detail), ErrorCode.storeUnusable, what);
 }
 
+/** What an object is in which namespace: a sysctl's path or an interface's name. Identities have no spaces. */
+interface Place {
+  readonly what: string;
+  readonly namespace: string;
+}
+
+/** The namespace is in the name, so that attachments of one container that set the same have the same object. */
+function nameOf({ what, namespace }: Place): string {
+  return `${what} ${namespace}`;
+}
+
+function placeOf({ name }: KernelObject): Place {
+  const space = name.lastIndexOf(" ");
+  return { what: name.slice(0, space), namespace: name.slice(space + 1) };
+}
+
 /** Stands for an interface that this same call makes: it takes all its settings with it, so nothing is put back. */
 const NOT_YET_MADE = "not yet made";
 const NOT_YET_MADE_INDEX = 0;
@@ -222,13 +240,14 @@ function objectsOf(
   ifname: string,
   link: Link | typeof NOT_YET_MADE | undefined,
 ): KernelObject[] {
+  const namespace = netnsIdentity(netns);
   const objects: KernelObject[] = inNetns(netns, () =>
     tunables.map(({ key, path, value, ofInterface }) => {
       const isThere = !ofInterface || link !== NOT_YET_MADE;
       const before = isThere ? (explainedTunable(key, value, () => readTunable(path)) ?? null) : null;
       const index = ofInterface && typeof link === "object" ? link.index : 0;
       const detail: SysctlDetail = { index, before, after: value };
-      return { kind: "sysctl", name: path, detail: JSON.stringify(detail) };
+      return { kind: "sysctl", name: nameOf({ what: path, namespace }), detail: JSON.stringify(detail) };
     }),
   );
   if (link !== undefined && attributeNames(attributes).length > 0) {
@@ -236,29 +255,41 @@ function objectsOf(
       link === NOT_YET_MADE
         ? { index: NOT_YET_MADE_INDEX, before: {}, after: attributes }
         : { index: link.index, before: currentAttributes(link, attributes), after: attributes };
-    objects.push({ kind: "attributes", name: ifname, detail: JSON.stringify(detail) });
+    const name = nameOf({ what: ifname, namespace });
+    objects.push({ kind: "attributes", name, detail: JSON.stringify(detail) });
   }
   return objects;
 }
 
-/** What an earlier ADD of the same attachment found is what was there before; its other objects stay as they are. */
-function mergedWith(earlier: readonly KernelObject[], object: KernelObject): KernelObject {
-  const known = earlier.find(({ kind, name }) => kind === object.kind && name === object.name);
-  if (known === undefined) return object;
-  if (object.kind === "sysctl") {
-    const [old, now] = [detailOf(sysctlDetail, known), detailOf(sysctlDetail, object)];
-    return old.index === now.index
-      ? { ...object, detail: JSON.stringify({ ...now, before: old.before }) }
-      : object;
+/** Returns what is written down about the very same object, by this attachment or another one of its container. */
+async function claimsOf(store: Transaction, object: KernelObject): Promise<KernelObject[]> {
+  const claims: KernelObject[] = [];
+  for (const claimant of await claimantsOf(store, object)) {
+    const written = await listObjects(store, claimant);
+    claims.push(...written.filter(({ kind, name }) => kind === object.kind && name === object.name));
   }
-  const [old, now] = [detailOf(attributesDetail, known), detailOf(attributesDetail, object)];
-  if (old.index !== now.index) return object;
-  const merged: AttributesDetail = {
-    index: now.index,
-    before: { ...now.before, ...old.before },
-    after: { ...old.after, ...now.after },
-  };
-  return { ...object, detail: JSON.stringify(merged) };
+  return claims;
+}
+
+/** What the first of the claims found is what was there before. */
+function mergedWith(claims: readonly KernelObject[], object: KernelObject): KernelObject {
+  for (const claim of claims) {
+    if (object.kind === "sysctl") {
+      const [old, now] = [detailOf(sysctlDetail, claim), detailOf(sysctlDetail, object)];
+      // another interface of that name has settings of its own
+      if (old.index !== now.index) continue;
+      return { ...object, detail: JSON.stringify({ ...now, before: old.before }) };
+    }
+    const [old, now] = [detailOf(attributesDetail, claim), detailOf(attributesDetail, object)];
+    if (old.index !== now.index) continue;
+    const merged: AttributesDetail = {
+      index: now.index,
+      before: { ...now.before, ...old.before },
+      after: { ...old.after, ...now.after },
+    };
+    return { ...object, detail: JSON.stringify(merged) };
+  }
+  return object;
 }
 
 /** Runs `work` on a setting; the kernel's refusals become errors that name key and value. */
@@ -330,7 +361,7 @@ async function restore(
         if (before === null) return;
         // another interface of that name has settings of its own
         if (index !== 0 && sameLink(inside, ifname, index) === undefined) return;
-        inNetns(netns, () => restoreTunable(object.name, before));
+        inNetns(netns, () => restoreTunable(placeOf(object).what, before));
       } else if (object.kind === "attributes") {
         const { index, before } = detailOf(attributesDetail, object);
         if (sameLink(inside, ifname, index) !== undefined) restoreAttributes(inside, index, before);
@@ -348,15 +379,15 @@ function restoreTunable(path: string, value: string): void {
   }
 }
 
-/** Opens the namespace that the entry was made for, if one of the paths still leads there. */
-function openRecorded(row: AttachmentRow, ...paths: readonly string[]): Netns | undefined {
+/** Opens the namespace of that identity, if one of the paths still leads there. */
+function openRecorded(namespace: string, ...paths: readonly string[]): Netns | undefined {
   for (const path of paths) {
     if (path === "") continue;
-    const { netnsInode, bootId } = holderOf(row.network, { ...row, netns: path }, {});
-    // a path and even a number may by now belong to another namespace
-    if (netnsInode === null || netnsInode !== row.netnsInode || bootId !== row.bootId) continue;
     try {
-      return openNetns(path);
+      const netns = openNetns(path);
+      // a path and even an inode may by now belong to another namespace
+      if (netnsIdentity(netns) === namespace) return netns;
+      netns[Symbol.dispose]();
     } catch (error) {
       if (!(error instanceof NetnsError)) throw error;
     }
@@ -364,15 +395,23 @@ function openRecorded(row: AttachmentRow, ...paths: readonly string[]): Netns | 
   return undefined;
 }
 
-async function restoreEntry(
-  row: AttachmentRow,
-  objects: readonly KernelObject[],
-  path: string,
-  failures: Failures,
-): Promise<void> {
-  using netns = openRecorded(row, path, row.netns);
-  // a namespace that is gone took everything with it
-  if (netns !== undefined) await restore(netns, row.ifname, objects, failures);
+/**
+ * Forgets an entry and puts back what no other attachment of the container has set. Throws if a part of it failed; the
+ * entry then stays with the transaction that is rolled back, so that the next DEL or GC tries again.
+ */
+async function endEntry(store: Transaction, entry: Entry, path: string): Promise<void> {
+  const row = await findAttachment(store, entry);
+  // inside the transaction, so that no ADD can set one of them between the last claim and its restoring
+  const unclaimed = await forgetAttachment(store, entry);
+  const [first] = unclaimed;
+  if (row === undefined || first === undefined) return;
+  const failures = new Failures();
+  await failures.collect(async () => {
+    using netns = openRecorded(placeOf(first).namespace, path, row.netns);
+    // a namespace that is gone took everything with it
+    if (netns !== undefined) await restore(netns, row.ifname, unclaimed, failures);
+  });
+  failures.rethrow(describeOwner(entry));
 }
 
 function updated(previous: Result, ifname: string, attributes: LinkAttributes): Result {
@@ -390,7 +429,7 @@ function changesFor(call: AdditionCall<Config>, plan: Plan): Addition {
   const { dataDir } = plan;
   const entry = entryOf(call, PLUGIN);
   const holder = holderOf(network, attachment, call.args);
-  let objects: readonly KernelObject[] = [];
+  let link: Link | typeof NOT_YET_MADE | undefined;
   let earlier: readonly KernelObject[] = [];
   // what to put back if this call fails: what it found, which an ADD before it may have made
   let found: readonly KernelObject[] = [];
@@ -400,21 +439,22 @@ function changesFor(call: AdditionCall<Config>, plan: Plan): Addition {
     survey({ planned }): void {
       using netns = openNetns(attachment.netns);
       using inside = connectInside(netns);
-      const isThere = planned === undefined;
-      const link = isThere && needsInterface(plan) ? interfaceOf(inside, netns, ifname) : undefined;
-      objects = objectsOf(plan, netns, ifname, isThere ? link : NOT_YET_MADE);
+      if (planned !== undefined) link = NOT_YET_MADE;
+      else if (needsInterface(plan)) link = interfaceOf(inside, netns, ifname);
     },
 
     async claim(store): Promise<void> {
-      const row = await findAttachment(store, entry);
-      const isSame =
-        row !== undefined && row.netnsInode === holder.netnsInode && row.bootId === holder.bootId;
+      using netns = openNetns(attachment.netns);
+      // looked at inside the transaction, so that no DEL puts anything back after that
+      found = objectsOf(plan, netns, ifname, link);
+      const namespace = netnsIdentity(netns);
+      const own = await listObjects(store, entry);
+      earlier = own.filter((object) => placeOf(object).namespace === namespace);
       // what is known of a namespace that is gone says nothing about this one
-      if (row !== undefined && !isSame) await forgetAttachment(store, entry);
-      earlier = isSame ? await listObjects(store, entry) : [];
-      const merged = objects.map((object) => mergedWith(earlier, object));
+      if (earlier.length === 0) await forgetAttachment(store, entry);
+      const merged: KernelObject[] = [];
+      for (const object of found) merged.push(mergedWith(await claimsOf(store, object), object));
       await recordAttachment(store, holder, PLUGIN, merged);
-      found = earlier.length > 0 ? objects : merged;
     },
 
     async make(result): Promise<Result> {
@@ -465,13 +505,7 @@ export const tuning = defineChained({
     const entry = entryOf({ network, attachment }, PLUGIN);
     const dataDir = config.dataDir ?? DEFAULT_DATA_DIR;
     if (!storeExists(dataDir)) return;
-    const store = openStore(dataDir);
-    const { row, objects } = await recordedOf(dataDir, entry);
-    if (row === undefined) return;
-    const failures = new Failures();
-    await failures.collect(() => restoreEntry(row, objects, attachment.netns, failures));
-    failures.rethrow(`DEL of ${describeOwner(entry)}`);
-    await store.transaction(async (transaction) => void (await forgetAttachment(transaction, entry)));
+    await openStore(dataDir).transaction((store) => endEntry(store, entry, attachment.netns));
   },
 
   async check(call): Promise<void> {
@@ -522,10 +556,15 @@ export const tuning = defineChained({
       return;
     }
     const dataDir = config.dataDir ?? DEFAULT_DATA_DIR;
+    if (!storeExists(dataDir)) return;
+    const store = openStore(dataDir);
     const failures = new Failures();
-    await failures.collect(() =>
-      collectEntries({ network, dataDir, plugin: PLUGIN, valid, failures, note, takeBack }),
-    );
+    for (const row of await store.read((reading) => listStaleAttachments(reading, network, PLUGIN, valid))) {
+      await failures.collect(async () => {
+        await store.transaction((transaction) => endEntry(transaction, row, ""));
+        note(`warren-tuning: removed ${describeOwner(row)}`);
+      });
+    }
     failures.rethrow(`GC of network ${network}`);
   },
 });
@@ -549,7 +588,7 @@ function wantedOf(
   const tunables = new Map<string, string>();
   let attributes: LinkAttributes = {};
   for (const object of objects) {
-    if (object.kind === "sysctl") tunables.set(object.name, detailOf(sysctlDetail, object).after);
+    if (object.kind === "sysctl") tunables.set(placeOf(object).what, detailOf(sysctlDetail, object).after);
     else if (object.kind === "attributes") attributes = detailOf(attributesDetail, object).after;
   }
   for (const { path, value } of plan.tunables) tunables.set(path, value);
@@ -567,18 +606,4 @@ function lookAt(path: string): { readonly isThere: boolean; readonly value?: str
     if (error instanceof TunableError) return { isThere: false };
     throw error;
   }
-}
-
-async function takeBack(entries: readonly StaleEntry[]): Promise<readonly StuckEntry[]> {
-  const stuck: StuckEntry[] = [];
-  for (const entry of entries) {
-    const failures = new Failures();
-    await failures.collect(() => restoreEntry(entry.row, entry.objects, "", failures));
-    try {
-      failures.rethrow(describeOwner(entry.row));
-    } catch (error) {
-      stuck.push({ entry, error });
-    }
-  }
-  return stuck;
 }

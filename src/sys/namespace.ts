@@ -2,7 +2,7 @@
 // window is opened, something is made inside it, and the thread goes back; nothing may be awaited in between.
 import { dlopen } from "bun:ffi";
 import { OpenFlag, openFile } from "./files.ts";
-import { checkedInt, checkedPath, type Descriptor, LIBC, libc, retried } from "./libc.ts";
+import { checkedInt, checkedPath, Descriptor, isSystemError, LIBC, libc, memory, retried } from "./libc.ts";
 
 /** Kinds of namespace, by the flag that setns and unshare take (linux/sched.h). */
 export const Namespace = {
@@ -16,13 +16,19 @@ const MS_REC = 16384n;
 const MS_PRIVATE = 1n << 18n;
 const MNT_DETACH = 2;
 
-// bound when first used: an ADD needs none of them
+const AF_UNIX = 1;
+const SOCK_DGRAM_CLOEXEC = 0o2000002; // SOCK_CLOEXEC is O_CLOEXEC, the same on x86_64 and arm64
+const SOL_SOCKET = 1;
+const SO_NETNS_COOKIE = 71; // asm-generic/socket.h
+
+// bound when first used: most calls need none of them
 let rare: ReturnType<typeof bindRare> | undefined;
 function bindRare() {
   return dlopen(LIBC, {
     unshare: { args: ["i32"], returns: "i32" },
     mount: { args: ["cstring", "cstring", "cstring", "u64", "ptr"], returns: "i32" },
     umount2: { args: ["cstring", "i32"], returns: "i32" },
+    getsockopt: { args: ["i32", "i32", "i32", "buffer", "buffer"], returns: "i32" },
   } as const).symbols;
 }
 function calls() {
@@ -68,6 +74,28 @@ export function inFreshNetworkNamespace<T>(work: () => T): T {
   } finally {
     enterNamespace(home.fd, Namespace.network, "own network namespace");
   }
+}
+
+/**
+ * Returns the number of the thread's network namespace that no other one gets before the machine boots again, as inodes
+ * may; undefined where the kernel has none (before Linux 5.14). Throws SystemError.
+ */
+export function networkNamespaceCookie(): bigint | undefined {
+  using socket = new Descriptor(
+    retried("open unix socket", () => libc.socket(AF_UNIX, SOCK_DGRAM_CLOEXEC, 0)),
+  );
+  const cookie = new BigUint64Array(memory(8).buffer);
+  const length = new Uint32Array(memory(4).buffer);
+  length[0] = cookie.byteLength;
+  try {
+    retried("ask for the cookie of a network namespace", () =>
+      calls().getsockopt(socket.fd, SOL_SOCKET, SO_NETNS_COOKIE, cookie, length),
+    );
+  } catch (error) {
+    if (isSystemError(error, "ENOPROTOOPT")) return undefined;
+    throw error;
+  }
+  return cookie[0];
 }
 
 /** Gives the calling thread new namespaces of these kinds (flags of `Namespace`, or-ed); throws SystemError. */

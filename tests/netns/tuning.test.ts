@@ -1,5 +1,7 @@
 // The plugin tuning on a real kernel: interface and sysctls are witnessed by ip and sysctl, CHECK is shown to miss
 // nothing, and DEL and GC to put everything back where there is something to put it back into.
+
+import { Database } from "bun:sqlite";
 import { describe, expect, test } from "bun:test";
 import { tools } from "../../scripts/tools.ts";
 import { type Answer, type Config, call, PLUGIN_FOLDER, succeed } from "../support/plugins.ts";
@@ -393,6 +395,70 @@ describe("DEL and GC", () => {
     expect(await sysctl(sandbox, "core/somaxconn")).toBe("55");
     expect(await entries(sandbox)).toBe("");
   });
+
+  test("another namespace that got path and inode of the one before stays as it is", async () => {
+    await using sandbox = await host();
+    const config = tuning(sandbox, { sysctl: { "net.core.somaxconn": "417" } });
+    await succeed(sandbox, "ADD", config, POD);
+    const anew = `
+      ip netns del pod1
+      ip netns add pod1
+      ip netns exec pod1 sh -c 'echo 55 > /proc/sys/net/core/somaxconn'
+      stat -Lc %i /run/netns/pod1`;
+    const inode = (await sandbox.text(["sh", "-ec", anew])).trim();
+    // the kernel gives freed inodes to new namespaces; not to wait for that, the store says that it did
+    using database = new Database(`${sandbox.directory}/store/warren.db`);
+    database.run("UPDATE attachments SET netns_inode = ?", [inode]);
+    await succeed(sandbox, "DEL", config, POD);
+    expect(await sysctl(sandbox, "core/somaxconn")).toBe("55");
+    expect(await entries(sandbox)).toBe("");
+  });
+
+  test.each(["DEL", "GC"])(
+    "what two attachments set is put back by the %s of the last, to what was before the first",
+    async (verb) => {
+      await using sandbox = await host();
+      await sandbox.text([
+        "ip",
+        "link",
+        "add",
+        "far1",
+        "type",
+        "veth",
+        "peer",
+        "name",
+        "net1",
+        "netns",
+        "pod1",
+      ]);
+      const before = await sysctl(sandbox, "core/somaxconn");
+      const config = (value: string, more: Config = {}) =>
+        tuning(sandbox, {
+          sysctl: { "net.core.somaxconn": value, "net.ipv4.conf.IFNAME.arp_filter": "1" },
+          ...more,
+        });
+      const second = { ...POD, ifname: "net1" };
+      await succeed(sandbox, "ADD", config("417"), POD);
+      await succeed(sandbox, "ADD", config("517"), second);
+      // one that fails takes back what it did itself, and no more
+      const failing = config("617", { name: "elsewhere", mtu: 7 });
+      expect((await call(sandbox, "ADD", failing, POD)).document.code).toBe(104);
+      expect(await sysctl(sandbox, "core/somaxconn")).toBe("517");
+      const end = async (target: typeof second, valid: object[]) => {
+        const list = { "cni.dev/valid-attachments": valid };
+        if (verb === "DEL") await succeed(sandbox, "DEL", tuning(sandbox), target);
+        else await succeed(sandbox, "GC", tuning(sandbox, list));
+      };
+      await end({ ...POD, ifname: "eth0" }, [{ containerID: "pod-1", ifname: "net1" }]);
+      expect(await sysctl(sandbox, "core/somaxconn")).toBe("517");
+      expect(await sysctl(sandbox, "ipv4/conf/eth0/arp_filter")).toBe("0");
+      await succeed(sandbox, "CHECK", config("517"), second);
+      await end(second, []);
+      expect(await sysctl(sandbox, "core/somaxconn")).toBe(before);
+      expect(await sysctl(sandbox, "ipv4/conf/net1/arp_filter")).toBe("0");
+      expect(await entries(sandbox)).toBe("");
+    },
+  );
 
   test("GC restores what is not valid, and without a list nothing", async () => {
     await using sandbox = await host();
