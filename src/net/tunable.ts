@@ -73,8 +73,8 @@ function explained(path: string, error: unknown): unknown {
 }
 
 /**
- * Returns the value in the thread's namespace, or undefined for a setting that can only be written. Throws
- * TunableError for one that is not there.
+ * Returns the value in the thread's namespace, or undefined for a setting that can only be written, or that has no value
+ * yet (stable_secret). Throws TunableError for one that is not there.
  */
 export function readTunable(path: string): string | undefined {
   try {
@@ -82,7 +82,7 @@ export function readTunable(path: string): string | undefined {
     if (value === undefined) throw new TunableError(path, "missing");
     return value;
   } catch (error) {
-    if (isSystemError(error, "EACCES", "EPERM")) return undefined;
+    if (isSystemError(error, "EACCES", "EPERM", "EIO")) return undefined;
     throw explained(path, error);
   }
 }
@@ -96,7 +96,10 @@ export function writeTunable(path: string, value: string): void {
   }
 }
 
-/** True if both are the same to the kernel, which writes tabs for spaces and tens for hexadecimal numbers. */
+/**
+ * True if both are the same to the kernel as far as spaces and the base of numbers go; what it makes of a list can only
+ * be known by letting it.
+ */
 export function isSameValue(one: string, other: string): boolean {
   return normal(one) === normal(other);
 }
@@ -105,7 +108,11 @@ function normal(value: string): string {
   return value
     .trim()
     .split(/\s+/)
-    .map((word) => (word !== "" && Number.isInteger(Number(word)) ? String(Number(word)) : word))
+    .map((word) => {
+      // a zero in front is octal to it, and not to JavaScript
+      const number = Number(/^0[0-7]+$/.test(word) ? `0o${word}` : word);
+      return word !== "" && Number.isInteger(number) ? String(number) : word;
+    })
     .join(" ");
 }
 

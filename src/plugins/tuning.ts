@@ -19,6 +19,7 @@ import {
   listObjects,
   listStaleAttachments,
   recordAttachment,
+  recordObjects,
 } from "../ledger/attachments.ts";
 import { describeOwner, holderOf } from "../ledger/owner.ts";
 import { type Connection, connectInside } from "../net/connection.ts";
@@ -201,7 +202,13 @@ const attributesSchema = v.object({
 });
 /** What is written down: the interface's number, 0 where it does not matter, and both values. */
 const attributesDetail = v.object({ index: v.number(), before: attributesSchema, after: attributesSchema });
-const sysctlDetail = v.object({ index: v.number(), before: v.nullable(v.string()), after: v.string() });
+const sysctlDetail = v.object({
+  index: v.number(),
+  before: v.nullable(v.string()),
+  after: v.string(),
+  /** How the kernel shows `after`, where it spells it otherwise. */
+  shown: v.optional(v.string()),
+});
 type AttributesDetail = v.InferOutput<typeof attributesDetail>;
 type SysctlDetail = v.InferOutput<typeof sysctlDetail>;
 
@@ -414,6 +421,35 @@ async function endEntry(store: Transaction, entry: Entry, path: string): Promise
   failures.rethrow(describeOwner(entry));
 }
 
+/** Sets what is to be, in the thread's namespace, and returns by its path what the kernel spells otherwise. */
+function setTunables(tunables: readonly Tunable[]): ReadonlyMap<string, string> {
+  const respelled = new Map<string, string>();
+  for (const { key, path, value } of tunables) {
+    const found = explainedTunable(key, value, () => {
+      writeTunable(path, value);
+      return readTunable(path);
+    });
+    if (found !== undefined && found !== value) respelled.set(path, found);
+  }
+  return respelled;
+}
+
+/** Writes down how the kernel spells what was set: "010" is 8, and lists are sorted. CHECK compares with that. */
+async function recordSpellings(
+  dataDir: string,
+  entry: Entry,
+  spellings: ReadonlyMap<string, string>,
+): Promise<void> {
+  await openStore(dataDir).transaction(async (store) => {
+    for (const object of await listObjects(store, entry)) {
+      const found = object.kind === "sysctl" ? spellings.get(placeOf(object).what) : undefined;
+      if (found === undefined) continue;
+      const detail: SysctlDetail = { ...detailOf(sysctlDetail, object), shown: found };
+      await recordObjects(store, entry, [{ ...object, detail: JSON.stringify(detail) }]);
+    }
+  });
+}
+
 function updated(previous: Result, ifname: string, attributes: LinkAttributes): Result {
   const { mac, mtu } = attributes;
   const change = (one: Interface): Interface =>
@@ -460,10 +496,8 @@ function changesFor(call: AdditionCall<Config>, plan: Plan): Addition {
     async make(result): Promise<Result> {
       using netns = openNetns(attachment.netns);
       using inside = connectInside(netns);
-      inNetns(netns, () => {
-        for (const { key, path, value } of plan.tunables)
-          explainedTunable(key, value, () => writeTunable(path, value));
-      });
+      const respelled = inNetns(netns, () => setTunables(plan.tunables));
+      if (respelled.size > 0) await recordSpellings(dataDir, entry, respelled);
       if (attributeNames(plan.attributes).length > 0) {
         setAttributes(inside, interfaceOf(inside, netns, ifname).index, plan.attributes);
       }
@@ -520,11 +554,12 @@ export const tuning = defineChained({
     if (row === undefined) throw stateDiffers(`nothing is written down about ${describeOwner(entry)}`);
     using netns = openNetns(attachment.netns);
     const present = inNetns(netns, () => [...wanted.tunables.keys()].map(lookAt));
-    for (const [index, [path, value]] of [...wanted.tunables].entries()) {
+    for (const [index, [path, { value, spelled }]] of [...wanted.tunables].entries()) {
       const found = present[index];
       if (found?.isThere !== true) throw stateDiffers(`sysctl net/${path} is gone`);
-      if (found.value === undefined || isSameValue(found.value, value)) continue;
-      throw stateDiffers(`sysctl net/${path} is ${shown(found.value)}, not ${shown(value)}`);
+      if (found.value === undefined) continue;
+      if (spelled === undefined ? isSameValue(found.value, value) : found.value === spelled) continue;
+      throw stateDiffers(`sysctl net/${path} is ${shown(found.value)}, not ${shown(spelled ?? value)}`);
     }
     if (attributeNames(wanted.attributes).length === 0) return;
     using inside = connectInside(netns);
@@ -580,18 +615,28 @@ async function recordedOf(
   }));
 }
 
+/** A value as somebody wrote it, and as the kernel spelled it after ADD, which is not known of a later one. */
+interface WantedValue {
+  readonly value: string;
+  readonly spelled: string | undefined;
+}
+
 /** Everything that ADD set, and over it what the config says now: CHECK gets no CNI_ARGS. */
 function wantedOf(
   plan: Plan,
   objects: readonly KernelObject[],
-): { readonly tunables: ReadonlyMap<string, string>; readonly attributes: LinkAttributes } {
-  const tunables = new Map<string, string>();
+): { readonly tunables: ReadonlyMap<string, WantedValue>; readonly attributes: LinkAttributes } {
+  const tunables = new Map<string, WantedValue>();
   let attributes: LinkAttributes = {};
   for (const object of objects) {
-    if (object.kind === "sysctl") tunables.set(placeOf(object).what, detailOf(sysctlDetail, object).after);
-    else if (object.kind === "attributes") attributes = detailOf(attributesDetail, object).after;
+    if (object.kind === "sysctl") {
+      const { after, shown } = detailOf(sysctlDetail, object);
+      tunables.set(placeOf(object).what, { value: after, spelled: shown ?? after });
+    } else if (object.kind === "attributes") attributes = detailOf(attributesDetail, object).after;
   }
-  for (const { path, value } of plan.tunables) tunables.set(path, value);
+  for (const { path, value } of plan.tunables) {
+    if (tunables.get(path)?.value !== value) tunables.set(path, { value, spelled: undefined });
+  }
   for (const name of attributeNames(plan.attributes)) {
     attributes = { ...attributes, [name]: plan.attributes[name] };
   }

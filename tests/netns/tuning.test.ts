@@ -331,6 +331,35 @@ describe("CHECK", () => {
     });
   });
 
+  test.each([
+    ["core/somaxconn", "010", "8", "10"],
+    ["core/somaxconn", "0x10", "16", "10"],
+    ["core/somaxconn", " 417\n", "417", "418"],
+    ["core/somaxconn", "", "4096", "0"],
+    ["ipv4/ip_local_port_range", "  2000   3000", "2000 3000", "2000 3001"],
+    ["ipv4/ip_local_reserved_ports", "83,81-82,80", "80-83", "80-82"],
+    ["ipv4/ping_group_range", "1 0x7", "1 7", "1 0"],
+    ["ipv6/conf/IFNAME/stable_secret", "fd00::00:7", "fd00:0000:0000:0000:0000:0000:0000:0007", "fd00::8"],
+  ])(
+    "takes net/%s as %j for what the kernel makes of it, %j, and not for %j",
+    async (key, value, set, other) => {
+      await using sandbox = await host();
+      const name = key.replace("IFNAME", "eth0");
+      const config = tuning(sandbox, { sysctl: { [`net/${key}`]: value } });
+      await succeed(sandbox, "ADD", config, POD);
+      expect(await sysctl(sandbox, name)).toBe(set);
+      await succeed(sandbox, "CHECK", config, POD);
+      // also when the config forgot about it
+      await succeed(sandbox, "CHECK", tuning(sandbox), POD);
+      await sandbox.inNetns("pod1", ["sh", "-ec", `printf '${other}' > /proc/sys/net/${name}`]);
+      const answer = await call(sandbox, "CHECK", config, POD);
+      expect(answer.document).toMatchObject({
+        code: 103,
+        msg: expect.stringContaining(`sysctl net/${name} is`),
+      });
+    },
+  );
+
   test("finds that the interface, or all knowledge, is gone", async () => {
     await using sandbox = await host();
     const config = tuning(sandbox, { mtu: 1400 });

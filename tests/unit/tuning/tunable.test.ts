@@ -50,6 +50,8 @@ describe("keys", () => {
 test("values are the same when the kernel reads them alike", () => {
   expect(isSameValue("4096 87380 6291456", "4096\t87380\t6291456")).toBe(true);
   expect(isSameValue("0x10", "16")).toBe(true);
+  expect(isSameValue("010", "8")).toBe(true);
+  expect(isSameValue("010", "10")).toBe(false);
   expect(isSameValue(" 1\n", "1")).toBe(true);
   expect(isSameValue("cubic", "cubic")).toBe(true);
   expect(isSameValue("1 2", "1 3")).toBe(false);
