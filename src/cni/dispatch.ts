@@ -7,6 +7,7 @@ import { executePlugin, findPlugin } from "./execution.ts";
 import { parseInput, shown } from "./input.ts";
 import { type NetworkConfig, validAttachments } from "./network-config.ts";
 import type { AttachmentCall, Call, Delegate, Plugin } from "./plugin.ts";
+import { repeatedKey } from "./repeated-keys.ts";
 import { decodeResult, type Result } from "./result.ts";
 import { isSupportedVersion, SUPPORTED_VERSIONS, type Verb } from "./version.ts";
 
@@ -37,7 +38,10 @@ export async function dispatch(plugin: Plugin, verb: Verb, request: Request): Pr
   };
   const { containerId, ifname, netns } = environment;
   const attachment: AttachmentCall<unknown>["attachment"] = { containerId, ifname, netns };
-  const full = () => parseInput(plugin.config, config.document, ErrorCode.invalidConfig, what);
+  const full = () => {
+    refuseRepeatedKey(plugin, config, what);
+    return parseInput(plugin.config, config.document, ErrorCode.invalidConfig, what);
+  };
   const cleanup = () => parseInput(plugin.cleanup, config.document, ErrorCode.invalidConfig, what);
   switch (verb) {
     case "ADD": {
@@ -59,6 +63,17 @@ export async function dispatch(plugin: Plugin, verb: Verb, request: Request): Pr
     case "VERSION":
       return undefined;
   }
+}
+
+function refuseRepeatedKey({ uniqueKeys = [] }: Plugin, { text }: NetworkConfig, what: string): void {
+  if (uniqueKeys.length === 0) return;
+  const repeated = repeatedKey(new TextDecoder().decode(text), uniqueKeys);
+  if (repeated === undefined) return;
+  throw new CniError(
+    ErrorCode.invalidConfig,
+    `${what}: "${repeated}" stands twice`,
+    "remove one of the two: JSON has no rule for which of them counts",
+  );
 }
 
 /** A prevResult without a version of its own has the config's (libcni pkg/version/conf.go). */

@@ -67,6 +67,8 @@ export interface Plugin<Config = unknown, Cleanup = unknown> {
   readonly about: string;
   readonly config: v.GenericSchema<unknown, Config>;
   readonly cleanup: v.GenericSchema<unknown, Cleanup>;
+  /** Objects of the config, such as `args.cni.sysctl`, in which no key may stand twice. */
+  readonly uniqueKeys?: readonly string[];
   /** True for an IPAM plugin, and only such a one can be delegated to. */
   readonly givesAddresses?: boolean;
   /** False if the plugin never reads CNI_ARGS, and so accepts anything there. */

@@ -527,6 +527,7 @@ export const tuning = defineChained({
   about: "Warren tuning: changes a container's interface and its sysctls",
   config,
   cleanup,
+  uniqueKeys: ["sysctl", "args.cni.sysctl"],
 
   additionOf(call): Addition | undefined {
     const plan = planOf(call.config, call.args, call.attachment.ifname);

@@ -4,7 +4,7 @@
 import { Database } from "bun:sqlite";
 import { describe, expect, test } from "bun:test";
 import { tools } from "../../scripts/tools.ts";
-import { type Answer, type Config, call, PLUGIN_FOLDER, succeed } from "../support/plugins.ts";
+import { type Answer, type Config, call, PLUGIN_FOLDER, succeed, variables } from "../support/plugins.ts";
 import { Sandbox, testWith, WARREN } from "../support/sandbox.ts";
 
 const POD = { containerId: "pod-1", netns: "pod1" };
@@ -611,6 +611,22 @@ describe("bad input", () => {
     expect(answer.document).toMatchObject({ code, msg: expect.stringContaining(message) });
     expect(await state(sandbox)).toEqual(before);
     expect(await entries(sandbox)).toBe("");
+  });
+
+  test("a sysctl that stands twice in the text is refused by name, but by no DEL", async () => {
+    await using sandbox = await host();
+    const text = JSON.stringify(tuning(sandbox, { sysctl: { "net.core.somaxconn": "417" } }));
+    const stdin = text.replace('"417"', '"417", "net.ipv4.ip_forward": "0", "net.core.somaxconn": "517"');
+    const command = [`${PLUGIN_FOLDER}/warren-tuning`];
+    for (const verb of ["ADD", "CHECK", "STATUS"]) {
+      const { stdout } = await sandbox.run(command, { env: variables(verb, POD), stdin });
+      expect(JSON.parse(stdout)).toMatchObject({
+        code: 7,
+        msg: 'network config "lab": "sysctl.net.core.somaxconn" stands twice',
+      });
+    }
+    expect(await sysctl(sandbox, "core/somaxconn")).toBe("4096");
+    await sandbox.text(command, { env: variables("DEL", POD), stdin });
   });
 
   test("an interface that is not there is code 7, unless nothing is said about it", async () => {
