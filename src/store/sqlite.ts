@@ -5,8 +5,8 @@ import migration0001 from "../../db/migrations/0001-store.sql" with { type: "tex
 import type { SqlValue, Statement } from "../../db/statement.ts";
 import { fileSystemType, lockExclusively, makeDirectory, parentOf } from "../sys/directory.ts";
 import { OpenFlag, openFile, statFile } from "../sys/files.ts";
-import { isSystemError } from "../sys/libc.ts";
-import { type Store, StoreError, type StoreProblem, type Transaction } from "./store.ts";
+import { LOCK_TIMEOUT_MS, storeErrorOf } from "./diagnosis.ts";
+import { type Store, StoreError, type Transaction } from "./store.ts";
 
 /** Where the store is unless `dataDir` says otherwise. */
 export const DEFAULT_DATA_DIR = "/var/lib/cni/warren";
@@ -18,9 +18,6 @@ const MIGRATIONS: readonly string[] = [migration0001];
 
 /** The version of the schema that this executable writes. */
 export const SCHEMA_VERSION = MIGRATIONS.length;
-
-/** How long a writer waits for the others before it gives up. */
-const LOCK_TIMEOUT_MS = 10_000;
 
 /** How long it sleeps where SQLite itself does not wait. */
 const LOCK_RETRY_MS = 2;
@@ -276,69 +273,4 @@ function migrate(database: Database, location: string): void {
   for (const sql of MIGRATIONS.slice(version)) database.run(sql);
   database.run(`PRAGMA user_version=${SCHEMA_VERSION}`);
   database.run("COMMIT");
-}
-
-const PROBLEMS: readonly (readonly [code: string, problem: StoreProblem, words: string, cure: string])[] = [
-  [
-    "SQLITE_BUSY",
-    "locked",
-    `was locked for more than ${LOCK_TIMEOUT_MS} ms`,
-    "see which process holds it, and try again",
-  ],
-  ["SQLITE_FULL", "disk full", "can't grow: the disk is full", "free some space, or move dataDir"],
-  ["SQLITE_READONLY", "read-only", "is read-only", "mount its file system read-write, or move dataDir"],
-  ["SQLITE_CORRUPT", "corrupt", "is corrupt", "restore it, or move it away: leases are then forgotten"],
-  ["SQLITE_NOTADB", "corrupt", "is not an SQLite database", "move the file away, or correct dataDir"],
-  ["SQLITE_PERM", "permission denied", "may not be opened", "check the owner and mode of the file"],
-];
-
-const SYSTEM_PROBLEMS: Readonly<
-  Record<string, readonly [problem: StoreProblem, words: string, cure: string]>
-> = {
-  EROFS: ["read-only", "is on a read-only file system", "mount it read-write, or move dataDir"],
-  EACCES: ["permission denied", "may not be opened", "check the owner and mode of dataDir"],
-  EPERM: ["permission denied", "may not be written", "check the owner, mode and attributes of dataDir"],
-  ENOSPC: ["disk full", "can't be created: the disk is full", "free some space, or move dataDir"],
-  EDQUOT: ["disk full", "can't be created: the disk quota is used up", "free some space, or move dataDir"],
-  ENOTDIR: ["not a directory", "is in something that is not a directory", "correct dataDir"],
-  EEXIST: ["not a directory", "is in something that is not a directory", "correct dataDir"],
-  ELOOP: ["not a file", "is a symbolic link", "remove the link: the store is never opened through one"],
-  EISDIR: ["not a file", "is a directory", "move the directory away, or correct dataDir"],
-};
-
-/** Returns the error as a StoreError if it comes from the database or the file system, and as it is otherwise. */
-function storeErrorOf(error: unknown, location: string): unknown {
-  if (error instanceof SQLiteError) {
-    const known = PROBLEMS.find(([code]) => error.code?.startsWith(code));
-    if (known !== undefined) {
-      const [, problem, words, cure] = known;
-      return new StoreError(location, problem, `the store ${location} ${words}`, cure, { cause: error });
-    }
-    const kind = statFile(location)?.kind;
-    if (kind !== undefined && kind !== "file") {
-      return new StoreError(
-        location,
-        "not a file",
-        `the store ${location} is a ${kind}, not a file`,
-        "move it away, or correct dataDir",
-        { cause: error },
-      );
-    }
-    return new StoreError(
-      location,
-      "unusable",
-      `the store ${location} can't be used: ${error.message} (${error.code ?? "no code"})`,
-      "check the file and its file system",
-      { cause: error },
-    );
-  }
-  if (isSystemError(error)) {
-    const [problem, words, cure] = SYSTEM_PROBLEMS[error.errnoName] ?? [
-      "unusable",
-      `can't be used: ${error.message}`,
-      "check the file and its file system",
-    ];
-    return new StoreError(location, problem, `the store ${location} ${words}`, cure, { cause: error });
-  }
-  return error;
 }
