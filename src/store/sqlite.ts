@@ -1,10 +1,18 @@
-// The store as one SQLite file: opened without a word to the schema when it is in place, created and migrated
-// under a lock when it isn't, and left without the checkpoint that a normal close would pay for.
+// The store as one SQLite file: opened without a word to the schema when it is in place, made whole before it gets
+// its name when it isn't, and left without the checkpoint that a normal close would pay for.
 import { Database, SQLiteError, type SQLQueryBindings } from "bun:sqlite";
 import migration0001 from "../../db/migrations/0001-store.sql" with { type: "text" };
 import type { SqlValue, Statement } from "../../db/statement.ts";
-import { fileSystemType, lockExclusively, makeDirectory, parentOf } from "../sys/directory.ts";
+import {
+  fileSystemType,
+  lockExclusively,
+  makeDirectory,
+  parentOf,
+  removeFile,
+  renameFile,
+} from "../sys/directory.ts";
 import { OpenFlag, openFile, statFile } from "../sys/files.ts";
+import { isSystemError } from "../sys/libc.ts";
 import { LOCK_TIMEOUT_MS, storeErrorOf } from "./diagnosis.ts";
 import { type Store, StoreError, type Transaction } from "./store.ts";
 
@@ -18,9 +26,6 @@ const MIGRATIONS: readonly string[] = [migration0001];
 
 /** The version of the schema that this executable writes. */
 export const SCHEMA_VERSION = MIGRATIONS.length;
-
-/** How long it sleeps where SQLite itself does not wait. */
-const LOCK_RETRY_MS = 2;
 
 /**
  * How long the write-ahead log may grow before leaving checkpoints it. Whoever leaves by `exitNow` saves the
@@ -96,7 +101,7 @@ class SqliteStore implements Store {
   async #run<T>(begin: string, work: (transaction: Transaction) => Promise<T>): Promise<T> {
     if (this.#open !== undefined) return work(this.#open);
     try {
-      untilUnlocked(() => this.#database.run(begin));
+      this.#database.run(begin);
       this.#open = new SqliteTransaction(this.#database, this.location);
       const result = await work(this.#open);
       this.#database.run("COMMIT");
@@ -182,14 +187,11 @@ function openDatabase(dataDir: string, location: string): Database {
   let database: Database | undefined;
   try {
     // the short way, taken by every call but the first: the file is there and its schema is ours
-    if (statFile(location) === undefined) createFile(dataDir, location);
+    if (isAbsent(location)) createStore(dataDir, location);
     database = new Database(location, { readwrite: true, create: false });
     // busy_timeout first: even the next pragma can meet a lock
     database.run(`PRAGMA busy_timeout=${LOCK_TIMEOUT_MS}; PRAGMA synchronous=NORMAL`);
-    const opened = database;
-    untilUnlocked(() => {
-      if (schemaVersion(opened) !== SCHEMA_VERSION) migrate(opened, location);
-    });
+    if (schemaVersion(database) !== SCHEMA_VERSION) migrate(database, location);
     return database;
   } catch (error) {
     database?.close();
@@ -197,22 +199,10 @@ function openDatabase(dataDir: string, location: string): Database {
   }
 }
 
-/**
- * Runs `step` again while it meets a lock, for LOCK_TIMEOUT_MS in all. busy_timeout alone does not do it: while first
- * callers set up the store, and some of them are killed, SQLite sometimes gives up at once (X-23 shows it).
- */
-function untilUnlocked(step: () => void): void {
-  const endMs = performance.now() + LOCK_TIMEOUT_MS;
-  for (;;) {
-    try {
-      step();
-      return;
-    } catch (error) {
-      const locked = error instanceof SQLiteError && error.code?.startsWith("SQLITE_BUSY") === true;
-      if (!locked || performance.now() >= endMs) throw error;
-      Bun.sleepSync(LOCK_RETRY_MS);
-    }
-  }
+/** An empty file is one that somebody has touched: no store is ever without its schema. */
+function isAbsent(location: string): boolean {
+  const status = statFile(location);
+  return status === undefined || (status.kind === "file" && status.bytes === 0n);
 }
 
 function schemaVersion(database: Database): number {
@@ -220,8 +210,61 @@ function schemaVersion(database: Database): number {
   return typeof version === "number" ? version : 0;
 }
 
-/** Makes the directory and an empty file with the right modes; SQLite gives its log the mode of the file. */
-function createFile(dataDir: string, location: string): void {
+/**
+ * Makes a store that is whole when it gets its name, one process at a time. Set up under its own name it would be met
+ * half made, and there busy_timeout does not hold: setting the journal mode reads before it writes, and SQLite waits
+ * for no lock on that way up, since two that wait for each other would never end. It returned SQLITE_BUSY at once when
+ * another caller, cleaning up after one that was killed, held the lock for a moment.
+ */
+function createStore(dataDir: string, location: string): void {
+  makeDataDirectory(dataDir, location);
+  using lock = openFile(`${location}.lock`, OpenFlag.readWrite | OpenFlag.create | OpenFlag.noFollow, 0o600);
+  lockExclusively(lock.fd, `${location}.lock`);
+  refuseLink(location);
+  // another first caller was faster
+  if (!isAbsent(location)) return;
+  const unfinished = `${location}.new`;
+  try {
+    removeDatabase(unfinished);
+    buildStore(unfinished);
+    // a log that outlived its store would be played into the new one
+    removeDatabase(location);
+    renameFile(unfinished, location);
+  } catch (error) {
+    removeDatabase(unfinished);
+    throw error;
+  }
+}
+
+/** Throws ELOOP where the name is a symbolic link, which a rename would silently replace. */
+function refuseLink(location: string): void {
+  try {
+    openFile(location, OpenFlag.readOnly | OpenFlag.noFollow).close();
+  } catch (error) {
+    if (!isSystemError(error, "ENOENT")) throw error;
+  }
+}
+
+function buildStore(path: string): void {
+  // the mode is ours to set: SQLite gives the file's to its log
+  openFile(path, OpenFlag.readWrite | OpenFlag.create | OpenFlag.exclusive, 0o600).close();
+  const database = new Database(path, { readwrite: true, create: false });
+  try {
+    database.run("PRAGMA journal_mode=WAL");
+    migrate(database, path);
+  } finally {
+    // throws if it can't: the log has to be in the file, and the file on the disk, before it gets its name
+    database.close(true);
+  }
+}
+
+/** Removes a database with its log and its journal; missing ones are success. */
+function removeDatabase(path: string): void {
+  for (const suffix of ["-wal", "-shm", "-journal", ""]) removeFile(`${path}${suffix}`);
+}
+
+/** Makes the directory, for its owner alone; where it is to be has to be there. */
+function makeDataDirectory(dataDir: string, location: string): void {
   const parent = parentOf(dataDir);
   // /var/lib/cni is where every CNI tool keeps its state; any other parent that is missing may be a disk that
   // is not mounted, or a slip of the pen, and is not made
@@ -248,29 +291,26 @@ function createFile(dataDir: string, location: string): void {
     );
   }
   makeDirectory(dataDir, 0o700);
-  openFile(location, OpenFlag.readWrite | OpenFlag.create | OpenFlag.noFollow, 0o600).close();
 }
 
-/**
- * Brings the schema up to date, one process at a time: setting the journal mode is not covered by busy_timeout,
- * and two first callers would meet (1 in 30 starts failed without this lock).
- */
+/** Brings the schema of an older store up to date; of callers that meet there the first does it. */
 function migrate(database: Database, location: string): void {
-  using lock = openFile(`${location}.lock`, OpenFlag.readWrite | OpenFlag.create | OpenFlag.noFollow, 0o600);
-  lockExclusively(lock.fd, `${location}.lock`);
-  const version = schemaVersion(database);
-  if (version > SCHEMA_VERSION) {
-    throw new StoreError(
-      location,
-      "newer schema",
-      `the store ${location} has schema version ${version}, this executable knows versions up to ${SCHEMA_VERSION}`,
-      "upgrade Warren to the version that wrote the store",
-    );
-  }
-  if (version === SCHEMA_VERSION) return;
-  database.run("PRAGMA journal_mode=WAL");
   database.run("BEGIN IMMEDIATE");
-  for (const sql of MIGRATIONS.slice(version)) database.run(sql);
-  database.run(`PRAGMA user_version=${SCHEMA_VERSION}`);
-  database.run("COMMIT");
+  try {
+    const version = schemaVersion(database);
+    if (version > SCHEMA_VERSION) {
+      throw new StoreError(
+        location,
+        "newer schema",
+        `the store ${location} has schema version ${version}, this executable knows versions up to ${SCHEMA_VERSION}`,
+        "upgrade Warren to the version that wrote the store",
+      );
+    }
+    for (const sql of MIGRATIONS.slice(version)) database.run(sql);
+    database.run(`PRAGMA user_version=${SCHEMA_VERSION}`);
+    database.run("COMMIT");
+  } catch (error) {
+    if (database.inTransaction) database.run("ROLLBACK");
+    throw error;
+  }
 }

@@ -9,6 +9,7 @@ function bind() {
   return dlopen(LIBC, {
     mkdir: { args: ["cstring", "u32"], returns: "i32" },
     unlink: { args: ["cstring"], returns: "i32" },
+    rename: { args: ["cstring", "cstring"], returns: "i32" },
     flock: { args: ["i32", "i32"], returns: "i32" },
     statfs: { args: ["cstring", "buffer"], returns: "i32" },
   } as const).symbols;
@@ -36,6 +37,13 @@ export function parentOf(path: string): string {
 export function removeFile(path: string): void {
   checkedPath(path);
   if (calls().unlink(path) < 0 && lastErrno() !== 2) throw new SystemError(`unlink ${path}`, lastErrno());
+}
+
+/** Gives a file another name, which belongs to no other file from then on. Throws SystemError. */
+export function renameFile(from: string, to: string): void {
+  checkedPath(from);
+  checkedPath(to);
+  retried(`rename ${from} to ${to}`, () => calls().rename(from, to));
 }
 
 /** Waits until the open file is locked for this process alone; the lock goes with the descriptor. */

@@ -94,6 +94,8 @@ export interface FileStatus {
   readonly inode: bigint;
   readonly kind: "file" | "directory" | "link" | "other";
   readonly mode: number;
+  /** Its length. */
+  readonly bytes: bigint;
 }
 
 const statusBuffer = memory(256);
@@ -112,6 +114,7 @@ function statusOf(call: string, directory: number, path: string, flags: number):
     inode: statusView.getBigUint64(32, true),
     kind: KINDS[mode >> 12] ?? "other",
     mode: mode & 0o7777,
+    bytes: statusView.getBigUint64(40, true),
   };
 }
 

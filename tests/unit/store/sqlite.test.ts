@@ -256,6 +256,61 @@ test("X-24 thirty processes that start at once on a path where nothing is all fi
   expect(database.query("PRAGMA integrity_check").values()).toEqual([["ok"]]);
 });
 
+/** Returns what stands in the store's directory. */
+function files(directory: TemporaryDirectory): string[] {
+  return readdirSync(directory.dataDir).sort();
+}
+
+test("X-23 SQLite itself gives up at once on a change of the journal mode while another has the right to write", () => {
+  using directory = new TemporaryDirectory();
+  using one = new Database(directory.path + "/raw.db");
+  using two = new Database(directory.path + "/raw.db");
+  one.run("BEGIN IMMEDIATE");
+  // why a store is never set up under its own name: this would wait for a minute if the time-out held
+  two.run("PRAGMA busy_timeout=60000");
+  expect(() => two.run("PRAGMA journal_mode=WAL")).toThrow("database is locked");
+});
+
+test("X-23 a first caller waits for nobody who is at a store that was never finished", async () => {
+  using directory = new TemporaryDirectory();
+  mkdirSync(directory.dataDir);
+  // a first caller of old was killed and left an empty file and its journal, and somebody else still has it open
+  writeFileSync(join(directory.dataDir, "warren.db"), "");
+  using other = directory.database();
+  other.run("BEGIN IMMEDIATE");
+  writeFileSync(join(directory.dataDir, "warren.db-journal"), "\0".repeat(512));
+  await directory.store.transaction(beat);
+  expect(files(directory)).toEqual(["warren.db", "warren.db-shm", "warren.db-wal", "warren.db.lock"]);
+  using database = directory.database();
+  expect(database.query("PRAGMA journal_mode").values()).toEqual([["wal"]]);
+  expect(database.query("SELECT count(*) FROM heartbeat").values()).toEqual([[1]]);
+});
+
+test("X-23 what a killed first caller left of its unfinished store goes with the next one", async () => {
+  using directory = new TemporaryDirectory();
+  mkdirSync(directory.dataDir);
+  for (const suffix of ["", "-wal", "-shm", "-journal"])
+    writeFileSync(join(directory.dataDir, `warren.db.new${suffix}`), "half of a store");
+  expect(storeExists(directory.dataDir)).toBeFalse();
+  await directory.store.transaction(beat);
+  expect(files(directory)).toEqual(["warren.db", "warren.db-shm", "warren.db-wal", "warren.db.lock"]);
+});
+
+test("a log that outlived its store is not played into the next one", async () => {
+  using directory = new TemporaryDirectory();
+  await directory.store.transaction((store) =>
+    store.run(insertLease(), { ...ROW, address: bytes("10.1.0.2") }),
+  );
+  rmSync(join(directory.dataDir, "warren.db"));
+  expect(statSync(join(directory.dataDir, "warren.db-wal")).size).toBeGreaterThan(0);
+  using host = new TestHost();
+  const answer = await exec("STATUS", host.config({ subnet: "10.1.0.0/24", dataDir: directory.dataDir }));
+  expect(answer).toEqual({ exitCode: 0, stdout: "" });
+  using database = directory.database();
+  expect(database.query("PRAGMA integrity_check").values()).toEqual([["ok"]]);
+  expect(database.query("SELECT count(*) FROM leases").values()).toEqual([[0]]);
+});
+
 test("S0-05 a thousand heartbeats are one row, and neither they nor STATUS by exec make the store grow", async () => {
   using host = new TestHost();
   await host.add(host.config());
