@@ -114,7 +114,8 @@ describe("at random moments", () => {
     await sandbox.addNetns("pod");
     const config = network(sandbox);
     const calls = Array.from({ length: 1000 }, (_, number) =>
-      add(config, number, { killAfterMs: Math.random() * 30 }),
+      // one in five is left alone, and sets the pace at which the others are killed
+      add(config, number, number % 5 === 0 ? {} : { killAfterShare: Math.random() * 1.2 }),
     );
     const outcomes = await swarm(sandbox, { calls, width: 4 });
     const killed = outcomes.filter((outcome) => outcome.killed).length;
@@ -122,7 +123,7 @@ describe("at random moments", () => {
     expect(failed.map(({ stdout, stderr }) => stdout + stderr)).toEqual([]);
     // both kinds must have happened, or nothing was shown
     expect(killed).toBeGreaterThan(100);
-    expect(outcomes.length - killed).toBeGreaterThan(20);
+    expect(outcomes.length - killed).toBeGreaterThanOrEqual(200);
 
     const before = checkStore(sandbox);
     // what was answered is there: an acknowledged address is never lost

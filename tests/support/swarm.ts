@@ -6,8 +6,11 @@ export interface SwarmCall {
   readonly executable: string;
   readonly env: Readonly<Record<string, string>>;
   readonly stdin: string;
-  /** After so long the process is killed with SIGKILL, wherever it is. */
-  readonly killAfterMs?: number;
+  /**
+   * The process is killed with SIGKILL, wherever it is, after this share of the time that the last call took which
+   * nobody killed: so it dies in the same places on a fast machine and on one that is busy.
+   */
+  readonly killAfterShare?: number;
 }
 
 /** What became of a call. */
@@ -24,21 +27,29 @@ export interface Swarm {
   readonly width: number;
 }
 
+/** How long the last call took that was left alone; the first ones set it. */
+let undisturbedMs: number | undefined;
+
 async function make(call: SwarmCall): Promise<SwarmOutcome> {
+  const killAfterMs =
+    call.killAfterShare === undefined || undisturbedMs === undefined
+      ? undefined
+      : call.killAfterShare * undisturbedMs;
+  const startedMs = performance.now();
   const child = Bun.spawn([call.executable], {
     env: call.env,
     stdin: new Blob([call.stdin]),
     stdout: "pipe",
     stderr: "pipe",
   });
-  const timer =
-    call.killAfterMs === undefined ? undefined : setTimeout(() => child.kill("SIGKILL"), call.killAfterMs);
+  const timer = killAfterMs === undefined ? undefined : setTimeout(() => child.kill("SIGKILL"), killAfterMs);
   const [stdout, stderr] = await Promise.all([
     new Response(child.stdout).text(),
     new Response(child.stderr).text(),
   ]);
   await child.exited;
   clearTimeout(timer);
+  if (killAfterMs === undefined) undisturbedMs = performance.now() - startedMs;
   return { exitCode: child.exitCode, killed: child.signalCode === "SIGKILL", stdout, stderr };
 }
 
