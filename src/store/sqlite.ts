@@ -194,8 +194,9 @@ function openDatabase(dataDir: string, location: string): Database {
     if (schemaVersion(database) !== SCHEMA_VERSION) migrate(database, location);
     return database;
   } catch (error) {
+    const told = storeErrorOf(error, location);
     database?.close();
-    throw storeErrorOf(error, location);
+    throw told;
   }
 }
 
@@ -226,7 +227,7 @@ function createStore(dataDir: string, location: string): void {
   const unfinished = `${location}.new`;
   try {
     removeDatabase(unfinished);
-    buildStore(unfinished);
+    buildStore(unfinished, location);
     // a log that outlived its store would be played into the new one
     removeDatabase(location);
     renameFile(unfinished, location);
@@ -245,16 +246,19 @@ function refuseLink(location: string): void {
   }
 }
 
-function buildStore(path: string): void {
+function buildStore(path: string, location: string): void {
   // the mode is ours to set: SQLite gives the file's to its log
   openFile(path, OpenFlag.readWrite | OpenFlag.create | OpenFlag.exclusive, 0o600).close();
   const database = new Database(path, { readwrite: true, create: false });
   try {
     database.run("PRAGMA journal_mode=WAL");
-    migrate(database, path);
-  } finally {
+    migrate(database, location);
     // throws if it can't: the log has to be in the file, and the file on the disk, before it gets its name
     database.close(true);
+  } catch (error) {
+    const told = storeErrorOf(error, location, path);
+    database.close();
+    throw told;
   }
 }
 

@@ -50,6 +50,7 @@ export type StoreProblem =
   | "corrupt"
   | "newer schema"
   | "locked"
+  | "out of descriptors"
   | "network file system"
   | "unusable";
 

@@ -476,7 +476,7 @@ const SPOILED_STORES: readonly Pick<Case, "name" | "prepare" | "message">[] = [
   },
   {
     name: "a file system that became read-only",
-    message: "is read-only",
+    message: "is on a read-only file system",
     prepare: "$STATUS; mount --bind $DIR/store $DIR/store; mount -o remount,bind,ro $DIR/store",
   },
   {

@@ -60,9 +60,13 @@ function mode(path: string): string {
   return (statSync(path).mode & 0o7777).toString(8);
 }
 
-/** Runs the compiled ipam plugin. */
-async function exec(verb: string, config: object): Promise<{ exitCode: number; stdout: string }> {
-  const child = Bun.spawn([`${WARREN}-ipam`], {
+/** Runs the compiled ipam plugin, behind another command if there is one. */
+async function exec(
+  verb: string,
+  config: object,
+  ...behind: readonly string[]
+): Promise<{ exitCode: number; stdout: string }> {
+  const child = Bun.spawn([...behind, `${WARREN}-ipam`], {
     env: {
       CNI_COMMAND: verb,
       CNI_PATH: "/nowhere",
@@ -236,6 +240,23 @@ test.each(BROKEN)("a store that is unusable by %p says that it %s", async (probl
   expect(error.message).toContain(directory.path);
   expect(error.cure).not.toBe("");
 });
+
+test.each(["a store that is there", "no store yet"])(
+  "S0-04 too few descriptors, with %s, are told as that, wherever they run out",
+  async (state) => {
+    let refusals = 0;
+    for (let limit = 5; limit < 12; limit++) {
+      using host = new TestHost();
+      if (state !== "no store yet") await host.store.transaction(beat);
+      const { exitCode, stdout } = await exec("STATUS", host.config(), "prlimit", `--nofile=${limit}`);
+      if (exitCode === 0) continue;
+      refusals++;
+      expect(stdout).toContain("EMFILE");
+      expect(files(host).filter((name) => name.includes(".new"))).toEqual([]);
+    }
+    expect(refusals).toBeGreaterThan(2);
+  },
+);
 
 test("X-24 a newer schema is left as it is", async () => {
   using directory = new TemporaryDirectory();
