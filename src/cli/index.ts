@@ -20,6 +20,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<AnyCommand>>> = {
   run: async () => (await import("./run.ts")).command,
   leases: async () => (await import("./leases.ts")).command,
   show: async () => (await import("./show.ts")).command,
+  conf: async () => (await import("./conf/index.ts")).command,
   lab: async () => (await import("./lab/index.ts")).command,
   install: async () => (await import("./install.ts")).command,
   uninstall: async () => (await import("./uninstall.ts")).command,

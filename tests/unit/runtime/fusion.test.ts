@@ -1,0 +1,165 @@
+// Conflists in both forms: what moves where, what stays and why, and that one direction undoes the other.
+import { describe, expect, test } from "bun:test";
+import { readdirSync, readFileSync } from "node:fs";
+import { join, resolve } from "node:path";
+import { CniError } from "../../../src/cni/error.ts";
+import { fuse, split } from "../../../src/runtime/fusion.ts";
+import { type JsonObject, parseJson } from "../../../src/runtime/json.ts";
+
+const STORE = "/var/lib/cni/warren";
+const CONF = resolve(import.meta.dir, "../../../conf");
+
+/** What podman writes, in the order in which it writes it. */
+const PODMAN: JsonObject = {
+  cniVersion: "0.4.0",
+  name: "podman",
+  plugins: [
+    { type: "bridge", bridge: "cni-podman0", isGateway: true, ipMasq: true, ipam: { type: "host-local" } },
+    { type: "portmap", capabilities: { portMappings: true } },
+    { type: "firewall", backend: "" },
+    { type: "tuning", capabilities: { mac: true }, sysctl: { "net.core.somaxconn": "500" } },
+  ],
+};
+
+const listOf = (...plugins: readonly JsonObject[]): JsonObject => ({
+  cniVersion: "1.1.0",
+  name: "lab",
+  plugins,
+});
+const BRIDGE = { type: "warren-bridge", bridge: "br0" };
+
+describe("fuse", () => {
+  test("takes in the four plugins of podman's chain with their capabilities", () => {
+    const { document, changes } = fuse(PODMAN, STORE);
+    expect(document).toEqual({
+      cniVersion: "0.4.0",
+      name: "podman",
+      plugins: [
+        {
+          type: "warren-bridge",
+          bridge: "cni-podman0",
+          isGateway: true,
+          ipMasq: true,
+          ipam: { type: "host-local" },
+          capabilities: { portMappings: true, mac: true },
+          portmap: {},
+          firewall: { backend: "" },
+          tuning: { sysctl: { "net.core.somaxconn": "500" } },
+        },
+      ],
+    });
+    expect(changes).toEqual([
+      'portmap is now the key "portmap" of the first plugin',
+      'firewall is now the key "firewall" of the first plugin',
+      'tuning is now the key "tuning" of the first plugin',
+      "the first plugin is now warren-bridge: a bridge of another suite would pass over the new keys",
+    ]);
+  });
+
+  const STAYS: Readonly<Record<string, readonly [plugins: readonly JsonObject[], reason: string]>> = {
+    "a plugin that is none of ours": [[BRIDGE, { type: "sbr" }], "only portmap, bandwidth, firewall, tuning"],
+    "one behind it, whose order would change": [
+      [BRIDGE, { type: "sbr" }, { type: "firewall" }],
+      "firewall stays in the chain: it stands behind one that stays",
+    ],
+    "a second one of a kind": [
+      [
+        { ...BRIDGE, tuning: { mtu: 1400 } },
+        { type: "tuning", promisc: true },
+      ],
+      "the first plugin has it already",
+    ],
+    "one with another store": [
+      [BRIDGE, { type: "firewall", dataDir: "/elsewhere" }],
+      'it writes to the store in "/elsewhere", and the first plugin to "/var/lib/cni/warren"',
+    ],
+    "one without a store where the first plugin has one": [
+      [{ ...BRIDGE, ipam: { dataDir: "/elsewhere" } }, { type: "firewall" }],
+      'it writes to the store in "/var/lib/cni/warren", and the first plugin to "/elsewhere"',
+    ],
+    "one whose runtime config is in the file": [
+      [BRIDGE, { type: "portmap", runtimeConfig: { portMappings: [] } }],
+      'its "runtimeConfig" is written into the file',
+    ],
+    "everything behind a plugin that can't have others inside": [
+      [{ type: "ipvlan" }, { type: "firewall" }],
+      'the first plugin would have to be one of bridge, ptp, macvlan, and it is "ipvlan"',
+    ],
+  };
+  for (const [name, [plugins, reason]] of Object.entries(STAYS)) {
+    test(`leaves ${name} as it is, and says why`, () => {
+      const list = listOf(...plugins);
+      const { document, changes } = fuse(list, STORE);
+      expect(document).toBe(list);
+      expect(changes.join("\n")).toContain(reason);
+    });
+  }
+
+  test("takes in what stands before one that stays", () => {
+    const { document } = fuse(
+      listOf(BRIDGE, { type: "firewall" }, { type: "sbr" }, { type: "tuning" }),
+      STORE,
+    );
+    expect(document.plugins).toEqual([{ ...BRIDGE, firewall: {} }, { type: "sbr" }, { type: "tuning" }]);
+  });
+
+  test("keeps every digit of a number", () => {
+    const text =
+      '{"plugins": [{"type": "warren-bridge"}, {"type": "bandwidth", "ingressRate": 18446744073709551615}]}';
+    const { document } = fuse(parseJson(text, "list") as JsonObject, STORE);
+    expect(JSON.stringify(document)).toContain('"bandwidth":{"ingressRate":18446744073709551615}');
+  });
+
+  test.each([
+    [{}, '"plugins" is nothing'],
+    [{ plugins: [{}] }, "plugins[0] is {}"],
+    [{ plugins: [BRIDGE, "firewall"] }, 'plugins[1] is "firewall"'],
+  ])("refuses %j", (document, message) => {
+    for (const rewrite of [fuse, split]) {
+      expect(() => rewrite(document, STORE)).toThrow(message);
+      expect(() => rewrite(document, STORE)).toThrow(CniError);
+    }
+  });
+});
+
+describe("split", () => {
+  test("is the inverse: a chain of ours comes back as it was", () => {
+    const chain = listOf(
+      { ...BRIDGE, ipam: { type: "warren-ipam", dataDir: "/srv/leases" }, capabilities: { ips: true } },
+      { type: "warren-portmap", capabilities: { portMappings: true }, dataDir: "/srv/leases", snat: false },
+      { type: "warren-bandwidth", capabilities: { bandwidth: true }, dataDir: "/srv/leases" },
+      { type: "warren-firewall", dataDir: "/srv/leases", ingressPolicy: "isolated" },
+      { type: "warren-tuning", dataDir: "/srv/leases", mtu: 1400 },
+      { type: "sbr" },
+    );
+    const fused = fuse(chain, STORE).document;
+    expect((fused.plugins as JsonObject[]).map(({ type }) => type)).toEqual(["warren-bridge", "sbr"]);
+    expect(split(fused, STORE).document).toEqual(chain);
+    expect(fuse(split(fused, STORE).document, STORE).document).toEqual(fused);
+  });
+
+  test("a capability alone becomes a plugin", () => {
+    const list = listOf({ ...BRIDGE, capabilities: { portMappings: true, mac: true } });
+    const { document, changes } = split(list, STORE);
+    expect(document.plugins).toEqual([
+      { ...BRIDGE, capabilities: { mac: true } },
+      { type: "warren-portmap", capabilities: { portMappings: true } },
+    ]);
+    expect(changes).toEqual(["warren-portmap is now a plugin of its own"]);
+  });
+
+  test("leaves a list alone that has nothing inside", () => {
+    const list = listOf(BRIDGE, { type: "firewall" });
+    expect(split(list, STORE)).toEqual({
+      document: list,
+      changes: ["nothing changed: the first plugin has no other inside"],
+    });
+  });
+});
+
+test.each(readdirSync(CONF))("%s survives both directions", (file) => {
+  const document = JSON.parse(readFileSync(join(CONF, file), "utf8"));
+  // once in that form: a capability of tuning's, such as mac, is the first plugin's from then on
+  const chain = split(fuse(document, STORE).document, STORE).document;
+  expect(split(fuse(chain, STORE).document, STORE).document).toEqual(chain);
+});
