@@ -28,6 +28,9 @@ export const chainedEntries = {
 export const runtimeConfig = v.nullish(
   v.object({
     mac: v.nullish(v.string()),
+    dns: v.nullish(
+      v.object({ servers: v.nullish(v.array(v.string())), searches: v.nullish(v.array(v.string())) }),
+    ),
     portMappings: v.optional(v.unknown()),
     bandwidth: v.optional(v.unknown()),
   }),

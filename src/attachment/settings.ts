@@ -48,6 +48,19 @@ export function dnsOverride(dns: Parameters<typeof dnsOf>[0]): Dns | undefined {
   return said ? dnsOf(dns) : undefined;
 }
 
+/** What a runtime asks for by the capability `dns` (CONVENTIONS.md). */
+export interface RuntimeDnsKeys {
+  readonly runtimeConfig?: Said<{
+    readonly dns?: Said<{ readonly servers?: Said<string[]>; readonly searches?: Said<string[]> }>;
+  }>;
+}
+
+/** Returns the DNS settings with the servers and search domains that the runtime asks for in place of its own. */
+export function withRuntimeDns(dns: Dns, { runtimeConfig }: RuntimeDnsKeys): Dns {
+  const { servers, searches } = runtimeConfig?.dns ?? {};
+  return { ...dns, ...dnsOf({ nameservers: servers, search: searches }) };
+}
+
 /** The sources of a hardware address beside CNI_ARGS. */
 export interface HardwareAddressKeys {
   readonly mac?: Said<string>;

@@ -26,6 +26,7 @@ import {
   pairMtu,
   placeEntries,
   requestedHardwareAddress,
+  withRuntimeDns,
 } from "../attachment/settings.ts";
 import { CniError, ErrorCode, stateDiffers } from "../cni/error.ts";
 import { shown } from "../cni/input.ts";
@@ -449,7 +450,7 @@ export const bridge = defineInterfacePlugin({
         ],
         ips: spelledAddresses(addresses, 2),
         routes,
-        dns: plan.dns ?? leased.dns,
+        dns: withRuntimeDns(plan.dns ?? leased.dns, call.config),
       });
     } catch (error) {
       await undo.run(note);

@@ -24,6 +24,7 @@ import {
   ipamTypeOf,
   placeEntries,
   requestedHardwareAddress,
+  withRuntimeDns,
 } from "../attachment/settings.ts";
 import { CniError, ErrorCode, stateDiffers } from "../cni/error.ts";
 import { shown } from "../cni/input.ts";
@@ -254,7 +255,7 @@ export const macvlan = defineInterfacePlugin({
         interfaces: [{ name: link.name, mac: link.address, mtu: link.mtu, sandbox: attachment.netns }],
         ips: spelledAddresses(addresses, 0),
         routes: leased.routes,
-        dns: plan.dns ?? leased.dns,
+        dns: withRuntimeDns(plan.dns ?? leased.dns, call.config),
       });
     } catch (error) {
       await undo.run(note);

@@ -25,6 +25,7 @@ import {
   pairMtu,
   placeEntries,
   requestedHardwareAddress,
+  withRuntimeDns,
 } from "../attachment/settings.ts";
 import { CniError, ErrorCode, stateDiffers } from "../cni/error.ts";
 import { type Dns, dnsSchema, type Result } from "../cni/result.ts";
@@ -199,7 +200,7 @@ export const ptp = defineInterfacePlugin({
         ],
         ips: spelledAddresses(addresses, 1),
         routes: leased.routes,
-        dns: plan.dns ?? leased.dns,
+        dns: withRuntimeDns(plan.dns ?? leased.dns, call.config),
       });
     } catch (error) {
       await undo.run(note);

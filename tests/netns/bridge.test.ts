@@ -359,6 +359,34 @@ describe("ADD", () => {
       dns: { nameservers: ["192.0.2.1"] },
     });
   });
+
+  test.each([
+    ["warren-bridge", {}],
+    ["warren-ptp", {}],
+    ["warren-macvlan", { master: "card" }],
+  ])("capability dns of %s replaces servers and search domains, and nothing else", async (type, more) => {
+    await using sandbox = await host();
+    await sandbox.text(["ip", "link", "add", "card", "up", "type", "veth", "peer", "wire"]);
+    const own = { nameservers: ["192.0.2.1"], search: ["a.example"], options: ["ndots:2"] };
+    const network = { ...config(sandbox, { type, ...more }), dns: own };
+    const asked = { dns: { servers: ["192.0.2.53", "192.0.2.54"], searches: ["b.example"] } };
+    const both = await succeed(sandbox, "ADD", { ...network, runtimeConfig: asked }, POD);
+    expect(both.document.dns).toEqual({
+      nameservers: ["192.0.2.53", "192.0.2.54"],
+      search: ["b.example"],
+      options: ["ndots:2"],
+    });
+    const searches = { dns: { searches: ["b.example"] } };
+    const one = await succeed(sandbox, "ADD", { ...network, runtimeConfig: searches }, OTHER);
+    expect(one.document.dns).toEqual({ ...own, search: ["b.example"] });
+    await succeed(sandbox, "CHECK", { ...network, prevResult: one.document }, OTHER);
+    const wrong = { dns: { servers: "192.0.2.53" } };
+    const refused = await call(sandbox, "ADD", { ...network, runtimeConfig: wrong }, POD);
+    expect(refused.document).toMatchObject({
+      code: 7,
+      msg: expect.stringContaining("runtimeConfig.dns.servers"),
+    });
+  });
 });
 
 describe("a failing ADD", () => {
