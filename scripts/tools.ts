@@ -19,6 +19,7 @@ const TOOLS: Readonly<Record<string, string>> = {
   "qemu-system-x86_64": "qemu-system-x86",
   cpio: "cpio",
   modprobe: "kmod",
+  strace: "strace",
 };
 
 const REFERENCE_PLUGINS = [

@@ -1,0 +1,8 @@
+// kill -9 at every step of ADD, DEL and GC of each plugin of one long chain, with the others around it.
+import { describe } from "bun:test";
+import { killTest, ordealsOf } from "./ordeal.ts";
+import { CHAIN } from "./scenes.ts";
+
+describe("kill -9 in the whole chain", () => {
+  for (const ordeal of ordealsOf(CHAIN)) killTest(ordeal, 1);
+});

@@ -1,0 +1,138 @@
+// One plugin call that is killed at a step, and what must be true after the DEL or the GC that follows: what was there
+// before the plugin is there again and nothing else, the next ADD and its CHECK succeed, and its DEL leaves nothing.
+import { expect } from "bun:test";
+import { testWith } from "../support/sandbox.ts";
+import { IS_FULL, sample } from "./extent.ts";
+import { type Remains, remains } from "./remains.ts";
+import { POD, type Scene, Stage, validList } from "./scenes.ts";
+import { killAt, type PluginRun, recordSteps, type Step, strace } from "./steps.ts";
+
+const VERBS = ["ADD", "DEL", "GC"] as const;
+
+/** What comes after a killed call. */
+export type Cure = "DEL" | "GC";
+
+/** Which call of which plugin of a scene. */
+export interface Ordeal {
+  readonly scene: Scene;
+  readonly index: number;
+  readonly verb: (typeof VERBS)[number];
+}
+
+/** Returns the calls of a scene's tortured plugins. */
+export function ordealsOf(scene: Scene): Ordeal[] {
+  return scene.tortured.flatMap((index) => VERBS.map((verb) => ({ scene, index, verb })));
+}
+
+/** Returns the plugin and the scene of an ordeal in words. */
+export function describeOrdeal({ scene, index, verb }: Ordeal): string {
+  return `${verb} of ${String(scene.plugins[index]?.type)} in ${scene.name}`;
+}
+
+/** Returns what is on the host of a stage and in its pod. */
+export function seen(stage: Stage): Promise<Remains> {
+  return remains(stage.sandbox, stage.dataDir, ["pod1"]);
+}
+
+/** Where a call begins. */
+export interface Lead {
+  /** What was there before the chain, and before the plugin. */
+  readonly clean: Remains;
+  readonly without: Remains;
+  /** The result of the plugins before it. */
+  readonly previous: unknown;
+  readonly run: PluginRun;
+}
+
+/** Brings a stage to where the call begins. */
+export async function lead(stage: Stage, { scene, index, verb }: Ordeal): Promise<Lead> {
+  const clean = await seen(stage);
+  const previous = await stage.add(0, index);
+  const without = index === 0 ? clean : await seen(stage);
+  const last = scene.plugins.length - 1;
+  if (verb === "ADD") {
+    const config = stage.config(index, previous === undefined ? {} : { prevResult: previous });
+    return { clean, without, previous, run: { verb, config, target: POD } };
+  }
+  const result = await stage.add(index, last + 1, previous);
+  if (verb === "DEL") {
+    await stage.del(last, index + 1, result);
+    return {
+      clean,
+      without,
+      previous,
+      run: { verb, config: stage.config(index, { prevResult: result }), target: POD },
+    };
+  }
+  await stage.gc([], index);
+  return { clean, without, previous, run: { verb, config: stage.config(index, validList([])) } };
+}
+
+/** Returns the steps of the call on a host where nobody disturbs it. */
+export async function stepsOf(ordeal: Ordeal): Promise<Step[]> {
+  await using stage = await Stage.create(ordeal.scene);
+  const { run } = await lead(stage, ordeal);
+  const { outcome, steps } = await recordSteps(stage.sandbox, run);
+  expect(outcome).toMatchObject({ exitCode: 0 });
+  return steps;
+}
+
+/** Clears up after a call that did not end, and expects that nothing is left and that all works again. */
+export async function recover(stage: Stage, ordeal: Ordeal, cure: Cure, { clean, without, previous }: Lead) {
+  const { scene, index, verb } = ordeal;
+  const last = scene.plugins.length - 1;
+  // of a chain whose plugins before this one are still there, only this one has to be made good
+  const partly = cure === "DEL" && verb !== "GC";
+  if (partly) {
+    await stage.del(index, index);
+    expect(await seen(stage)).toEqual(without);
+  } else {
+    if (cure === "DEL") await stage.del(last, 0);
+    else await stage.gc();
+    expect(await seen(stage)).toEqual(clean);
+  }
+  const result = partly ? await stage.add(index, last + 1, previous) : await stage.add(0, last + 1);
+  await stage.check(result);
+  await stage.del(last, 0, result);
+  expect(await seen(stage)).toEqual(clean);
+}
+
+/** Kills the call at the step and clears up. */
+async function endure(ordeal: Ordeal, step: Step, cure: Cure): Promise<void> {
+  await using stage = await Stage.create(ordeal.scene);
+  const begun = await lead(stage, ordeal);
+  expect(await killAt(stage.sandbox, begun.run, step)).toBe(true);
+  await recover(stage, ordeal, cure, begun);
+}
+
+/** A failure with where it happened, so that it can be made again. */
+export function describeFailure(step: Step, what: string, error: unknown): string {
+  return `${what} ${step.call} number ${step.ordinal}:\n${step.text}\n${String(error)}`;
+}
+
+const withStrace = testWith(strace);
+
+/** Declares the test of an ordeal: all of its steps by `npm run torture`, and `count` of them otherwise. */
+export function killTest(ordeal: Ordeal, count: number): void {
+  const { scene } = ordeal;
+  withStrace(
+    `X-12 killed at any step of ${describeOrdeal(ordeal)}: nothing is left, and the next ADD works`,
+    async () => {
+      const all = await stepsOf(ordeal);
+      const steps = IS_FULL && scene.looks !== false ? all : all.filter(({ looksOnly }) => !looksOnly);
+      const cures: readonly Cure[] = scene.cures ?? ["DEL", "GC"];
+      const problems: string[] = [];
+      for (const [turn, step] of sample(steps, count).entries()) {
+        for (const cure of IS_FULL ? cures : cures.slice(turn % cures.length).slice(0, 1)) {
+          try {
+            await endure(ordeal, step, cure);
+          } catch (error) {
+            problems.push(describeFailure(step, `killed, then ${cure}, before`, error));
+          }
+        }
+      }
+      expect(problems.join("\n\n")).toBe("");
+    },
+    3_600_000,
+  );
+}

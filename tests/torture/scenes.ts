@@ -1,0 +1,170 @@
+// The networks that are tortured: every plugin as a runtime uses it, alone, behind another one, and all in one chain,
+// and a small runtime that calls the plugins of a chain in the order that the specification wants.
+import { type Answer, type Config, call, type Target } from "../support/plugins.ts";
+import { Sandbox } from "../support/sandbox.ts";
+
+/** A network on a host of its own. */
+export interface Scene {
+  readonly name: string;
+  /** The plugins of the chain, without what every config has. */
+  readonly plugins: readonly Config[];
+  /** Which plugins of the chain are tortured. */
+  readonly tortured: readonly number[];
+  /** Shell that the host needs first. */
+  readonly setUp?: string;
+  /** What clears up after a killed call; DEL and GC each unless told. */
+  readonly cures?: readonly ("DEL" | "GC")[];
+  /** False where steps that only look are left out: killed there, a call has done no more than at the next. */
+  readonly looks?: boolean;
+}
+
+const DUAL_STACK = [[{ subnet: "10.88.0.0/16" }], [{ subnet: "fd00:88::/64" }]];
+const IPAM = { type: "warren-ipam", ranges: DUAL_STACK };
+const BRIDGE = { type: "warren-bridge", bridge: "br0", isDefaultGateway: true, ipMasq: true, ipam: IPAM };
+
+const PORTMAP = {
+  type: "warren-portmap",
+  snat: true,
+  runtimeConfig: {
+    portMappings: [
+      { hostPort: 8080, containerPort: 80 },
+      { hostPort: 8053, containerPort: 53, protocol: "udp", hostIP: "127.0.0.1" },
+    ],
+  },
+};
+const BANDWIDTH = {
+  type: "warren-bandwidth",
+  ingressRate: 8_000_000,
+  ingressBurst: 800_000,
+  egressRate: 4_000_000,
+  egressBurst: 400_000,
+};
+const FIREWALL = { type: "warren-firewall", ingressPolicy: "same-bridge" };
+const TUNING = {
+  type: "warren-tuning",
+  sysctl: { "net.core.somaxconn": "512", "net.ipv4.conf.IFNAME.arp_filter": "1" },
+  mtu: 1400,
+  txQLen: 2000,
+  allmulti: true,
+};
+const UPLINK = "ip link add uplink type veth peer name far; ip link set uplink up; ip link set far up";
+
+/** Every plugin, alone or behind what it needs. */
+export const SCENES: readonly Scene[] = [
+  { name: "bridge", plugins: [{ ...BRIDGE, macspoofchk: true }], tortured: [0] },
+  {
+    name: "ptp",
+    plugins: [{ type: "warren-ptp", ipMasq: true, ipam: { ...IPAM, routes: [{ dst: "0.0.0.0/0" }] } }],
+    tortured: [0],
+  },
+  {
+    name: "macvlan",
+    plugins: [{ type: "warren-macvlan", master: "uplink", ipam: IPAM }],
+    tortured: [0],
+    setUp: UPLINK,
+  },
+  // it makes nothing but brings up what every namespace has, so that GC has nothing to collect
+  { name: "loopback", plugins: [{ type: "warren-loopback" }], tortured: [0], cures: ["DEL"] },
+  { name: "ipam", plugins: [{ type: "warren-ipam", ipam: IPAM }], tortured: [0] },
+  { name: "bridge and portmap", plugins: [BRIDGE, PORTMAP], tortured: [1] },
+  { name: "bridge and bandwidth", plugins: [BRIDGE, BANDWIDTH], tortured: [1] },
+  { name: "bridge and firewall", plugins: [BRIDGE, FIREWALL], tortured: [1] },
+  { name: "bridge and tuning", plugins: [BRIDGE, TUNING], tortured: [1] },
+];
+
+/** All that can be chained. */
+export const CHAIN: Scene = {
+  name: "the whole chain",
+  plugins: [BRIDGE, PORTMAP, BANDWIDTH, FIREWALL, TUNING],
+  tortured: [0, 1, 2, 3, 4],
+  looks: false,
+};
+
+/** The pod of a scene. */
+export const POD: Target = { containerId: "pod-1", netns: "pod1" };
+
+/** A scene on a host of its own, which vanishes with it. */
+export class Stage implements AsyncDisposable {
+  private constructor(
+    readonly scene: Scene,
+    readonly sandbox: Sandbox,
+  ) {}
+
+  static async create(scene: Scene): Promise<Stage> {
+    const stage = new Stage(scene, await Sandbox.create());
+    await stage.sandbox.addNetns("pod1");
+    if (scene.setUp !== undefined) await stage.sandbox.text(["sh", "-ec", scene.setUp]);
+    return stage;
+  }
+
+  get dataDir(): string {
+    return `${this.sandbox.directory}/store`;
+  }
+
+  /** Returns the config that a runtime gives to one plugin of the chain. */
+  config(index: number, more: Config = {}): Config {
+    const plugin = this.scene.plugins[index] ?? {};
+    const dataDir = this.dataDir;
+    const ipam = plugin.ipam === undefined ? {} : { ipam: { ...plugin.ipam, dataDir } };
+    return { cniVersion: "1.1.0", name: "lab", dataDir, ...plugin, ...ipam, ...more };
+  }
+
+  /** Calls one plugin of the chain. */
+  async call(verb: string, index: number, more: Config = {}): Promise<Answer> {
+    return call(this.sandbox, verb, this.config(index, more), isOfNetwork(verb) ? undefined : POD);
+  }
+
+  async #succeed(verb: string, index: number, more: Config = {}): Promise<Answer> {
+    const answer = await this.call(verb, index, more);
+    if (answer.exitCode === 0) return answer;
+    throw new Error(
+      `${verb} of ${String(this.scene.plugins[index]?.type)}: ${answer.stdout}${answer.stderr}`,
+    );
+  }
+
+  /** Adds the plugins `from` to `to` (not included); `previous` is the result before them. Returns the result. */
+  async add(from: number, to: number, previous?: unknown): Promise<unknown> {
+    let result = previous;
+    for (let index = from; index < to; index++) {
+      const answer = await this.#succeed("ADD", index, result === undefined ? {} : { prevResult: result });
+      result = answer.document;
+    }
+    return result;
+  }
+
+  /** Checks the whole chain. */
+  async check(result: unknown): Promise<void> {
+    for (const index of this.scene.plugins.keys())
+      await this.#succeed("CHECK", index, { prevResult: result });
+  }
+
+  /** Deletes the plugins from `from` down to `to` (included); without a result, as after an ADD that failed. */
+  async del(from: number, to: number, result?: unknown): Promise<void> {
+    for (let index = from; index >= to; index--) {
+      await this.#succeed("DEL", index, result === undefined ? {} : { prevResult: result });
+    }
+  }
+
+  /** Collects everything but what is valid, by each plugin in the order of the chain. */
+  async gc(valid: readonly Target[] = [], to = this.scene.plugins.length): Promise<void> {
+    for (let index = 0; index < to; index++) await this.#succeed("GC", index, validList(valid));
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.sandbox[Symbol.asyncDispose]();
+  }
+}
+
+/** Returns the key of a GC's config that says what is valid. */
+export function validList(valid: readonly Target[]): Config {
+  return {
+    "cni.dev/valid-attachments": valid.map(({ containerId, ifname }) => ({
+      containerID: containerId,
+      ifname: ifname ?? "eth0",
+    })),
+  };
+}
+
+function isOfNetwork(verb: string): boolean {
+  return verb === "GC" || verb === "STATUS";
+}
