@@ -24,8 +24,8 @@ import {
   deleteChain,
   deleteElements,
   deleteEmptyChain,
+  deleteEmptySet,
   deleteEmptyTable,
-  deleteSet,
   deleteTable,
   dumpAllChains,
   dumpElements,
@@ -41,6 +41,14 @@ import {
 import { NetlinkSocket } from "../netlink/socket.ts";
 import { isSystemError } from "../sys/libc.ts";
 import { MissingFeatureError } from "./feature.ts";
+import {
+  type Claimant,
+  claimantsIn,
+  claimRequests,
+  claimSetOf,
+  ELEMENTS_A_MESSAGE,
+  withdrawClaims,
+} from "./firewall-claims.ts";
 import { hasNftables } from "./masquerade.ts";
 
 /** The table of forwarded packets. */
@@ -151,6 +159,9 @@ const BRIDGED: Part = {
 
 const PARTS: readonly Part[] = [FORWARD, BRIDGED];
 
+/** The parts by the family of their tables: what is routed, and what a bridge forwards. */
+export type FirewallFamily = "inet" | "bridge";
+
 /** The sets, by name. */
 export type FirewallSet =
   | "pods-ipv4"
@@ -166,15 +177,26 @@ export interface FirewallElement {
   readonly value: string;
 }
 
-/** An element that says whose it is. */
+/** An element that says whose it is; one that attachments share says nothing. */
 export interface TaggedElement extends FirewallElement {
   readonly tag: string;
 }
 
+/** A claim on an element that attachments share. */
+export interface SharedClaim extends FirewallElement {
+  readonly claimant: Claimant;
+}
+
+/** The sets of the first part whose elements are about bridges and not about one pod. */
+const SHARED_SETS: readonly FirewallSet[] = ["guarded", "same-bridge", "isolated"];
+
+/** True for an element that goes with the last of its claimants. */
+export function isShared({ set }: FirewallElement): boolean {
+  return SHARED_SETS.includes(set);
+}
+
 /** The longest tag: user data of an element has 256 bytes, of which two and a NUL are not the tag's. */
 const LONGEST_TAG_BYTES = 250;
-/** A message about elements holds them in one attribute, whose length has 16 bits. */
-const ELEMENTS_A_MESSAGE = 128;
 
 /** Returns the element that makes an address a pod's. */
 export function podElement(address: Address): FirewallElement {
@@ -317,26 +339,35 @@ function partsFor(elements: readonly FirewallElement[]): Part[] {
 }
 
 /**
- * Makes the firewall, as far as it is not there, with the operator's chain `admin`, and puts the elements in: all in
- * one transaction. Rules that somebody changed are set right. Call it inside a transaction of the store, so that no
- * DEL takes the rules away meanwhile. Throws AdminChainError, MissingFeatureError or NetlinkError.
+ * Puts the elements in for the claimant and makes the firewall, as far as it is not there, with the operator's chain
+ * `admin`. Rules that somebody changed are set right. Throws AdminChainError, MissingFeatureError or NetlinkError.
  */
-export function ensureFirewall(admin: string, elements: readonly TaggedElement[]): void {
+export function ensureFirewall(
+  admin: string,
+  elements: readonly FirewallElement[],
+  claimant: Claimant,
+): void {
   using nftables = connect();
   const taken = nftables.get(getChain(INET, admin))?.base;
   if (taken !== undefined) throw new AdminChainError(admin, taken.hook ?? "of another kind");
   const parts = partsFor(elements);
+  const tagged = elements.map((element) => ({ ...element, tag: isShared(element) ? "" : claimant.tag }));
+  const claimSets = elements.filter(isShared).map(({ set, value }) => claimSetOf(set, value));
+  const fittingClaimant = { ...claimant, tag: fitting(claimant.tag) ?? "" };
   try {
     nftables.transaction([
       ...parts.flatMap(declarations),
-      ...parts.filter((part) => !isComplete(nftables, part)).flatMap(rules),
-      createChain(INET, { name: admin }),
-      // jump admin
-      ...(adminChains(nftables).includes(admin)
-        ? []
-        : [addRule(INET, { chain: ADMINS, comment: admin, expressions: [verdict("jump", admin)] })]),
-      ...elementRequests(elements, addElements),
+      ...elementRequests(tagged, addElements),
+      ...claimRequests(INET, claimSets, fittingClaimant),
     ]);
+    // sets with something in them are not removed, so what is looked at now stays, whoever DELs meanwhile
+    const lacking = parts.filter((part) => !isComplete(nftables, part)).flatMap(rules);
+    if (!adminChains(nftables).includes(admin)) {
+      // jump admin
+      const jump = { chain: ADMINS, comment: admin, expressions: [verdict("jump", admin)] };
+      lacking.push(createChain(INET, { name: admin }), addRule(INET, jump));
+    }
+    nftables.transaction(lacking);
   } catch (error) {
     throw asMissing(error);
   }
@@ -386,29 +417,59 @@ function dumpSet(nftables: NetlinkSocket, { table, sets }: Part, set: FirewallSe
     .map(({ key, comment }) => ({ set, value: format.decode(key), tag: comment ?? "" }));
 }
 
+/** Returns who needs the elements that attachments share; nobody where the kernel has no nf_tables. */
+export function listClaims(): SharedClaim[] {
+  if (!hasNftables()) return [];
+  using nftables = connect();
+  const shared = SHARED_SETS.flatMap((set) => dumpSet(nftables, FORWARD, set));
+  return shared.flatMap(({ set, value }) =>
+    claimantsIn(nftables, INET, claimSetOf(set, value)).map((claimant) => ({ set, value, claimant })),
+  );
+}
+
+/** Takes claims back, and the elements that nobody claims then; missing ones are success. Throws NetlinkError. */
+export function withdrawFromFirewall(claims: readonly SharedClaim[]): void {
+  if (claims.length === 0 || !hasNftables()) return;
+  using nftables = connect();
+  const byElement = Map.groupBy(claims, nameOfElement);
+  for (const [element, ...others] of byElement.values()) {
+    if (element === undefined) continue;
+    const names = new Set([element, ...others].map(({ claimant }) => claimant.name));
+    const { set, value } = element;
+    const removal = elementRequests([{ set, value }], deleteElements);
+    withdrawClaims(nftables, INET, claimSetOf(set, value), names, removal);
+  }
+}
+
 /**
- * Removes the parts of the firewall whose sets are all empty, and the operator's chains that nobody has put a rule
- * into. What rules of the operator use stays. Call it inside a transaction of the store. Throws NetlinkError.
+ * Removes those of the parts of the firewall whose sets are all empty, and the operator's chains that nobody has put a rule
+ * into. What rules of the operator use stays, and what somebody puts elements into meanwhile. A part goes as a whole or
+ * not at all, so that a process that is killed leaves no half of it. Throws NetlinkError.
  */
-export function removeUnusedFirewall(): void {
-  if (!hasNftables()) return;
+export function removeUnusedFirewall(families: readonly FirewallFamily[]): void {
+  if (families.length === 0 || !hasNftables()) return;
   using nftables = connect();
   for (const part of PARTS) {
     const { table, sets, jumpedTo } = part;
+    if (!families.some((family) => family === table.family)) continue;
     if (nftables.get(getChain(table, CHAIN)) === undefined) continue;
     const isUsed = Object.keys(sets).some((set) => isSet(set) && dumpSet(nftables, part, set).length > 0);
     if (isUsed) continue;
-    const admins = part === FORWARD ? adminChains(nftables) : [];
     const chains = [CHAIN, ...jumpedTo];
-    const removed = attempt(nftables, [
+    const own = [
       ...chains.map((chain) => flushChain(table, chain)),
       ...chains.map((chain) => deleteChain(table, chain)),
-      ...Object.keys(sets).map((set) => deleteSet(table, set)),
-    ]);
-    if (!removed) continue;
-    for (const admin of admins) attempt(nftables, [deleteEmptyChain(table, admin)]);
-    // the other table of Warren's always stays: it is where operators put their own rules
-    if (table === BRIDGE) attempt(nftables, [deleteEmptyTable(table)]);
+      ...Object.keys(sets).map((set) => deleteEmptySet(table, set)),
+    ];
+    // what the operator may have a use for goes only if he has none
+    const shared =
+      part === FORWARD
+        ? adminChains(nftables)
+            .filter((admin) => nftables.dump(dumpRules(table, admin)).length === 0)
+            .map((admin) => deleteEmptyChain(table, admin))
+        : // the other table of Warren's always stays: it is where operators put their own rules
+          [deleteEmptyTable(table)];
+    if (!attempt(nftables, [...own, ...shared])) attempt(nftables, own);
   }
 }
 
@@ -424,7 +485,11 @@ function attempt(nftables: NetlinkSocket, requests: readonly Request[]): boolean
 }
 
 /** Returns, in words, the first thing that the firewall lacks of what these elements need; undefined if it is whole. */
-export function missingFromFirewall(admin: string, elements: readonly FirewallElement[]): string | undefined {
+export function missingFromFirewall(
+  admin: string,
+  elements: readonly FirewallElement[],
+  claimant: Claimant,
+): string | undefined {
   using nftables = connect();
   for (const part of partsFor(elements)) {
     const { family, name } = part.table;
@@ -440,6 +505,11 @@ export function missingFromFirewall(admin: string, elements: readonly FirewallEl
     const present = new Set(part === undefined ? [] : dumpSet(nftables, part, set).map(({ value }) => value));
     const missing = wanted.find(({ value }) => !present.has(value));
     if (missing !== undefined) return `set ${set} lacks ${missing.value}`;
+  }
+  for (const { set, value } of elements.filter(isShared)) {
+    const claimSet = claimSetOf(set, value);
+    if (!claimantsIn(nftables, INET, claimSet).some(({ name }) => name === claimant.name))
+      return `set ${claimSet} lacks ${claimant.name}`;
   }
   return undefined;
 }

@@ -9,7 +9,7 @@ import {
   type HostInterface,
   type Site,
 } from "../attachment/addition.ts";
-import { aliasOf, ownerFromAlias } from "../attachment/identity.ts";
+import { aliasOf, attachmentHash, ownerFromAlias } from "../attachment/identity.ts";
 import { entryOf, isLivingEntry } from "../attachment/reservation.ts";
 import { CniError, ErrorCode, Failures, stateDiffers } from "../cni/error.ts";
 import { shown } from "../cni/input.ts";
@@ -21,7 +21,7 @@ import {
   type Entry,
   findAttachment,
   forgetAttachment,
-  isNameClaimed,
+  isClaimed,
   type KernelObject,
   kernelObject,
   listObjects,
@@ -37,6 +37,9 @@ import {
   elementNamed,
   ensureFirewall,
   type FirewallElement,
+  type FirewallFamily,
+  isShared,
+  listClaims,
   listFirewall,
   missingFromFirewall,
   nameOfElement,
@@ -46,8 +49,11 @@ import {
   probeFirewall,
   removeFromFirewall,
   removeUnusedFirewall,
+  type SharedClaim,
   type TaggedElement,
+  withdrawFromFirewall,
 } from "../net/firewall.ts";
+import type { Claimant } from "../net/firewall-claims.ts";
 import {
   addZoneSources,
   firewalldRuns,
@@ -65,6 +71,7 @@ import type { Transaction } from "../store/store.ts";
 const PLUGIN = "firewall";
 const DEFAULT_ADMIN_CHAIN = "admin";
 const DEFAULT_ZONE = "trusted";
+const LONGEST_CLAIMANT_NAME = 15;
 const POLICIES = ["open", "same-bridge", "isolated"] as const;
 type IngressPolicy = (typeof POLICIES)[number];
 
@@ -196,19 +203,10 @@ function policyElements({ result, planned }: Site, policy: IngressPolicy): Firew
   );
 }
 
-const POLICY_TAG_PREFIX = "warren";
-
-/** Elements of bridges belong to a network, all others to an attachment. */
-function tagged(elements: readonly FirewallElement[], entry: Entry): TaggedElement[] {
-  const own = aliasOf(entry) ?? "";
-  return elements.map((element) => ({
-    ...element,
-    tag: isShared(element) ? `${POLICY_TAG_PREFIX} ${entry.network}` : own,
-  }));
-}
-
-function isShared({ set }: FirewallElement): boolean {
-  return set === "guarded" || set === "same-bridge" || set === "isolated";
+/** Returns what the kernel is told about whose an element is. */
+function claimantOf(owner: Owner): Claimant {
+  const name = attachmentHash(owner).toString(16).padStart(16, "0").slice(0, LONGEST_CLAIMANT_NAME);
+  return { name, tag: aliasOf(owner) ?? "" };
 }
 
 /** What an attachment claims: the firewall in each table, so that the last claim is seen to go, and its elements. */
@@ -236,64 +234,68 @@ function sourcesOf(objects: readonly KernelObject[]): ZoneSource[] {
   });
 }
 
-/** Takes out of kernel and firewalld what no entry claims any more, and the firewall itself after the last one. */
-async function removeUnclaimed(objects: readonly KernelObject[]): Promise<void> {
+/**
+ * Forgets the attachments and takes back what only they needed, the firewall itself after the last one. Call it inside a transaction of the store, so that no
+ * ADD can claim an element between the last claim and its removal.
+ */
+async function forget(store: Transaction, entries: readonly Entry[]): Promise<void> {
+  const claims: SharedClaim[] = [];
+  const unclaimed: KernelObject[] = [];
+  for (const entry of entries) {
+    const claimant = claimantOf(entry);
+    const shared = elementsOf(await listObjects(store, entry)).filter(isShared);
+    claims.push(...shared.map((element) => ({ ...element, claimant })));
+    unclaimed.push(...(await forgetAttachment(store, entry)));
+  }
   const failures = new Failures();
-  await failures.collect(() => removeFromFirewall(elementsOf(objects)));
-  await failures.collect(() => {
-    if (objects.some(({ kind }) => kind === "firewall")) removeUnusedFirewall();
-  });
-  await failures.collect(() => removeZoneSources(sourcesOf(objects)));
+  // of what attachments share the kernel knows the last claim, which may stand in another store
+  await failures.collect(() => withdrawFromFirewall(claims));
+  await failures.collect(() =>
+    removeFromFirewall(elementsOf(unclaimed).filter((element) => !isShared(element))),
+  );
+  await failures.collect(() => removeUnused(store));
+  await failures.collect(() => removeZoneSources(sourcesOf(unclaimed)));
   failures.rethrow("what nobody needs any more");
 }
 
-/** Forgets the attachment and takes back what only it needed. */
-async function release(dataDir: string, entry: Entry): Promise<void> {
-  // inside the transaction, so that no ADD can claim an element between the last claim and its removal
-  await openStore(dataDir).transaction(async (store) =>
-    removeUnclaimed(await forgetAttachment(store, entry)),
-  );
+/** Removes what no attachment of this store needs; what those of another one need the kernel keeps. */
+async function removeUnused(store: Transaction | undefined): Promise<void> {
+  const families: FirewallFamily[] = [];
+  for (const family of ["inet", "bridge"] as const) {
+    if (store === undefined || !(await isClaimed(store, "firewall", family))) families.push(family);
+  }
+  removeUnusedFirewall(families);
 }
 
 /**
- * Takes elements out of the kernel that nobody has written down, as after the loss of a store: those of attachments
- * for which `isDoomed`, and those of the network's bridges if nothing of the network `mayBeAlive` after that.
+ * Takes out of the kernel what attachments for which `isDoomed` have there and no entry knows, as after the loss of a
+ * store. Returns whose it was.
  */
 async function removeOrphans(
   store: Transaction | undefined,
-  network: string,
   isDoomed: (owner: Owner) => boolean,
-  mayBeAlive: boolean,
 ): Promise<Owner[]> {
-  const present = listFirewall();
-  const isClaimed = async (element: FirewallElement) => {
-    const object = { kind: "firewall element", name: nameOfElement(element) } as const;
-    const nobody: Entry = { network: "", containerId: "", ifname: "", plugin: PLUGIN };
-    return store !== undefined && (await isNameClaimed(store, nobody, object));
-  };
-  const doomed: TaggedElement[] = [];
   const owners = new Map<string, Owner>();
-  let isNetworkInUse = mayBeAlive;
-  for (const element of present) {
+  const doomed: TaggedElement[] = [];
+  for (const element of listFirewall()) {
     const owner = ownerFromAlias(element.tag);
-    // whose tag did not fit could be of this network
-    if (element.tag === "" && !isShared(element)) isNetworkInUse = true;
-    if (owner?.network !== network) continue;
-    if (!isDoomed(owner) || (await isClaimed(element))) {
-      isNetworkInUse = true;
-      continue;
-    }
+    if (owner === undefined || !isDoomed(owner)) continue;
+    // the tag is that of the first who had the address
+    if (store !== undefined && (await isClaimed(store, "firewall element", nameOfElement(element)))) continue;
     doomed.push(element);
     owners.set(element.tag, owner);
   }
-  for (const element of present) {
-    if (isNetworkInUse || element.tag !== `${POLICY_TAG_PREFIX} ${network}`) continue;
-    if (!(await isClaimed(element))) doomed.push(element);
+  const claims: SharedClaim[] = [];
+  for (const claim of listClaims()) {
+    const owner = ownerFromAlias(claim.claimant.tag);
+    if (owner === undefined || !isDoomed(owner)) continue;
+    const entry = { ...owner, plugin: PLUGIN };
+    if (store !== undefined && (await findAttachment(store, entry)) !== undefined) continue;
+    claims.push(claim);
+    owners.set(claim.claimant.tag, owner);
   }
-  if (doomed.length > 0) {
-    removeFromFirewall(doomed);
-    removeUnusedFirewall();
-  }
+  removeFromFirewall(doomed);
+  withdrawFromFirewall(claims);
   return [...owners.values()];
 }
 
@@ -323,7 +325,7 @@ function elementsFor(call: AdditionCall<Config>, plan: Plan): Addition {
   const { dataDir } = plan;
   const entry = entryOf(call, PLUGIN);
   const inZones = plan.setsZone && runsFirewalld();
-  let elements: TaggedElement[] = [];
+  let elements: FirewallElement[] = [];
   let sources: ZoneSource[] = [];
   let isAgain = false;
   return {
@@ -331,7 +333,7 @@ function elementsFor(call: AdditionCall<Config>, plan: Plan): Addition {
 
     survey(site): void {
       const addresses = podAddresses(site.result);
-      elements = tagged([...addresses.map(podElement), ...policyElements(site, plan.policy)], entry);
+      elements = [...addresses.map(podElement), ...policyElements(site, plan.policy)];
       sources = inZones ? addresses.map((address) => zoneSource(plan.zone, address)) : [];
     },
 
@@ -343,8 +345,10 @@ function elementsFor(call: AdditionCall<Config>, plan: Plan): Addition {
 
     async make(result): Promise<Result> {
       try {
-        // what is written down is committed now; the lock keeps a DEL from taking the rules away meanwhile
-        await openStore(dataDir).transaction(async () => ensureFirewall(plan.adminChain, elements));
+        // what is written down is committed now; the lock lets one after the other make rules that are not there yet
+        await openStore(dataDir).transaction(async () =>
+          ensureFirewall(plan.adminChain, elements, claimantOf(entry)),
+        );
         addZoneSources(sources);
       } catch (error) {
         throw asCniError(error);
@@ -355,7 +359,8 @@ function elementsFor(call: AdditionCall<Config>, plan: Plan): Addition {
 
     async release(): Promise<void> {
       // an ADD that only repairs takes nothing away from a living pod when it fails
-      if (!isAgain) await release(dataDir, entry);
+      if (isAgain) return;
+      await openStore(dataDir).transaction((store) => forget(store, [entry]));
     },
   };
 }
@@ -376,15 +381,18 @@ export const firewall = defineChained({
     const entry = entryOf(call, PLUGIN);
     const dataDir = dataDirOf(config);
     const isOwn = (owner: Owner) =>
-      owner.containerId === attachment.containerId && owner.ifname === attachment.ifname;
+      owner.network === network &&
+      owner.containerId === attachment.containerId &&
+      owner.ifname === attachment.ifname;
     if (!storeExists(dataDir)) {
-      await removeOrphans(undefined, network, isOwn, false);
+      await removeOrphans(undefined, isOwn);
+      await removeUnused(undefined);
       return;
     }
     await openStore(dataDir).transaction(async (store) => {
-      if ((await findAttachment(store, entry)) === undefined)
-        await removeOrphans(store, network, isOwn, false);
-      else await removeUnclaimed(await forgetAttachment(store, entry));
+      if ((await findAttachment(store, entry)) !== undefined) return forget(store, [entry]);
+      await removeOrphans(store, isOwn);
+      await removeUnused(store);
     });
   },
 
@@ -406,7 +414,7 @@ export const firewall = defineChained({
         `${unrecorded.value} was not put into set ${unrecorded.set} when the attachment was made`,
       );
     }
-    const missing = missingFromFirewall(plan.adminChain, elementsOf(objects));
+    const missing = missingFromFirewall(plan.adminChain, elementsOf(objects), claimantOf(entry));
     if (missing !== undefined) throw stateDiffers(missing);
     try {
       const absent = missingZoneSource(sourcesOf(objects));
@@ -444,15 +452,14 @@ export const firewall = defineChained({
     }
     const gone: Owner[] = [];
     await openStore(dataDirOf(config)).transaction(async (store) => {
-      const unclaimed: KernelObject[] = [];
-      for (const row of await listStaleAttachments(store, network, PLUGIN, valid)) {
-        unclaimed.push(...(await forgetAttachment(store, row)));
-        gone.push({ network, containerId: row.containerId, ifname: row.ifname });
-      }
-      await removeUnclaimed(unclaimed);
-      const isDoomed = ({ containerId, ifname }: Owner) =>
-        !valid.some((one) => one.containerId === containerId && one.ifname === ifname);
-      gone.push(...(await removeOrphans(store, network, isDoomed, valid.length > 0)));
+      const stale = await listStaleAttachments(store, network, PLUGIN, valid);
+      await forget(store, stale);
+      gone.push(...stale);
+      const isDoomed = (owner: Owner) =>
+        owner.network === network &&
+        !valid.some((one) => one.containerId === owner.containerId && one.ifname === owner.ifname);
+      gone.push(...(await removeOrphans(store, isDoomed)));
+      await removeUnused(store);
     });
     for (const owner of gone) note(`warren-firewall: removed ${describeOwner(owner)}`);
   },

@@ -600,6 +600,69 @@ describe("DEL", () => {
     expect(await ruleset(sandbox)).toBe("");
   });
 
+  test.each([
+    ["keeps its leases in another place", (network: Network) => `${network.host.directory}/other`],
+    ["was made after the store was lost", (network: Network) => network.dataDir],
+  ])(
+    "a policy stays as long as an attachment needs it that %s",
+    async (_, otherDataDir) => {
+      await using network = await Network.create();
+      const { host } = network;
+      const one = await network.attach("pod1", 0, "isolated");
+      const dataDir = otherDataDir(network);
+      if (dataDir === network.dataDir) await host.text(["rm", "-r", dataDir]);
+      // a second network on the same bridge
+      const prevResult = { ...one.added.document, ips: [{ interface: 2, address: "10.88.0.77/16" }] };
+      const config = { ...one.config, name: "other", dataDir, prevResult };
+      const target = { containerId: "pod9", netns: "pod2" };
+      await succeed(host, "ADD", config, target);
+      const mild = { ...config, name: "mild", ingressPolicy: "same-bridge" };
+      await succeed(host, "ADD", mild, target);
+      await succeed(host, "CHECK", config, target);
+      await succeed(host, "DEL", config, target);
+      await succeed(host, "DEL", config, target);
+      expect(await elements(host, "pods-ipv4")).toContain("10.88.0.2");
+      expect(await elements(host, "guarded")).toEqual(["br0"]);
+      expect(await elements(host, "isolated")).toHaveLength(1);
+      await succeed(host, "DEL", one.config, one);
+      expect(await elements(host, "guarded")).toEqual(["br0"]);
+      expect(await elements(host, "isolated")).toEqual([]);
+      await succeed(host, "DEL", mild, target);
+      expect(await ruleset(host)).toBe("");
+    },
+    30_000,
+  );
+
+  test("the last one takes away everything at once, so that a SIGKILL leaves no half of it", async () => {
+    await using network = await Network.create();
+    const { host } = network;
+    const one = await network.attach("pod1", 0, "isolated");
+    const monitor = host.start(["nft", "monitor"]);
+    let events = "";
+    const reading = (async () => {
+      for await (const chunk of monitor.stdout.pipeThrough(new TextDecoderStream())) events += chunk;
+    })();
+    const listens = async (mark: string) => {
+      for (let index = 0; !events.includes(`table ip ${mark}`); index++) {
+        await host.text(["nft", "add", "table", "ip", `${mark}${index}`]);
+        await Bun.sleep(10);
+      }
+    };
+    await listens("begin");
+    await succeed(host, "DEL", one.config, one);
+    await listens("end");
+    monitor.kill();
+    await reading;
+    const generations = events.split("# new generation");
+    const removal = (what: string) => generations.findIndex((one) => one.includes(`delete ${what}`));
+    const inet = removal("chain inet warren firewall");
+    expect(inet).toBeGreaterThanOrEqual(0);
+    expect(removal("chain inet warren admin")).toBe(inet);
+    const bridge = removal("chain bridge warren firewall");
+    expect(bridge).toBeGreaterThanOrEqual(0);
+    expect(removal("table bridge warren")).toBe(bridge);
+  }, 30_000);
+
   test("X-12 whatever step a SIGKILL hits, DEL and GC leave nothing", async () => {
     await using network = await Network.create();
     const { host } = network;
@@ -663,6 +726,19 @@ describe("GC", () => {
     expect(await elements(host, "guarded")).toEqual(["br0"]);
     await succeed(host, "GC", { ...one.config, "cni.dev/valid-attachments": [] });
     await leavesNothing(network);
+  }, 30_000);
+
+  test("a policy goes with those who asked for it, also where the store was lost", async () => {
+    await using network = await Network.create();
+    const { host } = network;
+    const one = await network.attach("pod1", 0, "isolated");
+    await network.attach("pod2", 0, "open");
+    await host.text(["rm", "-r", network.dataDir]);
+    const valid = [{ containerID: "pod2", ifname: "eth0" }];
+    await succeed(host, "GC", { ...one.config, "cni.dev/valid-attachments": valid });
+    expect(await elements(host, "pods-ipv4")).toEqual(["10.88.0.3"]);
+    expect(await elements(host, "guarded")).toEqual([]);
+    expect(await network.reaches("outside", { ipv4: "10.88.0.3", ipv6: "fd00:88::3" })).toBe(true);
   }, 30_000);
 
   test("takes away 300 pods at once", async () => {
