@@ -104,6 +104,10 @@ export function fused<Config extends FusedKeys, Cleanup extends FusedKeys>(
   const askedBy = (call: Call<FusedKeys>) => chain.filter((chained) => isAskedFor(chained, call.config));
   return {
     ...plugin,
+    uniqueKeys: [
+      ...(plugin.uniqueKeys ?? []),
+      ...chain.flatMap(({ name, uniqueKeys = [] }) => uniqueKeys.map((place) => `${name}.${place}`)),
+    ],
 
     async add(call) {
       const additions = askedBy(call).flatMap(

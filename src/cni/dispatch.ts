@@ -65,9 +65,21 @@ export async function dispatch(plugin: Plugin, verb: Verb, request: Request): Pr
   }
 }
 
-function refuseRepeatedKey({ uniqueKeys = [] }: Plugin, { text }: NetworkConfig, what: string): void {
-  if (uniqueKeys.length === 0) return;
-  const repeated = repeatedKey(new TextDecoder().decode(text), uniqueKeys);
+/** True if there is something at a place, whatever the case of the keys on the way there. */
+function hasPlace(value: unknown, [first, ...rest]: readonly string[]): boolean {
+  if (first === undefined) return true;
+  if (typeof value !== "object" || value === null) return false;
+  const folded = first.toLowerCase();
+  return Object.entries(value).some(
+    ([key, inside]) => key.toLowerCase() === folded && hasPlace(inside, rest),
+  );
+}
+
+function refuseRepeatedKey({ uniqueKeys = [] }: Plugin, config: NetworkConfig, what: string): void {
+  // reading the text again costs half a millisecond, which most configs have no reason to pay
+  const places = uniqueKeys.filter((place) => hasPlace(config.document, place.split(".")));
+  if (places.length === 0) return;
+  const repeated = repeatedKey(new TextDecoder().decode(config.text), places);
   if (repeated === undefined) return;
   throw new CniError(
     ErrorCode.invalidConfig,

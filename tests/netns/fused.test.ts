@@ -3,7 +3,16 @@
 
 import { Database } from "bun:sqlite";
 import { describe, expect, test } from "bun:test";
-import { type Config, call, linkNames, ruleset, succeed, type Target } from "../support/plugins.ts";
+import {
+  type Config,
+  call,
+  linkNames,
+  PLUGIN_FOLDER,
+  ruleset,
+  succeed,
+  type Target,
+  variables,
+} from "../support/plugins.ts";
 import { Sandbox } from "../support/sandbox.ts";
 import { connectionSource } from "../support/witness.ts";
 
@@ -133,7 +142,11 @@ class Stage implements AsyncDisposable {
         .query("select network, container_id, ifname, plugin, netns from attachments order by plugin")
         .all(),
       // what was there before an interface was made nobody knows, and nobody needs
-      objects: database.query("select plugin, kind, name from objects order by plugin, kind, name").all(),
+      objects: database
+        .query<{ name: string }, []>("select plugin, kind, name from objects order by plugin, kind, name")
+        .all()
+        // tuning names the container's namespace, and no two have the same identity
+        .map((row) => ({ ...row, name: row.name.replace(/ \S{36}\/\d+$/, " IDENTITY") })),
     };
   }
 
@@ -315,6 +328,20 @@ describe("the verbs of a fused plugin", () => {
     await succeed(host, "DEL", config, { containerId: "pod-2", netns: "pod2" });
     await clean();
     await succeed(host, "ADD", config, POD);
+  });
+
+  test("a sysctl that stands twice in the text is refused by name", async () => {
+    await using stage = await Stage.create();
+    const interfacePlugin = stage.config({ type: "warren-bridge", bridge: "br0" });
+    const text = JSON.stringify(stage.fused({ interfacePlugin, tuning: { sysctl: SYSCTLS } }));
+    const stdin = text.replace('"777"', '"777", "net.core.somaxconn": "778"');
+    const command = [`${PLUGIN_FOLDER}/warren-bridge`];
+    const { stdout } = await stage.host.run(command, { env: variables("ADD", POD), stdin });
+    expect(JSON.parse(stdout)).toMatchObject({
+      code: 7,
+      msg: 'network config "lab": "tuning.sysctl.net.core.somaxconn" stands twice',
+    });
+    expect(await linkNames(stage.host)).toEqual([]);
   });
 
   test("CHECK finds what any of them finds", async () => {
