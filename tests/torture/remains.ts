@@ -142,12 +142,16 @@ function rowsIn(dataDir: string): Record<string, string[]> {
 /** What a store consists of, with SQLite's own files beside it, and the mode that each must have. */
 const STORE_FILE = /^warren\.db(-wal|-shm|-journal|\.lock)?$/;
 
+/** A store that is being made; what a kill left of it goes when the next one is made. */
+const UNFINISHED = /^warren\.db\.new(-wal|-shm|-journal)?$/;
+
 function strangeFiles(dataDir: string): string[] {
   if (!existsSync(dataDir)) return [];
   const mode = (path: string) => (statSync(path).mode & 0o7777).toString(8);
   const strange = mode(dataDir) === "700" ? [] : [`${dataDir} has mode ${mode(dataDir)}`];
   for (const name of readdirSync(dataDir)) {
-    if (!STORE_FILE.test(name)) strange.push(name);
+    const known = STORE_FILE.test(name) || (UNFINISHED.test(name) && !existsSync(`${dataDir}/warren.db`));
+    if (!known) strange.push(name);
     else if (mode(`${dataDir}/${name}`) !== "600")
       strange.push(`${name} has mode ${mode(`${dataDir}/${name}`)}`);
   }

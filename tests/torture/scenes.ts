@@ -22,6 +22,9 @@ const DUAL_STACK = [[{ subnet: "10.88.0.0/16" }], [{ subnet: "fd00:88::/64" }]];
 const IPAM = { type: "warren-ipam", ranges: DUAL_STACK };
 const BRIDGE = { type: "warren-bridge", bridge: "br0", isDefaultGateway: true, ipMasq: true, ipam: IPAM };
 
+const PTP = { type: "warren-ptp", ipMasq: true, ipam: { ...IPAM, routes: [{ dst: "0.0.0.0/0" }] } };
+const MACVLAN = { type: "warren-macvlan", master: "uplink", ipam: IPAM };
+
 const PORTMAP = {
   type: "warren-portmap",
   snat: true,
@@ -49,23 +52,59 @@ const TUNING = {
 };
 const UPLINK = "ip link add uplink type veth peer name far; ip link set uplink up; ip link set far up";
 
+/** Returns chained plugins as objects inside of the plugin that does their work, with the runtime's part beside them. */
+function inside(chained: Readonly<Record<string, Config>>): Config {
+  const entries = Object.entries(chained).map(([name, { type: _, runtimeConfig: __, ...keys }]) => [
+    name,
+    keys,
+  ]);
+  const runtimeConfig = chained.portmap?.runtimeConfig;
+  return { ...Object.fromEntries(entries), ...(runtimeConfig === undefined ? {} : { runtimeConfig }) };
+}
+
 /** Every plugin, alone or behind what it needs. */
 export const SCENES: readonly Scene[] = [
   { name: "bridge", plugins: [{ ...BRIDGE, macspoofchk: true }], tortured: [0] },
   {
     name: "ptp",
-    plugins: [{ type: "warren-ptp", ipMasq: true, ipam: { ...IPAM, routes: [{ dst: "0.0.0.0/0" }] } }],
+    plugins: [PTP],
     tortured: [0],
   },
   {
     name: "macvlan",
-    plugins: [{ type: "warren-macvlan", master: "uplink", ipam: IPAM }],
+    plugins: [MACVLAN],
     tortured: [0],
     setUp: UPLINK,
   },
   // it makes nothing but brings up what every namespace has, so that GC has nothing to collect
   { name: "loopback", plugins: [{ type: "warren-loopback" }], tortured: [0], cures: ["DEL"] },
   { name: "ipam", plugins: [{ type: "warren-ipam", ipam: IPAM }], tortured: [0] },
+  {
+    name: "bridge with all inside",
+    plugins: [
+      {
+        ...BRIDGE,
+        ...inside({ portmap: PORTMAP, bandwidth: BANDWIDTH, firewall: FIREWALL, tuning: TUNING }),
+      },
+    ],
+    tortured: [0],
+  },
+  {
+    name: "ptp with all inside",
+    plugins: [
+      {
+        ...PTP,
+        ...inside({ portmap: PORTMAP, bandwidth: BANDWIDTH, firewall: { type: "" }, tuning: TUNING }),
+      },
+    ],
+    tortured: [0],
+  },
+  {
+    name: "macvlan with tuning inside",
+    plugins: [{ ...MACVLAN, ...inside({ tuning: TUNING }) }],
+    tortured: [0],
+    setUp: UPLINK,
+  },
   { name: "bridge and portmap", plugins: [BRIDGE, PORTMAP], tortured: [1] },
   { name: "bridge and bandwidth", plugins: [BRIDGE, BANDWIDTH], tortured: [1] },
   { name: "bridge and firewall", plugins: [BRIDGE, FIREWALL], tortured: [1] },
