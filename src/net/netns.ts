@@ -61,8 +61,7 @@ export class Netns implements Disposable {
 export function openNetns(path: string): Netns {
   let descriptor: Descriptor;
   try {
-    // not to wait for the other end of whatever else stands there
-    descriptor = openFile(path, OpenFlag.readOnly | OpenFlag.nonBlocking);
+    descriptor = openFile(path, OpenFlag.readOnly);
   } catch (error) {
     throw new NetnsError(path, isSystemError(error, "ENOENT", "ENOTDIR") ? "missing" : "unreadable", {
       cause: error,

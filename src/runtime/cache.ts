@@ -1,7 +1,7 @@
 // What a runtime must remember of an ADD to be able to CHECK and DEL it: libcni's cache, one file an attachment
 // under <folder>/results, in libcni's format (libcni/api.go, cachedInfo), so that Warren, cnitool and every other
 // user of libcni can take over each other's attachments.
-import { mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import * as v from "valibot";
 import { CniError, describeError, ErrorCode } from "../cni/error.ts";
@@ -10,6 +10,7 @@ import { checkNetworkName } from "../cni/names.ts";
 import { decodeResult, encodeResult, type Result } from "../cni/result.ts";
 import { compareVersions } from "../cni/version.ts";
 import { removeFile } from "../sys/directory.ts";
+import { readBytes } from "../sys/files.ts";
 import { type Attachment, checkAttachment } from "./attachment.ts";
 import { isObject, type JsonObject, parseJson } from "./json.ts";
 
@@ -96,7 +97,7 @@ export class AttachmentCache {
     const file = this.fileOf(key);
     let text: string;
     try {
-      text = readFileSync(file, "utf8");
+      text = textOf(file);
     } catch {
       return undefined;
     }
@@ -163,9 +164,16 @@ export class AttachmentCache {
   }
 }
 
+/** A config of the longest kind in base64, with a result as long beside it. */
+const LONGEST_FILE_BYTES = 64 << 20;
+
+function textOf(file: string): string {
+  return new TextDecoder().decode(readBytes(file, LONGEST_FILE_BYTES));
+}
+
 function readText(file: string): string {
   try {
-    return readFileSync(file, "utf8");
+    return textOf(file);
   } catch (error) {
     throw new CniError(ErrorCode.ioFailure, `error reading ${file}: ${describeError(error)}`, "", {
       cause: error,

@@ -1,13 +1,15 @@
 // Network configuration lists: reading one from a file, finding one by name in a folder, and the config that each
 // plugin of the list gets for a call. The rules are libcni's (libcni/conf.go), so that a folder means the same
 // networks to Warren as to containerd, CRI-O and cnitool.
-import { readdirSync, readFileSync } from "node:fs";
+import { readdirSync } from "node:fs";
 import { dirname, join } from "node:path";
 import * as v from "valibot";
 import { CniError, describeError, ErrorCode } from "../cni/error.ts";
 import { parseInput, shown } from "../cni/input.ts";
 import type { AttachmentKey } from "../cni/network-config.ts";
 import { CURRENT_VERSION, compareVersions, parseVersion } from "../cni/version.ts";
+import { readBytes } from "../sys/files.ts";
+import { STDIN_LIMIT_BYTES } from "../sys/stdio.ts";
 import { isObject, type JsonObject, memberOf, parseJson, sortedJson } from "./json.ts";
 
 /** One plugin of a list. */
@@ -87,7 +89,7 @@ const pluginSchema = v.object({
  * file can't be read, 6 if it is no JSON, 7 if a key is wrong.
  */
 export function loadNetworkFile(path: string): NetworkList {
-  const list = parseNetworkList(readBytes(path), path);
+  const list = parseNetworkList(bytesOf(path), path);
   const dropIns = list.loadOnlyInlinedPlugins
     ? []
     : filesIn(join(dirname(path), list.name), ".conf").map(loadPluginFile);
@@ -172,7 +174,7 @@ function negotiate(single: string, several: readonly string[]): string {
 }
 
 function loadPluginFile(path: string): PluginConfig {
-  return pluginOf(objectIn(readBytes(path), path), path);
+  return pluginOf(objectIn(bytesOf(path), path), path);
 }
 
 function pluginOf(document: unknown, what: string): PluginConfig {
@@ -211,9 +213,9 @@ function objectIn(bytes: Uint8Array, what: string): JsonObject {
   throw new CniError(ErrorCode.decodingFailure, `${what} is ${shown(document)}`, "expected a JSON object");
 }
 
-function readBytes(path: string): Uint8Array {
+function bytesOf(path: string): Uint8Array {
   try {
-    return readFileSync(path);
+    return readBytes(path, STDIN_LIMIT_BYTES);
   } catch (error) {
     throw new CniError(ErrorCode.ioFailure, `error reading ${path}: ${describeError(error)}`, "", {
       cause: error,

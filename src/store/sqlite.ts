@@ -11,8 +11,8 @@ import {
   removeFile,
   renameFile,
 } from "../sys/directory.ts";
-import { OpenFlag, openFile, statFile } from "../sys/files.ts";
-import { isSystemError } from "../sys/libc.ts";
+import { OpenFlag, openFile, statFile, statName } from "../sys/files.ts";
+import { SystemError } from "../sys/libc.ts";
 import { LOCK_TIMEOUT_MS, storeErrorOf } from "./diagnosis.ts";
 import { type Store, StoreError, type Transaction } from "./store.ts";
 
@@ -32,6 +32,8 @@ export const SCHEMA_VERSION = MIGRATIONS.length;
  * checkpoint's fsyncs, but nobody else ever shortens the log then, and a long one slows every opening.
  */
 const LOG_LIMIT_PAGES = 64;
+
+const ELOOP = 40;
 
 /** File systems on which the shared memory of a write-ahead log does not work (linux/magic.h). */
 const NETWORK_FILE_SYSTEMS: Readonly<Record<number, string>> = {
@@ -200,9 +202,13 @@ function openDatabase(dataDir: string, location: string): Database {
   }
 }
 
-/** An empty file is one that somebody has touched: no store is ever without its schema. */
+/**
+ * An empty file is one that somebody has touched: no store is ever without its schema. Throws ELOOP where the name is a
+ * symbolic link: opened through it the store would be somebody else's file, and a rename would silently replace it.
+ */
 function isAbsent(location: string): boolean {
-  const status = statFile(location);
+  const status = statName(location);
+  if (status?.kind === "link") throw new SystemError(`open ${location}`, ELOOP);
   return status === undefined || (status.kind === "file" && status.bytes === 0n);
 }
 
@@ -221,7 +227,6 @@ function createStore(dataDir: string, location: string): void {
   makeDataDirectory(dataDir, location);
   using lock = openFile(`${location}.lock`, OpenFlag.readWrite | OpenFlag.create | OpenFlag.noFollow, 0o600);
   lockExclusively(lock.fd, `${location}.lock`);
-  refuseLink(location);
   // another first caller was faster
   if (!isAbsent(location)) return;
   const unfinished = `${location}.new`;
@@ -234,15 +239,6 @@ function createStore(dataDir: string, location: string): void {
   } catch (error) {
     removeDatabase(unfinished);
     throw error;
-  }
-}
-
-/** Throws ELOOP where the name is a symbolic link, which a rename would silently replace. */
-function refuseLink(location: string): void {
-  try {
-    openFile(location, OpenFlag.readOnly | OpenFlag.noFollow).close();
-  } catch (error) {
-    if (!isSystemError(error, "ENOENT")) throw error;
   }
 }
 

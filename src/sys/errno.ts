@@ -27,6 +27,7 @@ const NAMES = {
   26: "ETXTBSY",
   27: "EFBIG",
   28: "ENOSPC",
+  29: "ESPIPE",
   30: "EROFS",
   32: "EPIPE",
   34: "ERANGE",

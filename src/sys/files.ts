@@ -29,10 +29,14 @@ export const OpenFlag = {
   nonBlocking: 0o4000,
 } as const;
 
-/** Opens `path` (always close-on-exec); throws SystemError. `mode` is used only when a file is created. */
+/**
+ * Opens `path`, always close-on-exec and non-blocking: where somebody put a pipe in the place of a file, opening it
+ * must not wait for its other end. Files don't know the difference. Throws SystemError. `mode` is used only when a
+ * file is created.
+ */
 export function openFile(path: string, flags: number, mode = 0o600): Descriptor {
   checkedPath(path);
-  const all = checkedInt(flags, "open flags") | OpenFlag.closeOnExec;
+  const all = checkedInt(flags, "open flags") | OpenFlag.closeOnExec | OpenFlag.nonBlocking;
   return new Descriptor(retried(`open ${path}`, () => libc.open(path, all, mode)));
 }
 
@@ -76,10 +80,19 @@ export function readAll(fd: number, what: string, limitBytes: number): Uint8Arra
   }
 }
 
-/** Reads a whole text file; throws SystemError. Meant for small files: the limit is 1 MiB. */
-export function readText(path: string): string {
+const SMALL_FILE_BYTES = 1 << 20;
+const ESPIPE = 29;
+
+/** Reads a whole file; throws SystemError, EFBIG above the limit and ESPIPE for a pipe, which may never end. */
+export function readBytes(path: string, limitBytes: number): Uint8Array {
   using file = openFile(path, OpenFlag.readOnly);
-  return new TextDecoder().decode(readAll(file.fd, path, 1 << 20));
+  if (statDescriptor(file.fd).kind === "pipe") throw new SystemError(`read ${path}: a pipe`, ESPIPE);
+  return readAll(file.fd, path, limitBytes);
+}
+
+/** Reads a whole text file; throws as `readBytes` does. Meant for small files: the limit is 1 MiB. */
+export function readText(path: string): string {
+  return new TextDecoder().decode(readBytes(path, SMALL_FILE_BYTES));
 }
 
 /** Writes `text` into an existing file in one call, as /proc/sys wants it; throws SystemError. */
@@ -92,7 +105,7 @@ export function writeText(path: string, text: string): void {
 export interface FileStatus {
   readonly device: string;
   readonly inode: bigint;
-  readonly kind: "file" | "directory" | "link" | "other";
+  readonly kind: "file" | "directory" | "link" | "pipe" | "other";
   readonly mode: number;
   /** Its length. */
   readonly bytes: bigint;
@@ -100,8 +113,14 @@ export interface FileStatus {
 
 const statusBuffer = memory(256);
 const statusView = new DataView(statusBuffer.buffer);
-const KINDS: Readonly<Record<number, FileStatus["kind"]>> = { 8: "file", 4: "directory", 10: "link" };
+const KINDS: Readonly<Record<number, FileStatus["kind"]>> = {
+  1: "pipe",
+  4: "directory",
+  8: "file",
+  10: "link",
+};
 const AT_FDCWD = -100;
+const AT_SYMLINK_NOFOLLOW = 0x100;
 const AT_EMPTY_PATH = 0x1000;
 const STATX_BASIC_STATS = 0x7ff;
 
@@ -120,9 +139,18 @@ function statusOf(call: string, directory: number, path: string, flags: number):
 
 /** Returns the status of what `path` leads to, or undefined if nothing is there; throws SystemError otherwise. */
 export function statFile(path: string): FileStatus | undefined {
+  return statusAt(path, 0);
+}
+
+/** Returns the status of what has the name `path`, which may be a link; otherwise as `statFile`. */
+export function statName(path: string): FileStatus | undefined {
+  return statusAt(path, AT_SYMLINK_NOFOLLOW);
+}
+
+function statusAt(path: string, flags: number): FileStatus | undefined {
   checkedPath(path);
   try {
-    return statusOf(`stat ${path}`, AT_FDCWD, path, 0);
+    return statusOf(`stat ${path}`, AT_FDCWD, path, flags);
   } catch (error) {
     if (isSystemError(error, "ENOENT", "ENOTDIR")) return undefined;
     throw error;
