@@ -3,6 +3,7 @@
 import {
   chmodSync,
   closeSync,
+  constants,
   copyFileSync,
   fsyncSync,
   lstatSync,
@@ -74,9 +75,10 @@ function refuseForeign(folder: string, names: readonly string[], force: boolean)
 }
 
 function placeExecutable(folder: string): void {
-  const copy = join(folder, `.${EXECUTABLE}-${process.pid}`);
+  const copy = join(folder, `.${EXECUTABLE}-${Bun.randomUUIDv7()}`);
   try {
-    copyFileSync("/proc/self/exe", copy);
+    // into a file that is new: whoever can write to the folder might have put a link there
+    copyFileSync("/proc/self/exe", copy, constants.COPYFILE_EXCL);
     chmodSync(copy, 0o755);
     const descriptor = openSync(copy, "r");
     fsyncSync(descriptor);
@@ -111,7 +113,7 @@ function checkStarts(file: string): void {
 }
 
 function placeLink(folder: string, name: string): void {
-  const link = join(folder, `.${name}-${process.pid}`);
+  const link = join(folder, `.${name}-${Bun.randomUUIDv7()}`);
   try {
     symlinkSync(EXECUTABLE, link);
     renameSync(link, join(folder, name));

@@ -152,3 +152,16 @@ test("what is cached replaces a link, and never follows it", async () => {
     "regular file 600\n",
   );
 });
+
+test("an installation is never written through a link that somebody put there", async () => {
+  await using sandbox = await prepared("mkdir bin; ln -s ../victim bin/warren-bridge");
+  // the first process of a namespace of its own has a number that can be foretold
+  const own = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"];
+  for (const pid of [1, 2]) await sandbox.text(["ln", "-s", "../victim", `bin/.warren-${pid}`]);
+  const refused = await sandbox.run([...own, WARREN, "install", "--dir", "bin"]);
+  expect(refused.stderr).toContain("not Warren's: warren-bridge");
+  const forced = await sandbox.run([...own, WARREN, "install", "--dir", "bin", "--force"]);
+  expect(forced).toMatchObject({ exitCode: 0, stderr: "" });
+  await expectUntouched(sandbox);
+  expect((await sandbox.text(["readlink", "bin/warren-bridge"])).trim()).toBe("warren");
+});
