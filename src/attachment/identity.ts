@@ -15,6 +15,11 @@ export function hostLinkName(owner: Owner, salt = 0): string {
   return `veth${attachmentHash(owner, salt).toString(16).padStart(16, "0").slice(0, 11)}`;
 }
 
+/** Returns a word of 15 characters for the attachment, by which sets of nf_tables know it. */
+export function claimantName(owner: Owner): string {
+  return attachmentHash(owner).toString(16).padStart(16, "0").slice(0, 15);
+}
+
 /** Returns a name for the host's end that no other attachment has. */
 export async function unclaimedHostLinkName(store: Transaction, entry: Entry): Promise<string> {
   for (let salt = 0; ; salt++) {

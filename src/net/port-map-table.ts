@@ -53,6 +53,7 @@ import { isSystemError } from "../sys/libc.ts";
 import { MissingFeatureError } from "./feature.ts";
 import { TABLE } from "./masquerade.ts";
 import { describePortMap, type PortMap, type PortTransport } from "./port-map.ts";
+import { LOOPBACK_CLAIMS, LOOPBACK_CLAIMS_MAP, listLoopbackClaims } from "./port-map-loopback.ts";
 
 /** A connection to nf_tables. Closing it waits until what was deleted is really gone, so close it last. */
 export type { NetlinkSocket as PortMapTable };
@@ -124,7 +125,7 @@ function sets(table: TableName): Request<never>[] {
       { name: sources, key: [address, ...PORT], data: "verdict" as const },
     ];
   });
-  return [...all, { name: NOT_ON_LOOPBACK, key: PORT }].map((set, index) =>
+  return [...all, { name: NOT_ON_LOOPBACK, key: PORT }, LOOPBACK_CLAIMS_MAP].map((set, index) =>
     createSet(table, { ...set, id: index + 1 }),
   );
 }
@@ -485,16 +486,15 @@ export function listElements(nftables: NetlinkSocket): PortMapElement[] {
 export function removeUnusedParts(nftables: NetlinkSocket): void {
   const present = staticChains().filter(({ name }) => nftables.get(getChain(TABLE, name)) !== undefined);
   if (present.length === 0 || listElements(nftables).length > 0) return;
-  // rules before the chains and maps that they name, and a base chain before the one that it jumps to; the guard
-  // stays, because route_localnet stays: without it pods would reach what listens on the host's loopback only
-  const names = present
-    .map(({ name }) => name)
-    .filter((name) => name !== GUARD)
-    .reverse();
+  // while the loopback is let out pods would reach what listens on it only, but for the guard
+  if (listLoopbackClaims(nftables).length > 0) return;
+  // rules before the chains and maps that they name, and a base chain before the one that it jumps to
+  const names = present.map(({ name }) => name).reverse();
+  const sets = [...ALL_SETS, LOOPBACK_CLAIMS];
   try {
     nftables.transaction([
       ...names.map((name) => flushChain(TABLE, name)),
-      ...ALL_SETS.map((set) => deleteEmptySet(TABLE, set)),
+      ...sets.map((set) => deleteEmptySet(TABLE, set)),
       ...names.map((name) => deleteChain(TABLE, name)),
     ]);
   } catch (error) {

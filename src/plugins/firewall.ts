@@ -9,7 +9,7 @@ import {
   type HostInterface,
   type Site,
 } from "../attachment/addition.ts";
-import { aliasOf, attachmentHash, ownerFromAlias } from "../attachment/identity.ts";
+import { aliasOf, claimantName, ownerFromAlias } from "../attachment/identity.ts";
 import { entryOf, isLivingEntry } from "../attachment/reservation.ts";
 import { CniError, ErrorCode, Failures, stateDiffers } from "../cni/error.ts";
 import { shown } from "../cni/input.ts";
@@ -71,7 +71,6 @@ import type { Transaction } from "../store/store.ts";
 const PLUGIN = "firewall";
 const DEFAULT_ADMIN_CHAIN = "admin";
 const DEFAULT_ZONE = "trusted";
-const LONGEST_CLAIMANT_NAME = 15;
 const POLICIES = ["open", "same-bridge", "isolated"] as const;
 type IngressPolicy = (typeof POLICIES)[number];
 
@@ -205,8 +204,7 @@ function policyElements({ result, planned }: Site, policy: IngressPolicy): Firew
 
 /** Returns what the kernel is told about whose an element is. */
 function claimantOf(owner: Owner): Claimant {
-  const name = attachmentHash(owner).toString(16).padStart(16, "0").slice(0, LONGEST_CLAIMANT_NAME);
-  return { name, tag: aliasOf(owner) ?? "" };
+  return { name: claimantName(owner), tag: aliasOf(owner) ?? "" };
 }
 
 /** What an attachment claims: the firewall in each table, so that the last claim is seen to go, and its elements. */

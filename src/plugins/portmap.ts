@@ -3,7 +3,7 @@
 // can't want the same port, and DEL and GC need nothing but the names of the attachment.
 import * as v from "valibot";
 import { type Addition, type AdditionCall, defineChained } from "../attachment/addition.ts";
-import { aliasOf, ownerFromAlias } from "../attachment/identity.ts";
+import { aliasOf, claimantName, ownerFromAlias } from "../attachment/identity.ts";
 import { entryOf } from "../attachment/reservation.ts";
 import { CniError, describeError, ErrorCode, stateDiffers } from "../cni/error.ts";
 import { shown } from "../cni/input.ts";
@@ -36,7 +36,12 @@ import {
   portMapName,
   TRANSPORTS,
 } from "../net/port-map.ts";
-import { isLoopbackLetOut, letLoopbackOut } from "../net/port-map-loopback.ts";
+import {
+  isLoopbackLetOut,
+  letLoopbackOut,
+  listLoopbackClaims,
+  withdrawLoopbackClaims,
+} from "../net/port-map-loopback.ts";
 import {
   addPortMaps,
   elementsOf,
@@ -348,16 +353,19 @@ async function takeBack(
     elements.push(...own.flatMap((map) => elementsOf(map, tagOf(entry))));
     for (const chain of sourceChainsIn(await forgetAttachment(store, entry))) chains.add(chain);
   }
-  if (table !== undefined) removeElements(table, elements, [...chains]);
+  if (table === undefined || maps.length === 0) return maps;
+  removeElements(table, elements, [...chains]);
+  const claimants = new Set(entries.map(claimantName));
+  withdrawLoopbackClaims(table, ({ claimant }) => claimants.has(claimant));
   return maps;
 }
 
-/** Returns the elements of a network whose attachments are neither valid nor written down: a store was lost. */
-async function strayElements(
+/** Returns what is of a network's attachments that are neither valid nor written down: a store was lost. */
+async function straysAmong<Thing extends { readonly owner: Owner }>(
   store: Transaction | undefined,
-  tagged: readonly { readonly owner: Owner; readonly one: PortMapElement }[],
+  tagged: readonly Thing[],
   valid: readonly AttachmentKey[],
-): Promise<{ readonly owner: Owner; readonly one: PortMapElement }[]> {
+): Promise<Thing[]> {
   const known = tagged.length === 0 || store === undefined ? [] : await listAttachments(store);
   const isAlive = (owner: Owner) =>
     [...known.filter(({ network }) => network === owner.network), ...valid].some(
@@ -431,7 +439,11 @@ function portMapsFor(call: AdditionCall<Config>, plan: Plan): Addition {
         throw taken(error.map, owner === undefined ? "an element of unknown origin" : describeOwner(owner));
       }
       using host = connectHost();
-      for (const pod of reachedFromLoopback(maps)) letLoopbackOut(host, pod);
+      const owner = { claimant: claimantName(entry), tag: tagOf(entry) };
+      // the lock keeps a DEL from putting back meanwhile what is found here
+      await openStore(plan.dataDir).transaction(async () => {
+        for (const pod of reachedFromLoopback(maps)) letLoopbackOut(host, table, pod, owner);
+      });
       forgetUdpFlows(maps, "to others", note);
       return result;
     },
@@ -471,6 +483,7 @@ export const portmap = defineChained({
         table,
         listElements(table).filter(({ element }) => element.comment === tag),
       );
+      withdrawLoopbackClaims(table, ({ claimant }) => claimant === claimantName(entry));
     }
     forgetUdpFlows(maps, "to target", call.note);
   },
@@ -525,10 +538,16 @@ export const portmap = defineChained({
       const owner = ownerFromAlias(one.element.comment ?? "");
       return owner?.network === network ? [{ owner, one }] : [];
     });
+    const claims = (table === undefined ? [] : listLoopbackClaims(table)).flatMap(({ claimant, tag }) => {
+      const owner = ownerFromAlias(tag);
+      return owner?.network === network ? [{ owner, claimant }] : [];
+    });
     const collect = async (store: Transaction | undefined) => {
       const stale = store === undefined ? [] : await listStaleAttachments(store, network, PLUGIN, valid);
       const maps = store === undefined ? [] : await takeBack(store, table, stale);
-      const strays = await strayElements(store, tagged, valid);
+      const strays = await straysAmong(store, tagged, valid);
+      const strayClaims = new Set((await straysAmong(store, claims, valid)).map(({ claimant }) => claimant));
+      if (table !== undefined) withdrawLoopbackClaims(table, ({ claimant }) => strayClaims.has(claimant));
       return { stale, maps, strays };
     };
     const { stale, maps, strays } = storeExists(dataDir)
