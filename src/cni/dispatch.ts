@@ -5,10 +5,10 @@ import type { Environment, Variables } from "./environment.ts";
 import { CniError, describeError, ErrorCode } from "./error.ts";
 import { executePlugin, findPlugin } from "./execution.ts";
 import { parseInput, shown } from "./input.ts";
-import { type NetworkConfig, validAttachments } from "./network-config.ts";
+import { exactPreviousResult, type NetworkConfig, validAttachments } from "./network-config.ts";
 import type { AttachmentCall, Call, Delegate, Plugin } from "./plugin.ts";
 import { repeatedKey } from "./repeated-keys.ts";
-import { decodeResult, type Result } from "./result.ts";
+import { asItCame, decodeResult, type Result } from "./result.ts";
 import { isSupportedVersion, SUPPORTED_VERSIONS, type Verb } from "./version.ts";
 
 /** What a call needs of the outside world once its input has been read. */
@@ -94,7 +94,9 @@ function previousResult(config: NetworkConfig): Result | undefined {
   if (previous === undefined || previous === null) return undefined;
   const own = versionOf(previous) ?? config.cniVersion;
   const what = "could not parse prevResult";
-  return decodeResult(previous, supportedVersion(own, what), what);
+  const cniVersion = supportedVersion(own, what);
+  const result = decodeResult(previous, cniVersion, what);
+  return asItCame(result, () => ({ ...exactPreviousResult(config), cniVersion }));
 }
 
 /** Returns what a result says its version is. */

@@ -2,6 +2,7 @@
 // checked by its schema; keys that nobody knows are let pass, because newer runtimes inject some.
 import * as v from "valibot";
 import { CniError, describeError, ErrorCode } from "./error.ts";
+import { parseExactly } from "./exact-json.ts";
 import { parseInput, shown } from "./input.ts";
 import { withKnownKeys } from "./keys.ts";
 import { checkNetworkName } from "./names.ts";
@@ -81,6 +82,13 @@ export function parseNetworkConfig(text: Uint8Array): NetworkConfig {
   checkNetworkName(name);
   // an absent version is the oldest one (cni pkg/version/conf.go)
   return { cniVersion: cniVersion === "" ? "0.1.0" : cniVersion, network: name, document, text };
+}
+
+/** Returns the document of `prevResult` with every digit that stood there; call it only where there is one. */
+export function exactPreviousResult(config: NetworkConfig): object {
+  const document = withKnownKeys(protocolKeys, parseExactly(decoder.decode(config.text)));
+  const previous = isObject(document) ? document.prevResult : undefined;
+  return isObject(previous) ? previous : {};
 }
 
 /**

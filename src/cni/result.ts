@@ -127,6 +127,25 @@ export function hasDns(dns: Dns): boolean {
   );
 }
 
+const documents = new WeakMap<Result, () => object>();
+
+/**
+ * Returns `result` and remembers the document that says it: a result that nobody changes is printed as it came, with
+ * the keys that no version knows and the order that they had. `document` is called only when that happens.
+ */
+export function asItCame(result: Result, document: () => object): Result {
+  documents.set(result, document);
+  return result;
+}
+
+/** Returns the document that a result came as, if it is one of `version`. */
+function originalOf(result: Result, version: string): object | undefined {
+  const document = documents.get(result)?.();
+  return document !== undefined && "cniVersion" in document && document.cniVersion === version
+    ? document
+    : undefined;
+}
+
 type Sparse<T> = { readonly [K in keyof T]: T[K] | null | undefined };
 
 /** Returns the object without the keys that are null, undefined, or an empty string; Go's `omitempty`. */
@@ -175,10 +194,12 @@ export function decodeResult(document: unknown, version: string, what: string): 
 }
 
 /**
- * Returns the document of the result for a config of `version`, with the keys and their order as the reference
- * library writes them. Throws CniError 1 where that version has no way to say it.
+ * Returns the document of the result for a config of `version`: the one that it came as, else one with the keys and
+ * their order as the reference library writes them. Throws CniError 1 where that version has no way to say it.
  */
 export function encodeResult(result: Result, version: string): object {
+  const original = originalOf(result, version);
+  if (original !== undefined) return original;
   if (compareVersions(version, "0.3.0") < 0) return encodeOldest(result, version);
   const dns = compact<Dns>(result.dns);
   if (compareVersions(version, "1.0.0") < 0) {

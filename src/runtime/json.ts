@@ -2,18 +2,7 @@
 // 64-bit id is passed on to plugins as it was written), keys come out in libcni's order, and what is no JSON is
 // refused with its line and column, which JSON.parse does not tell.
 import { CniError, describeError, ErrorCode } from "../cni/error.ts";
-
-declare global {
-  interface JSON {
-    /** ECMAScript "JSON.parse source text access": an object that stringify writes as the text it was made of. */
-    rawJSON(text: string): object;
-    isRawJSON(value: unknown): boolean;
-    parse(
-      text: string,
-      reviver: (this: unknown, key: string, value: unknown, context: { readonly source: string }) => unknown,
-    ): unknown;
-  }
-}
+import { parseExactly } from "../cni/exact-json.ts";
 
 /** A JSON object. */
 export type JsonObject = Readonly<Record<string, unknown>>;
@@ -26,9 +15,7 @@ export function isObject(value: unknown): value is JsonObject {
 /** Returns the value in `text`; throws CniError 6 naming `what`, the line and the column. */
 export function parseJson(text: string, what: string): unknown {
   try {
-    return JSON.parse(text, (_key, value, { source }) =>
-      typeof value === "number" && !Number.isSafeInteger(value) ? JSON.rawJSON(source) : value,
-    );
+    return parseExactly(text);
   } catch (error) {
     const before = text.slice(0, syntaxErrorOffset(text)).split("\n");
     const column = (before.at(-1)?.length ?? 0) + 1;

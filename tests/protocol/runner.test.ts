@@ -395,3 +395,31 @@ test("a delegate that is this executable is called in this process", async () =>
   // a verb that the delegate doesn't have is one where it has nothing to do
   expect(await host.call("STATUS", host.config(), { plugin: net })).toEqual(SUCCESS);
 });
+
+test("a result that a plugin passes on is printed as it came, and one that it changes in the shape of its version", async () => {
+  using host = new TestHost();
+  const anything = v.object({ touch: v.optional(v.boolean()) });
+  const passing = definePlugin({
+    name: "passing",
+    about: "",
+    config: anything,
+    cleanup: anything,
+    add: async ({ previous = EMPTY_RESULT, config }): Promise<Result> =>
+      config.touch === true ? { ...previous, dns: { domain: "x" } } : previous,
+    del: async () => undefined,
+    check: async () => undefined,
+  });
+  const prevResult = { odd: [1.5], ips: [{ address: "10.1.0.2/24", mine: 1 }], cniVersion: "1.0.0" };
+  const answer = async (config: Json) =>
+    JSON.parse((await host.call("ADD", host.config({}, config), { plugin: passing })).stdout);
+  const cniVersion = "1.0.0";
+  expect(Object.entries(await answer({ cniVersion, prevResult }))).toEqual(Object.entries(prevResult));
+  const ips = [{ address: "10.1.0.2/24" }];
+  expect(await answer({ cniVersion, prevResult, touch: true })).toEqual({
+    cniVersion,
+    dns: { domain: "x" },
+    ips,
+  });
+  // a config of another version needs another shape
+  expect(await answer({ prevResult })).toEqual({ cniVersion: "1.1.0", ips });
+});
