@@ -10,6 +10,7 @@ function bind() {
     mkdir: { args: ["cstring", "u32"], returns: "i32" },
     unlink: { args: ["cstring"], returns: "i32" },
     rename: { args: ["cstring", "cstring"], returns: "i32" },
+    ftruncate: { args: ["i32", "i64"], returns: "i32" },
     flock: { args: ["i32", "i32"], returns: "i32" },
     statfs: { args: ["cstring", "buffer"], returns: "i32" },
   } as const).symbols;
@@ -44,6 +45,19 @@ export function renameFile(from: string, to: string): void {
   checkedPath(from);
   checkedPath(to);
   retried(`rename ${from} to ${to}`, () => calls().rename(from, to));
+}
+
+/** Cuts an open file to `sizeBytes`; throws SystemError. */
+export function truncateFile(fd: number, sizeBytes: number, what: string): void {
+  retried(`truncate ${what}`, () => calls().ftruncate(checkedInt(fd, "file descriptor"), BigInt(sizeBytes)));
+}
+
+/** Locks the open file for this process alone if nobody else has it locked; returns false if somebody has. */
+export function tryLock(fd: number, what: string): boolean {
+  // LOCK_EX | LOCK_NB
+  if (calls().flock(checkedInt(fd, "file descriptor"), 2 | 4) === 0) return true;
+  if (lastErrno() === 11) return false;
+  throw new SystemError(`flock ${what}`, lastErrno());
 }
 
 /** Waits until the open file is locked for this process alone; the lock goes with the descriptor. */

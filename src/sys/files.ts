@@ -109,6 +109,10 @@ export interface FileStatus {
   readonly mode: number;
   /** Its length. */
   readonly bytes: bigint;
+  /** The numeric id of the user whom the file belongs to. */
+  readonly owner: number;
+  /** How many names the file has. */
+  readonly links: number;
 }
 
 const statusBuffer = memory(256);
@@ -134,6 +138,8 @@ function statusOf(call: string, directory: number, path: string, flags: number):
     kind: KINDS[mode >> 12] ?? "other",
     mode: mode & 0o7777,
     bytes: statusView.getBigUint64(40, true),
+    owner: statusView.getUint32(20, true),
+    links: statusView.getUint32(16, true),
   };
 }
 

@@ -23,3 +23,31 @@ export function currentBootId(): string {
 export function ownExecutable(): FileStatus | undefined {
   return statFile("/proc/self/exe");
 }
+
+/** Returns the user whose rights this process has, by his number. */
+export function effectiveUser(): number {
+  return process.geteuid?.() ?? 0;
+}
+
+/** A process as records name it. */
+export interface ProcessName {
+  readonly pid: number;
+  /** Its command line, the words parted by spaces; empty where it is gone or hidden. */
+  readonly command: string;
+}
+
+/** Returns the process that started this one. */
+export function parentProcess(): ProcessName {
+  const pid = process.ppid;
+  return { pid, command: commandOf(pid) };
+}
+
+/** Returns the command line of a process; empty where there is none. */
+export function commandOf(pid: number): string {
+  try {
+    return readText(`/proc/${pid}/cmdline`).replace(/\0+$/, "").replaceAll("\0", " ");
+  } catch {
+    // it ended meanwhile, or /proc hides it
+    return "";
+  }
+}

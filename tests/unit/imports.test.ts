@@ -11,17 +11,19 @@ const RULE: Readonly<Record<string, readonly string[]>> = {
   main: ["world", "plugins", "cli"],
   // of netlink only the errors, see below
   world: ["plugins", "cni", "net", "netlink", "store", "sys", "ip"],
-  plugins: ["cni", "attachment", "net", "ipam", "ledger", "store", "ip", "valibot"],
+  plugins: ["cni", "attachment", "net", "ipam", "ledger", "record", "store", "ip", "valibot"],
   // what the plugins that make pairs of interfaces do around their kernel work
   attachment: ["cni", "net", "ledger", "store", "ip", "sys", "valibot"],
   // of plugins only the catalogue, see below; conf and package.json are data that a command carries
   cli: [
-    ...["runtime", "net", "ipam", "ledger", "store", "cni", "plugins", "ip", "sys", "log"],
+    ...["runtime", "net", "ipam", "ledger", "record", "store", "cni", "plugins", "ip", "sys", "log"],
     ...["conf", "package.json", "node:", "citty", "valibot"],
   ],
   runtime: ["cni", "ip", "sys", "net", "node:", "valibot"],
   net: ["netlink", "ip", "sys"],
   ipam: ["store", "ledger", "cni", "ip", "sys", "db", "valibot"],
+  // calls written down: what a record looks like, what is masked in it, and the file that it goes to
+  record: ["cni", "sys", "valibot"],
   // of cni only types, see below
   ledger: ["store", "cni", "sys", "db"],
   store: ["db", "sys", "bun:sqlite"],
