@@ -21,6 +21,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<AnyCommand>>> = {
   leases: async () => (await import("./leases.ts")).command,
   show: async () => (await import("./show.ts")).command,
   conf: async () => (await import("./conf/index.ts")).command,
+  replay: async () => (await import("./replay.ts")).command,
   lab: async () => (await import("./lab/index.ts")).command,
   install: async () => (await import("./install.ts")).command,
   uninstall: async () => (await import("./uninstall.ts")).command,

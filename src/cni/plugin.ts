@@ -2,6 +2,7 @@
 // input, output and exit code, so that a plugin is only what it does.
 import type * as v from "valibot";
 import type { CniArguments } from "./arguments.ts";
+import type { Variables } from "./environment.ts";
 import type { AttachmentKey } from "./network-config.ts";
 import type { Result } from "./result.ts";
 
@@ -57,6 +58,21 @@ export interface GcCall<Config> extends Call<Config> {
   readonly valid: readonly AttachmentKey[] | undefined;
 }
 
+/** A call as it came and what it is answered. */
+export interface Transcript {
+  /** The process's variables, the CNI_* ones among them. */
+  readonly variables: Variables;
+  /** Standard input, byte by byte, also where it is no network config; empty where it can't be read. */
+  readonly stdin: Uint8Array;
+  readonly startedAtMs: number;
+  readonly durationMs: number;
+  readonly exitCode: 0 | 1;
+  /** The document that is about to be printed, result or error; empty for none. */
+  readonly stdout: string;
+  /** Tells the operator something that is no error, on standard error. */
+  readonly note: (text: string) => void;
+}
+
 /**
  * A plugin. DEL and GC get only what `cleanup` reads of the config, so that a config that went bad after the
  * ADD can't keep anything from being released. A verb that is left out has nothing to do in this plugin.
@@ -78,6 +94,11 @@ export interface Plugin<Config = unknown, Cleanup = unknown> {
   check(call: CheckCall<Config>): Promise<void>;
   status?(call: Call<Config>): Promise<void>;
   gc?(call: GcCall<Cleanup>): Promise<void>;
+  /**
+   * Sees every call but VERSION, whatever became of it, before it is answered. A CniError that it throws is the answer
+   * instead.
+   */
+  record?(transcript: Transcript): void;
 }
 
 /** Returns the plugin as it is; it ties the types of the schemas to those of the verbs. */

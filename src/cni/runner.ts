@@ -29,69 +29,135 @@ export interface World extends DelegationWorld {
 /** Runs the call that the environment asks for and returns the exit code: 0, or 1 after an error document. */
 export async function runPlugin(plugin: Plugin, world: World): Promise<0 | 1> {
   const { variables } = world;
-  let cniVersion: string = CURRENT_VERSION;
-  try {
-    if ((variables.CNI_COMMAND ?? "") === "") {
-      // a person ran it by hand: say what it is (cni pkg/skel)
-      world.writeStderr(
-        `${plugin.about}\nCNI protocol versions supported: ${SUPPORTED_VERSIONS.join(", ")}\n`,
-      );
-      return 0;
-    }
-    if (variables.CNI_COMMAND === "VERSION") {
-      world.writeStdout(
-        `${JSON.stringify({ cniVersion: CURRENT_VERSION, supportedVersions: SUPPORTED_VERSIONS })}\n`,
-      );
-      return 0;
-    }
-    const environment = parseEnvironment(variables);
-    const config = parseNetworkConfig(readConfig(world));
-    if (isSupportedVersion(config.cniVersion)) cniVersion = config.cniVersion;
-    checkVersion(config.cniVersion, environment.verb);
-    checkOwnNetns(environment, world);
-    const request = { environment, config, world };
-    const result = await dispatch(plugin, environment.verb, request);
-    if (result !== undefined) await tell(result, plugin, request);
+  if ((variables.CNI_COMMAND ?? "") === "") {
+    // a person ran it by hand: say what it is (cni pkg/skel)
+    world.writeStderr(`${plugin.about}\nCNI protocol versions supported: ${SUPPORTED_VERSIONS.join(", ")}\n`);
     return 0;
-  } catch (error) {
-    world.writeStdout(asAnswer(error, world).toDocument(cniVersion));
-    return 1;
   }
-}
-
-/**
- * Prints the result of an ADD. One that the config's version has no words for, or that nobody reads, leaves a runtime
- * without knowledge of what was made, so all of it is taken back.
- */
-async function tell(
-  result: Result,
-  plugin: Plugin,
-  request: Request & { readonly world: World },
-): Promise<void> {
+  if (variables.CNI_COMMAND === "VERSION") {
+    world.writeStdout(
+      `${JSON.stringify({ cniVersion: CURRENT_VERSION, supportedVersions: SUPPORTED_VERSIONS })}\n`,
+    );
+    return 0;
+  }
+  const call = new RunningCall(plugin, world);
+  let answer = await call.answer();
+  if (plugin.record !== undefined) answer = await call.record(answer);
   try {
-    request.world.writeStdout(JSON.stringify(encodeResult(result, request.config.cniVersion), null, 4));
+    if (answer.stdout !== "") world.writeStdout(answer.stdout);
   } catch (error) {
-    try {
-      await dispatch(plugin, "DEL", request);
-    } catch (second) {
-      request.world.writeStderr(
-        `warren-${plugin.name}: the ADD could not be taken back: ${describeError(second)}\n`,
-      );
-    }
+    await answer.takeBack?.();
     throw error;
   }
+  return answer.exitCode;
 }
 
-function readConfig(world: World): Uint8Array {
-  try {
-    return world.readStdin();
-  } catch (error) {
-    throw new CniError(
-      ErrorCode.ioFailure,
-      `error reading from stdin: ${describeError(error)}`,
-      "expected a network config of at most 16 MiB",
-      { cause: error },
-    );
+/** What a call comes to. */
+interface Answer {
+  readonly exitCode: 0 | 1;
+  /** One document, or nothing. */
+  readonly stdout: string;
+  /** Takes back what was made, for a runtime that does not get to know of it. */
+  readonly takeBack?: () => Promise<void>;
+}
+
+/** One call from its input to its answer. */
+class RunningCall {
+  readonly #startedAtMs = Date.now();
+  readonly #begin = performance.now();
+  #stdin: Uint8Array | undefined;
+  #cniVersion: string = CURRENT_VERSION;
+
+  constructor(
+    private readonly plugin: Plugin,
+    private readonly world: World,
+  ) {}
+
+  /** Does what the call asks for. */
+  async answer(): Promise<Answer> {
+    const { plugin, world } = this;
+    try {
+      const environment = parseEnvironment(world.variables);
+      const config = parseNetworkConfig(this.#readConfig());
+      if (isSupportedVersion(config.cniVersion)) this.#cniVersion = config.cniVersion;
+      checkVersion(config.cniVersion, environment.verb);
+      checkOwnNetns(environment, world);
+      const request = { environment, config, world };
+      const result = await dispatch(plugin, environment.verb, request);
+      return result === undefined ? { exitCode: 0, stdout: "" } : await this.#told(result, request);
+    } catch (error) {
+      return this.#failed(error);
+    }
+  }
+
+  /** Shows the call and its answer to the plugin, and returns the answer or the error that came of that. */
+  async record(answer: Answer): Promise<Answer> {
+    const { variables } = this.world;
+    const { exitCode, stdout } = answer;
+    try {
+      this.plugin.record?.({
+        variables,
+        stdin: this.#stdinOrNothing(),
+        startedAtMs: this.#startedAtMs,
+        durationMs: performance.now() - this.#begin,
+        exitCode,
+        stdout,
+        note: (text) => this.world.writeStderr(`${text}\n`),
+      });
+      return answer;
+    } catch (error) {
+      await answer.takeBack?.();
+      return this.#failed(error);
+    }
+  }
+
+  /**
+   * A result that the config's version has no words for, or that nobody reads, leaves a runtime without knowledge of
+   * what was made, so all of it is taken back.
+   */
+  async #told(result: Result, request: Request): Promise<Answer> {
+    const takeBack = async () => {
+      try {
+        await dispatch(this.plugin, "DEL", request);
+      } catch (error) {
+        const name = `warren-${this.plugin.name}`;
+        this.world.writeStderr(`${name}: the ADD could not be taken back: ${describeError(error)}\n`);
+      }
+    };
+    try {
+      const stdout = JSON.stringify(encodeResult(result, request.config.cniVersion), null, 4);
+      return { exitCode: 0, stdout, takeBack };
+    } catch (error) {
+      await takeBack();
+      throw error;
+    }
+  }
+
+  #failed(error: unknown): Answer {
+    return { exitCode: 1, stdout: asAnswer(error, this.world).toDocument(this.#cniVersion) };
+  }
+
+  #readConfig(): Uint8Array {
+    try {
+      this.#stdin = this.world.readStdin();
+      return this.#stdin;
+    } catch (error) {
+      throw new CniError(
+        ErrorCode.ioFailure,
+        `error reading from stdin: ${describeError(error)}`,
+        "expected a network config of at most 16 MiB",
+        { cause: error },
+      );
+    }
+  }
+
+  /** A call that was refused for its variables has not read its config yet. */
+  #stdinOrNothing(): Uint8Array {
+    try {
+      return this.#stdin ?? this.world.readStdin();
+    } catch {
+      return new Uint8Array();
+    }
   }
 }
 

@@ -12,6 +12,7 @@ import { macvlan } from "./macvlan.ts";
 import { portmap } from "./portmap.ts";
 import { ptp } from "./ptp.ts";
 import { fixedAddresses } from "./static.ts";
+import { trace } from "./trace.ts";
 import { tuning } from "./tuning.ts";
 
 /** What an interface plugin can have in its own process, in the order in which it is added. */
@@ -20,7 +21,7 @@ const CHAIN = [portmap, bandwidth, firewall, tuning];
 const PLUGINS: ReadonlyMap<string, Plugin> = new Map(
   [
     ...[fused(bridge, CHAIN), fused(macvlan, CHAIN), fused(ptp, CHAIN), loopback],
-    ...[bandwidth, firewall, portmap, tuning],
+    ...[bandwidth, firewall, portmap, trace, tuning],
     ...[hostLocal, ipam, fixedAddresses],
   ].map((plugin: Plugin) => [plugin.name, plugin]),
 );

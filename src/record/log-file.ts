@@ -98,8 +98,7 @@ function rotate({ path, oldFiles }: LogFilePlace): void {
     removeFile(path);
     return;
   }
-  for (let number = oldFiles - 1; number > 0; number--)
-    moveUp(path, number);
+  for (let number = oldFiles - 1; number > 0; number--) moveUp(path, number);
   renameFile(path, `${path}.1`);
 }
 

@@ -30,6 +30,7 @@ withCnitool(
               ranges: [[{ subnet: "10.88.0.0/16" }], [{ subnet: "fd00:88::/64" }]],
             },
           },
+          { type: "warren-trace", cniOutput: `${sandbox.directory}/calls.log` },
           { type: "warren-portmap", dataDir, capabilities: { portMappings: true } },
           { type: "warren-tuning", dataDir, sysctl: { "net.ipv4.conf.IFNAME.arp_filter": "1" } },
         ],
@@ -61,5 +62,13 @@ withCnitool(
     expect(await linkNames(sandbox)).toEqual(["br0"]);
     expect(await ruleset(sandbox)).not.toContain("masquerade");
     await ours("status", "lab");
+    // and the logger between them saw all of it
+    const log = await sandbox.text(["grep", "CNI Command", "calls.log"]);
+    expect(
+      log
+        .trimEnd()
+        .split("\n")
+        .map((line) => line.replace("CNI Command: ", "")),
+    ).toEqual(["STATUS", "ADD", "CHECK", "CHECK", "ADD", "CHECK", "DEL", "DEL", "GC", "STATUS"]);
   },
 );
