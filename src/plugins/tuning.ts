@@ -250,8 +250,10 @@ function objectsOf(
   const namespace = netnsIdentity(netns);
   const objects: KernelObject[] = inNetns(netns, () =>
     tunables.map(({ key, path, value, ofInterface }) => {
-      const isThere = !ofInterface || link !== NOT_YET_MADE;
-      const before = isThere ? (explainedTunable(key, value, () => readTunable(path)) ?? null) : null;
+      // what is not there may come with the interface, whether the key says IFNAME or names it; `make` will see
+      const found =
+        link === NOT_YET_MADE ? lookAt(path).value : explainedTunable(key, value, () => readTunable(path));
+      const before = found ?? null;
       const index = ofInterface && typeof link === "object" ? link.index : 0;
       const detail: SysctlDetail = { index, before, after: value };
       return { kind: "sysctl", name: nameOf({ what: path, namespace }), detail: JSON.stringify(detail) };

@@ -405,6 +405,22 @@ describe("the verbs of a fused plugin", () => {
     }
   });
 
+  test("a sysctl of the interface can be named without a placeholder", async () => {
+    await using stage = await Stage.create();
+    const { host } = stage;
+    const sysctl = { "net.ipv4.conf.eth0.arp_filter": "1" };
+    const config = stage.config({ ...ALL.interfacePlugin, tuning: { sysctl } });
+    const { document: prevResult } = await succeed(host, "ADD", config, POD);
+    expect(await host.text(["ip", "netns", "exec", "pod1", "sysctl", "-n", ...Object.keys(sysctl)])).toBe("1\n");
+    await succeed(host, "CHECK", { ...config, prevResult }, POD);
+    await succeed(host, "DEL", config, POD);
+
+    const missing = { tuning: { sysctl: { "net.ipv4.conf.eth1.arp_filter": "1" } } };
+    const refused = await call(host, "ADD", { ...config, ...missing }, POD);
+    expect(refused.document).toMatchObject({ code: 2, msg: expect.stringContaining("eth1.arp_filter") });
+    expect(stage.rows()).toEqual({ leases: [], attachments: [], objects: [] });
+  });
+
   test("the plugins of a chain behind a fused one find their work done", async () => {
     await using stage = await Stage.create();
     const { host } = stage;
