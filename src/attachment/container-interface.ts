@@ -74,7 +74,7 @@ export interface ExpectedInterface {
   readonly kind: string;
   readonly reported: ReportedInterface;
   readonly routes: readonly InterfaceRoute[];
-  /** Undefined where any will do: the config says none, or a plugin behind may have given it another. */
+  /** Undefined where any will do: neither result nor config says one, or a plugin behind may have changed it. */
   readonly mtu: number | undefined;
   /** False for an interface that the config leaves down. */
   readonly up?: boolean | undefined;
@@ -98,7 +98,7 @@ export function verifyInterface(inside: Connection, netns: string, expected: Exp
     throw stateDiffers(`interface ${link.name} has the address ${link.address}, its result says ${address}`);
   }
   if (expected.mtu !== undefined && link.mtu !== expected.mtu) {
-    throw stateDiffers(`interface ${link.name} has the MTU ${link.mtu}, the config says ${expected.mtu}`);
+    throw stateDiffers(`interface ${link.name} has the MTU ${link.mtu}, not ${expected.mtu}`);
   }
   if (expected.up !== false && !link.up) throw stateDiffers(`interface ${link.name} is down`);
   const wanted = addresses.map(({ prefix }) => prefix);

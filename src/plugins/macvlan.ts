@@ -285,7 +285,8 @@ export const macvlan = defineInterfacePlugin({
       kind: "macvlan",
       reported,
       routes: (previous?.routes ?? []).map((route) => routeFrom(route, reported.addresses)),
-      mtu: plan.mtu,
+      // a plugin behind us, such as tuning, may have given it another one
+      mtu: reported.one.mtu ?? plan.mtu,
     });
     const master = findMaster(plan.masterInside ? inside : host, plan.master);
     if (master === undefined) throw stateDiffers(`master ${plan.master ?? "by the default route"} is gone`);

@@ -220,7 +220,7 @@ const NETWORKS: Readonly<Record<string, Network>> = {
     tuning: { sysctl: SYSCTLS, mtu: 1400, allmulti: true },
   },
   "macvlan with what has no need of a pair": {
-    interfacePlugin: { type: "warren-macvlan", master: "uplink" },
+    interfacePlugin: { type: "warren-macvlan", master: "uplink", mtu: 1450 },
     portmap: {},
     firewall: {},
     tuning: { sysctl: SYSCTLS, mtu: 1400 },

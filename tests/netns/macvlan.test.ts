@@ -338,7 +338,7 @@ describe("CHECK", () => {
   const SABOTAGE: readonly (readonly [command: string[], says: string])[] = [
     [inPod("link", "del", "eth0"), "interface eth0 is gone"],
     [inPod("link", "set", "eth0", "down"), "interface eth0 is down"],
-    [inPod("link", "set", "eth0", "mtu", "1300"), "has the MTU 1300"],
+    [inPod("link", "set", "eth0", "mtu", "1300"), "has the MTU 1300, not 1400"],
     [inPod("link", "set", "eth0", "address", "02:00:00:00:00:09"), "has the address 02:00:00:00:00:09"],
     [
       inPod("link", "set", "eth0", "type", "macvlan", "mode", "vepa"),
