@@ -189,6 +189,51 @@ testWithPodman(
   TIMEOUT_MS,
 );
 
+/** The network with a whole chain inside its one plugin. */
+const FUSED = {
+  ...NETWORK,
+  plugins: NETWORK.plugins.map((plugin) => ({
+    ...plugin,
+    capabilities: { ...plugin.capabilities, portMappings: true },
+    firewall: { ingressPolicy: "same-bridge" },
+    tuning: { sysctl: { "net.core.somaxconn": "777" } },
+  })),
+};
+testWithPodman(
+  "podman publishes a port by a plugin that has the whole chain inside, and all of it goes with the container",
+  async () => {
+    await using host = await ContainerHost.create([FUSED]);
+    const podman = await Podman.create(host);
+    const id = await podman.start("first", ["--publish", "8080:80"], SERVE);
+    for (const address of ["127.0.0.1", ...GATEWAYS]) {
+      const name = address.includes(":") ? `[${address}]` : address;
+      expect(await host.text(["busybox", "wget", "-q", "-O", "-", `http://${name}:8080/hello`])).toBe(
+        GREETING,
+      );
+    }
+    expect(await podman.text("exec", "first", "/bin/busybox", "cat", "/proc/sys/net/core/somaxconn")).toBe(
+      "777\n",
+    );
+    const { attachments }: { attachments: { plugin: string }[] } = JSON.parse(
+      await host.text([WARREN, "show", id, "--json"]),
+    );
+    expect(attachments.map(({ plugin }) => plugin).sort()).toEqual([
+      "bridge",
+      "firewall",
+      "portmap",
+      "tuning",
+    ]);
+    await podman.text("rm", "--force", "--time", "0", "first");
+    const rules = await ruleset(host.sandbox);
+    expect(rules).not.toContain("10.44.0");
+    expect(rules).not.toContain("8080");
+    // the maps of ports stay empty until a GC
+    expect((await host.run([WARREN, "gc", "containers"])).exitCode).toBe(0);
+    await expectNothingLeft(host);
+  },
+  TIMEOUT_MS,
+);
+
 /** podman asks by CNI_ARGS, and by the capabilities too where the config has them. */
 const WAYS = [
   ["capabilities and CNI_ARGS", NETWORK],
