@@ -411,7 +411,9 @@ describe("the verbs of a fused plugin", () => {
     const sysctl = { "net.ipv4.conf.eth0.arp_filter": "1" };
     const config = stage.config({ ...ALL.interfacePlugin, tuning: { sysctl } });
     const { document: prevResult } = await succeed(host, "ADD", config, POD);
-    expect(await host.text(["ip", "netns", "exec", "pod1", "sysctl", "-n", ...Object.keys(sysctl)])).toBe("1\n");
+    expect(await host.text(["ip", "netns", "exec", "pod1", "sysctl", "-n", ...Object.keys(sysctl)])).toBe(
+      "1\n",
+    );
     await succeed(host, "CHECK", { ...config, prevResult }, POD);
     await succeed(host, "DEL", config, POD);
 

@@ -284,8 +284,8 @@ function files(directory: TemporaryDirectory): string[] {
 
 test("X-23 SQLite itself gives up at once on a change of the journal mode while another has the right to write", () => {
   using directory = new TemporaryDirectory();
-  using one = new Database(directory.path + "/raw.db");
-  using two = new Database(directory.path + "/raw.db");
+  using one = new Database(`${directory.path}/raw.db`);
+  using two = new Database(`${directory.path}/raw.db`);
   one.run("BEGIN IMMEDIATE");
   // why a store is never set up under its own name: this would wait for a minute if the time-out held
   two.run("PRAGMA busy_timeout=60000");
