@@ -195,6 +195,22 @@ export function stopRedirection(host: Connection, index: number, { priority, own
   host.execute([ignoring(deleteDiscipline(index, Parent.ingress), "ENOENT", "EINVAL", "ENODEV")]);
 }
 
+/**
+ * Lets what comes in go its direct way again wherever it is redirected to one of these devices, by their numbers. For
+ * devices of which nobody knows any more whose traffic they take; every pair of the host is looked at.
+ */
+export function endRedirectionsTo(host: Connection, devices: ReadonlySet<number>): void {
+  if (devices.size === 0) return;
+  for (const { index } of host.dump(dumpLinks({ kind: "veth" }))) {
+    const filters = host.dump(ignoring(dumpIngressFilters(index), "EINVAL", "ENODEV"));
+    for (const { redirectsTo, priority } of filters) {
+      if (redirectsTo === undefined || !devices.has(redirectsTo)) continue;
+      // a place for filters with nothing in it is of no use to anybody
+      stopRedirection(host, index, { priority, ownsPlace: true });
+    }
+  }
+}
+
 /** True if all that comes in by `link`, and that no filter before ours has taken, goes to `device`. */
 export function isRedirected(host: Connection, link: Link, device: Link): boolean {
   return host
@@ -203,7 +219,7 @@ export function isRedirected(host: Connection, link: Link, device: Link): boolea
 }
 
 /** Returns all devices of detours that have an alias. */
-export function listTaggedDetours(host: Connection): { readonly name: string; readonly alias: string }[] {
+export function listTaggedDetours(host: Connection): Link[] {
   return host.dump(dumpLinks({ kind: "ifb" })).filter(({ alias }) => alias !== "");
 }
 

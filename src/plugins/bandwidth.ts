@@ -27,13 +27,14 @@ import {
   listObjects,
   recordAttachment,
 } from "../ledger/attachments.ts";
-import { describeOwner, holderOf } from "../ledger/owner.ts";
+import { describeOwner, holderOf, type Owner } from "../ledger/owner.ts";
 import { type Connection, connectHost, connectInside } from "../net/connection.ts";
 import { openNetns } from "../net/netns.ts";
 import { findPeer } from "../net/peer.ts";
 import {
   createDetour,
   DisciplineTakenError,
+  endRedirectionsTo,
   FIRST_REDIRECTION,
   isRedirected,
   limitDifference,
@@ -256,11 +257,13 @@ function detoursOf(objects: readonly KernelObject[]): string[] {
   return objects.filter(({ kind }) => kind === "link").map(({ name }) => name);
 }
 
-/** A detour of this attachment that a lost store left behind goes; anybody else's interface is refused. */
-function makeRoomFor(name: string, entry: Entry): void {
-  using host = connectHost();
+/**
+ * A detour of this attachment that a lost store left behind goes; anybody else's interface is refused. Returns whether
+ * there was one.
+ */
+function makeRoomFor(host: Connection, name: string, entry: Entry): boolean {
   const found = findLink(host, name);
-  if (found === undefined) return;
+  if (found === undefined) return false;
   if (found.kind !== "ifb" || found.alias === "" || found.alias !== aliasOf(entry)) {
     throw new CniError(
       ErrorCode.nameTaken,
@@ -268,7 +271,14 @@ function makeRoomFor(name: string, entry: Entry): void {
       `it is a ${found.kind || "physical"} interface; remove it`,
     );
   }
-  removeLink(host, name);
+  removeDetours(host, [found]);
+  return true;
+}
+
+/** Removes devices that no store knows, after the redirections to them: what is redirected to nowhere is dropped. */
+function removeDetours(host: Connection, detours: readonly Link[]): void {
+  endRedirectionsTo(host, new Set(detours.map(({ index }) => index)));
+  for (const { name } of detours) removeLink(host, name);
 }
 
 /** Runs `work` on an interface; one that somebody else shapes already becomes an error that names the cure. */
@@ -320,20 +330,25 @@ function limitsFor(call: AdditionCall<Config>, plan: Plan): Addition {
   const { dataDir, ingress, egress } = plan;
   const entry = entryOf(call, PLUGIN);
   let foundation: Foundation;
+  let where: Site;
   let device = "";
   return {
     dataDir,
 
     survey(site): void {
       using host = connectHost();
+      where = site;
       foundation = foundationOf(host, attachment, site, plan);
     },
 
     async claim(store): Promise<void> {
       await beginEntry(store, entry);
-      const { hostLink, redirection } = foundation;
       device = await unclaimedDetourName(store, entry);
-      if (egress !== undefined) makeRoomFor(device, entry);
+      using host = connectHost();
+      if (egress !== undefined && makeRoomFor(host, device, entry)) {
+        foundation = foundationOf(host, attachment, where, plan);
+      }
+      const { hostLink, redirection } = foundation;
       await recordAttachment(store, holderOf(network, attachment, call.args), PLUGIN, [
         ...(ingress === undefined ? [] : [shapingObject("limit", hostLink)]),
         ...(egress === undefined
@@ -392,8 +407,8 @@ export const bandwidth = defineChained({
       return;
     }
     // a store that was lost knows nothing, but the name follows from the attachment
-    const name = detourName(entry);
-    if (findLink(host, name)?.kind === "ifb") removeLink(host, name);
+    const detour = findLink(host, detourName(entry));
+    if (detour?.kind === "ifb") removeDetours(host, [detour]);
   },
 
   async check(call): Promise<void> {
@@ -498,16 +513,21 @@ async function collectLostDetours(
 ): Promise<void> {
   // devices first, then the store: an ADD writes before it makes its device, so one without an entry is nobody's
   const tagged = listTaggedDetours(host);
-  for (const { name, alias } of tagged) {
-    const owner = ownerFromAlias(alias);
+  const lost: { readonly detour: Link; readonly owner: Owner }[] = [];
+  for (const detour of tagged) {
+    const owner = ownerFromAlias(detour.alias);
     if (owner?.network !== network) continue;
     if (valid.some((one) => one.containerId === owner.containerId && one.ifname === owner.ifname)) continue;
     const entry = { ...owner, plugin: PLUGIN };
     const known =
       storeExists(dataDir) &&
       (await openStore(dataDir).transaction((store) => findAttachment(store, entry))) !== undefined;
-    if (known) continue;
-    removeLink(host, name);
-    note(`warren-bandwidth: removed interface ${name} of ${describeOwner(owner)}`);
+    if (!known) lost.push({ detour, owner });
   }
+  removeDetours(
+    host,
+    lost.map(({ detour }) => detour),
+  );
+  for (const { detour, owner } of lost)
+    note(`warren-bandwidth: removed interface ${detour.name} of ${describeOwner(owner)}`);
 }

@@ -495,6 +495,43 @@ describe("DEL and GC", () => {
     expect(await detours(sandbox)).toEqual([]);
   });
 
+  test.each(["DEL", "GC", "another ADD"])(
+    "after the loss of the store %s sends nothing to a detour that is gone, and leaves the filters of others",
+    async (verb) => {
+      await using sandbox = await host();
+      const other = { containerId: "pod-2", netns: "pod2" };
+      const sending = { egressRate: LIMITS.egressRate, egressBurst: LIMITS.egressBurst };
+      const added = await attach(sandbox, sending);
+      const second = await attach(sandbox, sending, other);
+      const foreign = "protocol ip prio 7 u32 match ip dst 192.0.2.1/32 flowid 1:1";
+      await sandbox.text(["sh", "-ec", `tc filter add dev ${hostLink(second)} ingress ${foreign}`]);
+      rmSync(`${sandbox.directory}/store`, { recursive: true });
+      if (verb === "GC") {
+        await succeed(sandbox, "GC", bandwidth(sandbox, { "cni.dev/valid-attachments": [] }));
+      } else {
+        for (const [one, target] of [
+          [added, POD],
+          [second, other],
+        ] as const) {
+          // without DEL an interface stays as it is; the result of its ADD had no detour yet
+          const { interfaces, ...rest } = one.prevResult as Printed;
+          const prevResult = { ...rest, interfaces: interfaces.slice(0, 3) };
+          if (verb === "another ADD") {
+            const again = await succeed(sandbox, "ADD", { ...one, prevResult }, target);
+            await succeed(sandbox, "CHECK", { ...one, prevResult: again.document }, target);
+            expect((await filters(sandbox, hostLink(one))).match(/mirred/g)).toHaveLength(1);
+          }
+          await succeed(sandbox, "DEL", bandwidth(sandbox), target);
+        }
+      }
+      expect(await detours(sandbox)).toEqual([]);
+      expect(await disciplines(sandbox, hostLink(added))).toEqual([]);
+      const left = await filters(sandbox, hostLink(second));
+      expect(left).not.toContain("mirred");
+      expect(left).toContain("match c0000201/ffffffff");
+    },
+  );
+
   test("S3-B05 GC takes back what is not alive, and without a list nothing", async () => {
     await using sandbox = await host();
     const other = { containerId: "pod-2", netns: "pod2" };
