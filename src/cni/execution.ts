@@ -10,6 +10,9 @@ import { shown } from "./input.ts";
 /** The longest answer that is read from a plugin. */
 const LONGEST_ANSWER_BYTES = 16 << 20;
 
+/** How much of a plugin's words on standard error is kept; the rest is read, so that it can end, and dropped. */
+const LONGEST_WORDS_BYTES = 1 << 20;
+
 /** How often and how long to wait for a file that somebody is still writing (ETXTBSY). */
 const BUSY_TRIES = 6;
 const BUSY_PAUSE_MS = 200;
@@ -65,10 +68,19 @@ export async function executePlugin(file: string, execution: Execution): Promise
           timedOut = true;
           killGroup(child.pid);
         }, timeoutMs);
-  const [stdout, stderr] = await Promise.all([
-    answerOf(child.stdout, file),
-    new Response(child.stderr).text(),
+  const output = child.stdout.getReader();
+  const errors = child.stderr.getReader();
+  const [answer, words] = await Promise.all([
+    beginningOf(output, LONGEST_ANSWER_BYTES, async () => {
+      // it would go on after us, writing to nobody; a child of its own, which keeps both ends open, is not waited for
+      if (timeoutMs === undefined) child.kill("SIGKILL");
+      else killGroup(child.pid);
+      await Promise.all([output.cancel(), errors.cancel()]);
+    }),
+    beginningOf(errors, LONGEST_WORDS_BYTES),
   ]);
+  const stdout = answer.text;
+  const stderr = words.isWhole ? words.text : `${words.text}... (cut)\n`;
   const exitCode = await child.exited;
   clearTimeout(timer);
   if (timedOut) {
@@ -76,6 +88,13 @@ export async function executePlugin(file: string, execution: Execution): Promise
       ErrorCode.delegateFailed,
       `plugin ${file} gave no answer within ${timeoutMs} ms and was killed`,
       "allow it more time, or find out what it waits for",
+    );
+  }
+  if (!answer.isWhole) {
+    throw new CniError(
+      ErrorCode.delegateFailed,
+      `plugin ${file} printed more than ${LONGEST_ANSWER_BYTES} bytes`,
+      "it was killed",
     );
   }
   if (exitCode === 0) {
@@ -126,20 +145,24 @@ function killGroup(pid: number): void {
   }
 }
 
-async function answerOf(stream: ReadableStream<Uint8Array>, file: string): Promise<string> {
+/** Reads a stream to its end and returns what came first; `onTooLong` is called once there is more than that. */
+async function beginningOf(
+  reader: { read(): Promise<{ readonly value?: Uint8Array | undefined }> },
+  limitBytes: number,
+  onTooLong?: () => Promise<void>,
+): Promise<{ readonly text: string; readonly isWhole: boolean }> {
   const chunks: Uint8Array[] = [];
   let length = 0;
-  for await (const chunk of stream) {
-    length += chunk.length;
-    if (length > LONGEST_ANSWER_BYTES) {
-      throw new CniError(
-        ErrorCode.delegateFailed,
-        `plugin ${file} printed more than ${LONGEST_ANSWER_BYTES} bytes`,
-      );
-    }
-    chunks.push(chunk);
+  let isWhole = true;
+  for (;;) {
+    const { value } = await reader.read();
+    if (value === undefined) return { text: Buffer.concat(chunks).toString(), isWhole };
+    if (!isWhole) continue;
+    length += value.length;
+    isWhole = length <= limitBytes;
+    if (isWhole) chunks.push(value);
+    else await onTooLong?.();
   }
-  return Buffer.concat(chunks).toString();
 }
 
 /** The texts are those of libcni (pkg/invoke/raw_exec.go), which operators know and search for. */
