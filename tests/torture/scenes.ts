@@ -127,17 +127,17 @@ export class Stage implements AsyncDisposable {
   private constructor(
     readonly scene: Scene,
     readonly sandbox: Sandbox,
+    /** Where the store is. */
+    readonly dataDir: string,
   ) {}
 
-  static async create(scene: Scene): Promise<Stage> {
-    const stage = new Stage(scene, await Sandbox.create());
+  /** Makes the host; its store is its own unless `dataDir` names one that was there before. */
+  static async create(scene: Scene, dataDir?: string): Promise<Stage> {
+    const sandbox = await Sandbox.create();
+    const stage = new Stage(scene, sandbox, dataDir ?? `${sandbox.directory}/store`);
     await stage.sandbox.addNetns("pod1");
     if (scene.setUp !== undefined) await stage.sandbox.text(["sh", "-ec", scene.setUp]);
     return stage;
-  }
-
-  get dataDir(): string {
-    return `${this.sandbox.directory}/store`;
   }
 
   /** Returns the config that a runtime gives to one plugin of the chain. */
