@@ -174,13 +174,10 @@ function configOf<Config extends ChainedKeys>(
   chained: ChainedPlugin<Config, ChainedKeys>,
   { network, config }: Call<FusedKeys>,
 ): Config {
-  const { name, capability } = chained;
+  const { name } = chained;
   const own: unknown = valueAt(config, name);
-  const given = capability === undefined ? undefined : valueAt(config.runtimeConfig, capability);
-  const document = {
-    ...(typeof own === "object" ? own : {}),
-    runtimeConfig: capability === undefined ? undefined : { [capability]: given },
-  };
+  // all that the runtime asks for, and each takes what it knows: a `mac` asked for counts before that of tuning
+  const document = { ...(typeof own === "object" ? own : {}), runtimeConfig: config.runtimeConfig };
   const what = `network config ${JSON.stringify(network)}, key ${JSON.stringify(name)}`;
   const parsed = parseInput(chained.config, document, ErrorCode.invalidConfig, what);
   const dataDir = dataDirOf(config);

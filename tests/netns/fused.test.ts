@@ -405,6 +405,21 @@ describe("the verbs of a fused plugin", () => {
     }
   });
 
+  test("the address that the runtime asks for counts before that of tuning", async () => {
+    await using stage = await Stage.create();
+    const { host } = stage;
+    const asked = "02:00:00:00:00:0b";
+    const network = {
+      interfacePlugin: { type: "warren-bridge", bridge: "br0" },
+      tuning: { mac: "02:00:00:00:00:0a" },
+    };
+    const config = { ...stage.fused(network), runtimeConfig: { mac: asked } };
+    const { document } = await succeed(host, "ADD", config, POD);
+    expect(document.interfaces[2]).toMatchObject({ name: "eth0", mac: asked });
+    expect(await host.text(["ip", "netns", "exec", "pod1", "ip", "link", "show", "eth0"])).toContain(asked);
+    await succeed(host, "CHECK", { ...config, prevResult: document }, POD);
+  });
+
   test("a sysctl of the interface can be named without a placeholder", async () => {
     await using stage = await Stage.create();
     const { host } = stage;
