@@ -4,6 +4,7 @@
 import * as v from "valibot";
 import { CniError, describeError, ErrorCode, Failures } from "../cni/error.ts";
 import { parseInput, shown } from "../cni/input.ts";
+import { withKnownKeys } from "../cni/keys.ts";
 import type { AddCall, AttachmentCall, Call, Plugin } from "../cni/plugin.ts";
 import type { Result } from "../cni/result.ts";
 import { pluginsOfNetwork, pluginsOfOwner } from "../ledger/attachments.ts";
@@ -161,7 +162,8 @@ function isAskedFor(
   if (capability === undefined) return false;
   return (
     valueAt(config.capabilities, capability) === true ||
-    (valueAt(config.runtimeConfig, capability) ?? null) !== null
+    // DEL and GC take the config as it came: its keys may be spelled as Go's JSON lets them
+    (valueAt(withKnownKeys(runtimeConfig, config.runtimeConfig), capability) ?? null) !== null
   );
 }
 

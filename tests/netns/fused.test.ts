@@ -390,6 +390,31 @@ describe("the verbs of a fused plugin", () => {
     expect(await ruleset(host)).not.toContain("8002");
   });
 
+  test("keys in any case of letters are seen by every verb, also where the store was lost", async () => {
+    await using stage = await Stage.create();
+    const { host } = stage;
+    const config = stage.config({
+      ...ALL.interfacePlugin,
+      ...{ Firewall: { IngressPolicy: "same-bridge" }, TUNING: { Sysctl: { "net.core.somaxconn": "5" } } },
+      RuntimeConfig: {
+        PortMappings: [{ HostPort: 8001, ContainerPort: 80, Protocol: "TCP" }],
+        Bandwidth: LIMITS,
+      },
+    });
+    const { document: prevResult } = await succeed(host, "ADD", config, POD);
+    const rules = await ruleset(host);
+    for (const part of ["8001", "guarded"]) expect(rules).toContain(part);
+    expect(await host.text(["ip", "netns", "exec", "pod1", "sysctl", "-n", "net.core.somaxconn"])).toBe(
+      "5\n",
+    );
+    await succeed(host, "CHECK", { ...config, prevResult }, POD);
+
+    await host.text(["sh", "-c", `rm -r ${stage.dataDir}`]);
+    await succeed(host, "DEL", config, POD);
+    expect(await linkNames(host)).toEqual(["br0"]);
+    expect(await ruleset(host)).not.toContain("8001");
+  });
+
   test("a config that lost its keys after the ADD takes nothing away from DEL and GC", async () => {
     await using stage = await Stage.create(["pod1", "pod2"]);
     const { host } = stage;
