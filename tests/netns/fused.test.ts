@@ -373,6 +373,7 @@ describe("the verbs of a fused plugin", () => {
     await succeed(host, "ADD", { ...config, runtimeConfig: runtimeConfig(8002) }, other);
     const valid = { "cni.dev/valid-attachments": [{ containerID: "pod-2", ifname: "eth0" }] };
     const { runtimeConfig: _, ...plain } = config;
+    expect((await succeed(host, "GC", plain)).stderr.match(/nothing is collected/g)).toHaveLength(1);
     await succeed(host, "GC", { ...plain, ...valid });
     const rules = await ruleset(host);
     expect(rules).toContain("8002");
