@@ -55,10 +55,14 @@ export interface RuntimeDnsKeys {
   }>;
 }
 
-/** Returns the DNS settings with the servers and search domains that the runtime asks for in place of its own. */
+/**
+ * Returns the DNS settings with the servers and search domains that the runtime asks for in place of its own. An empty
+ * list asks for nothing, as in the reference (pkg/hns).
+ */
 export function withRuntimeDns(dns: Dns, { runtimeConfig }: RuntimeDnsKeys): Dns {
+  const said = (list: Said<string[]>) => (list?.length === 0 ? undefined : list);
   const { servers, searches } = runtimeConfig?.dns ?? {};
-  return { ...dns, ...dnsOf({ nameservers: servers, search: searches }) };
+  return { ...dns, ...dnsOf({ nameservers: said(servers), search: said(searches) }) };
 }
 
 /** The sources of a hardware address beside CNI_ARGS. */

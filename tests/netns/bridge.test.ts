@@ -376,7 +376,7 @@ describe("ADD", () => {
       search: ["b.example"],
       options: ["ndots:2"],
     });
-    const searches = { dns: { searches: ["b.example"] } };
+    const searches = { dns: { servers: [], searches: ["b.example"] } };
     const one = await succeed(sandbox, "ADD", { ...network, runtimeConfig: searches }, OTHER);
     expect(one.document.dns).toEqual({ ...own, search: ["b.example"] });
     await succeed(sandbox, "CHECK", { ...network, prevResult: one.document }, OTHER);
