@@ -1,13 +1,15 @@
 // A conflist rewritten: a chain of plugins as one plugin that does their work too, and back. Both directions only move
 // what is written there; what can't be moved without a change of meaning stays in the chain, and is told.
+import * as v from "valibot";
 import { CniError, ErrorCode } from "../cni/error.ts";
 import { shown } from "../cni/input.ts";
-import { isObject, type JsonObject, memberOf } from "./json.ts";
+import { type SchemaParts, withKnownKeys } from "../cni/keys.ts";
+import { isObject, type JsonObject } from "./json.ts";
 
 /** The plugins that can have others inside, without the prefix of their names. */
 const INTERFACE_PLUGINS: readonly string[] = ["bridge", "ptp", "macvlan"];
 
-/** The plugins that can be inside, in the order in which they are added, and the capability that is theirs. */
+/** The plugins that can be inside, in the order in which they are added, and the capability that is theirs alone. */
 const CHAINED: Readonly<Record<string, string | undefined>> = {
   portmap: "portMappings",
   bandwidth: "bandwidth",
@@ -15,8 +17,22 @@ const CHAINED: Readonly<Record<string, string | undefined>> = {
   tuning: undefined,
 };
 
-/** Keys of a chained plugin that have their own place in the other form. */
-const MOVED_KEYS: readonly string[] = ["type", "capabilities", "dataDir"];
+/** The capability that tuning and the first plugin have in common. */
+const SHARED_CAPABILITY = "mac";
+
+/** Keys of a chained plugin that have their own place in the other form, or mean nothing in it. */
+const MOVED_KEYS: readonly string[] = ["type", "capabilities", "dataDir", "runtimeConfig"];
+
+// what is read here, in the spelling that is written: plugins and runtimes take any case of letters, as Go's JSON does
+const any = v.unknown();
+const chainedKeys = { type: any, capabilities: any, dataDir: any, runtimeConfig: any, mac: any };
+const inside = v.object(chainedKeys);
+const pluginKeys = v.object({
+  ...chainedKeys,
+  ipam: v.object({ dataDir: any }),
+  ...{ portmap: inside, bandwidth: inside, firewall: inside, tuning: inside },
+});
+const listKeys = v.object({ plugins: any });
 
 /** A conflist in its new form. */
 export interface Rewritten {
@@ -33,12 +49,20 @@ interface Member {
   readonly document: JsonObject;
 }
 
+/** A list whose keys are spelled as they are read here. */
+interface List {
+  readonly members: readonly Member[];
+  /** Returns the list with these plugins in place of its own. */
+  withPlugins(plugins: readonly JsonObject[]): JsonObject;
+}
+
 /**
  * Returns the list with its chained plugins as objects of the plugin that makes the interface. `defaultDataDir` is the
  * store of a plugin that names none. Throws CniError 7 for a document that is no list.
  */
 export function fuse(document: JsonObject, defaultDataDir: string): Rewritten {
-  const [first, ...behind] = membersOf(document);
+  const list = listOf(document);
+  const [first, ...behind] = list.members;
   if (first === undefined || !INTERFACE_PLUGINS.includes(first.name)) {
     const found = first === undefined ? "there is none" : `it is ${shown(first.type)}`;
     return {
@@ -73,43 +97,54 @@ export function fuse(document: JsonObject, defaultDataDir: string): Rewritten {
       `the first plugin is now ${type}: a ${first.type} of another suite would pass over the new keys`,
     );
   }
-  return { document: { ...document, plugins: [fused, ...stays] }, changes };
+  return { document: list.withPlugins([fused, ...stays]), changes };
 }
 
 /** Returns the list with every plugin in the chain that its first plugin has inside: the inverse of `fuse`. */
 export function split(document: JsonObject, defaultDataDir: string): Rewritten {
-  const [first, ...behind] = membersOf(document);
+  const list = listOf(document);
+  const [first, ...behind] = list.members;
   const asked =
     first === undefined ? [] : Object.keys(CHAINED).filter((name) => hasInside(first.document, name));
   if (first === undefined || !INTERFACE_PLUGINS.includes(first.name) || asked.length === 0) {
     return { document, changes: ["nothing changed: the first plugin has no other inside"] };
   }
-  const store = storeOf(first.document, defaultDataDir);
-  const { capabilities, ...rest } = first.document;
-  const own = isObject(capabilities) ? capabilities : {};
+  const { capabilities: _, ...rest } = first.document;
   const taken = asked.flatMap((name) => CHAINED[name] ?? []);
-  const kept = without(own, taken);
-  const chain = asked.map((name): JsonObject => {
-    const capability = CHAINED[name];
-    const declared = capability !== undefined && own[capability] === true;
-    const inside = rest[name];
-    return {
-      type: `warren-${name}`,
-      ...(declared ? { capabilities: { [capability]: true } } : {}),
-      ...(store === defaultDataDir ? {} : { dataDir: store }),
-      ...(isObject(inside) ? inside : {}),
-    };
-  });
+  const kept = without(capabilitiesOf(first.document), taken);
   const bare = without(rest, asked);
   const remaining = Object.keys(kept).length === 0 ? bare : { ...bare, capabilities: kept };
+  const chain = asked.map((name) => takenOut(first.document, name, defaultDataDir));
   return {
-    document: { ...document, plugins: [remaining, ...chain, ...behind.map((member) => member.document)] },
+    document: list.withPlugins([remaining, ...chain, ...behind.map((member) => member.document)]),
     changes: asked.map((name) => `warren-${name} is now a plugin of its own`),
   };
 }
 
-function membersOf(document: JsonObject): Member[] {
-  const plugins = memberOf(document, "plugins");
+/** Returns what the first plugin has inside under `name` as a plugin of a chain; throws CniError 7 for no object. */
+function takenOut(first: JsonObject, name: string, defaultDataDir: string): JsonObject {
+  const config = first[name] ?? {};
+  if (!isObject(config)) {
+    throw new CniError(
+      ErrorCode.invalidConfig,
+      `${JSON.stringify(name)} of the first plugin is ${shown(config)}`,
+      "expected an object",
+    );
+  }
+  const capability = name === "tuning" && saysAddress(config) ? SHARED_CAPABILITY : CHAINED[name];
+  const declared = capability !== undefined && capabilitiesOf(first)[capability] === true;
+  const store = storeOf(first, defaultDataDir);
+  return {
+    type: `warren-${name}`,
+    ...(declared ? { capabilities: { [capability]: true } } : {}),
+    ...(store === defaultDataDir ? {} : { dataDir: store }),
+    ...without(config, MOVED_KEYS),
+  };
+}
+
+function listOf(document: JsonObject): List {
+  const list = spelled(listKeys, document);
+  const { plugins } = list;
   if (!Array.isArray(plugins)) {
     throw new CniError(
       ErrorCode.invalidConfig,
@@ -117,23 +152,32 @@ function membersOf(document: JsonObject): Member[] {
       "expected a .conflist with a list of plugins",
     );
   }
-  return plugins.map((plugin: unknown, index) => {
-    const type = isObject(plugin) ? memberOf(plugin, "type") : undefined;
-    if (!isObject(plugin) || typeof type !== "string" || type === "") {
-      throw new CniError(
-        ErrorCode.invalidConfig,
-        `plugins[${index}] is ${shown(plugin)}`,
-        'expected an object with a "type"',
-      );
-    }
-    return { type, name: type.startsWith("warren-") ? type.slice("warren-".length) : type, document: plugin };
-  });
+  return { members: plugins.map(memberOf), withPlugins: (others) => ({ ...list, plugins: others }) };
+}
+
+function memberOf(plugin: unknown, index: number): Member {
+  const document = isObject(plugin) ? spelled(pluginKeys, plugin) : {};
+  const { type } = document;
+  if (typeof type !== "string" || type === "") {
+    throw new CniError(
+      ErrorCode.invalidConfig,
+      `plugins[${index}] is ${shown(plugin)}`,
+      'expected an object with a "type"',
+    );
+  }
+  return { type, name: type.startsWith("warren-") ? type.slice("warren-".length) : type, document };
+}
+
+/** Returns the object with the keys that the schema has in the schema's spelling. */
+function spelled(schema: SchemaParts, object: JsonObject): JsonObject {
+  const known = withKnownKeys(schema, object);
+  return isObject(known) ? known : object;
 }
 
 /** Returns where a plugin keeps what it writes down. */
 function storeOf(document: JsonObject, defaultDataDir: string): string {
-  const ipam = memberOf(document, "ipam");
-  const named = memberOf(document, "dataDir") ?? (isObject(ipam) ? memberOf(ipam, "dataDir") : undefined);
+  const { ipam, dataDir } = document;
+  const named = dataDir ?? (isObject(ipam) ? ipam.dataDir : undefined);
   return typeof named === "string" ? named : defaultDataDir;
 }
 
@@ -147,36 +191,51 @@ function obstacleTo(
   const { name, document } = member;
   if (!Object.hasOwn(CHAINED, name)) return `only ${Object.keys(CHAINED).join(", ")} can be taken in`;
   if (hasInside(first, name)) return "the first plugin has it already";
-  if (memberOf(document, "runtimeConfig") !== undefined) {
+  if (document.runtimeConfig !== undefined) {
     return 'its "runtimeConfig" is written into the file, and runtimes replace that of the first plugin';
   }
-  const own = memberOf(document, "dataDir") ?? defaultDataDir;
+  const own = document.dataDir ?? defaultDataDir;
   if (own !== store) {
     return `it writes to the store in ${shown(own)}, and the first plugin to ${shown(store)}: give both one dataDir first`;
+  }
+  const asksFirst = capabilitiesOf(first)[SHARED_CAPABILITY] === true;
+  if (
+    name === "tuning" &&
+    saysAddress(document) &&
+    asksFirst &&
+    capabilitiesOf(document)[SHARED_CAPABILITY] !== true
+  ) {
+    return 'its "mac" counts before the one that a runtime gives the first plugin, and inside it would count after it';
   }
   return undefined;
 }
 
+function capabilitiesOf({ capabilities }: JsonObject): JsonObject {
+  return isObject(capabilities) ? capabilities : {};
+}
+
+/** True if the config of tuning has a hardware address. */
+function saysAddress({ mac }: JsonObject): boolean {
+  return (mac ?? "") !== "";
+}
+
 /** True if the first plugin does the work of `name`: it has its object, or declares its capability. */
 function hasInside(first: JsonObject, name: string): boolean {
-  if ((memberOf(first, name) ?? null) !== null) return true;
+  if ((first[name] ?? null) !== null) return true;
   const capability = CHAINED[name];
-  const capabilities = memberOf(first, "capabilities");
-  return capability !== undefined && isObject(capabilities) && capabilities[capability] === true;
+  return capability !== undefined && capabilitiesOf(first)[capability] === true;
 }
 
 function withInside(first: JsonObject, { name, document }: Member): JsonObject {
-  const { capabilities, ...rest } = first;
-  const declared = memberOf(document, "capabilities");
-  const merged = { ...(isObject(capabilities) ? capabilities : {}), ...(isObject(declared) ? declared : {}) };
+  const { capabilities: _, ...rest } = first;
+  // any other one that it declares meant nothing to it, and could mean something to the first plugin
+  const capability = name === "tuning" ? SHARED_CAPABILITY : CHAINED[name];
+  const declared = capability !== undefined && capabilitiesOf(document)[capability] === true;
+  const capabilities = { ...capabilitiesOf(first), ...(declared ? { [capability]: true } : {}) };
   return {
     ...rest,
-    ...(Object.keys(merged).length === 0 ? {} : { capabilities: merged }),
-    [name]: Object.fromEntries(
-      Object.entries(document).filter(
-        ([key]) => !MOVED_KEYS.some((moved) => moved.toLowerCase() === key.toLowerCase()),
-      ),
-    ),
+    ...(Object.keys(capabilities).length === 0 ? {} : { capabilities }),
+    [name]: without(document, MOVED_KEYS),
   };
 }
 

@@ -81,6 +81,13 @@ describe("fuse", () => {
       [BRIDGE, { type: "portmap", runtimeConfig: { portMappings: [] } }],
       'its "runtimeConfig" is written into the file',
     ],
+    "a tuning whose address counts before that of the runtime": [
+      [
+        { ...BRIDGE, capabilities: { mac: true } },
+        { type: "tuning", mac: "02:00:00:00:00:01" },
+      ],
+      'its "mac" counts before the one that a runtime gives the first plugin',
+    ],
     "everything behind a plugin that can't have others inside": [
       [{ type: "ipvlan" }, { type: "firewall" }],
       'the first plugin would have to be one of bridge, ptp, macvlan, and it is "ipvlan"',
@@ -101,6 +108,44 @@ describe("fuse", () => {
       STORE,
     );
     expect(document.plugins).toEqual([{ ...BRIDGE, firewall: {} }, { type: "sbr" }, { type: "tuning" }]);
+  });
+
+  test("takes in of the capabilities only what the plugin itself reads", () => {
+    const { document } = fuse(
+      listOf(
+        { ...BRIDGE, capabilities: { mac: true, portMappings: false } },
+        { type: "portmap", capabilities: { portMappings: true, bandwidth: true } },
+        { type: "firewall", capabilities: { ips: true } },
+        { type: "tuning", capabilities: { mac: false, portMappings: false } },
+      ),
+      STORE,
+    );
+    expect(document.plugins).toEqual([
+      { ...BRIDGE, capabilities: { mac: true, portMappings: true }, portmap: {}, firewall: {}, tuning: {} },
+    ]);
+  });
+
+  test("reads and writes keys in any case of letters, and leaves no second spelling", () => {
+    const chain = {
+      Plugins: [
+        { Type: "bridge", Capabilities: { mac: true }, IPAM: { DataDir: "/srv" } },
+        { TYPE: "portmap", CAPABILITIES: { portMappings: true }, DATADIR: "/srv", SNAT: false },
+      ],
+    };
+    const fused = fuse(chain, STORE).document;
+    expect(fused).toEqual({
+      plugins: [
+        {
+          type: "warren-bridge",
+          ipam: { dataDir: "/srv" },
+          capabilities: { mac: true, portMappings: true },
+          portmap: { SNAT: false },
+        },
+      ],
+    });
+    const [first] = fused.plugins as JsonObject[];
+    const { portmap, ...rest } = first ?? {};
+    expect(split({ PLUGINS: [{ ...rest, PortMap: portmap }] }, STORE)).toEqual(split(fused, STORE));
   });
 
   test("keeps every digit of a number", () => {
@@ -146,6 +191,34 @@ describe("split", () => {
       { type: "warren-portmap", capabilities: { portMappings: true } },
     ]);
     expect(changes).toEqual(["warren-portmap is now a plugin of its own"]);
+  });
+
+  test("lets an address of tuning count after that of the runtime, as inside", () => {
+    const mac = "02:00:00:00:00:01";
+    const list = listOf({ ...BRIDGE, capabilities: { mac: true }, tuning: { mac } });
+    const { document } = split(list, STORE);
+    expect(document.plugins).toEqual([
+      { ...BRIDGE, capabilities: { mac: true } },
+      { type: "warren-tuning", capabilities: { mac: true }, mac },
+    ]);
+    expect(fuse(document, STORE).document).toEqual(list);
+  });
+
+  test("gives no meaning to keys that have none inside", () => {
+    const inside = {
+      Type: "other",
+      capabilities: { mac: true },
+      runtimeConfig: {},
+      ingressPolicy: "isolated",
+    };
+    expect(split(listOf({ ...BRIDGE, firewall: inside }), STORE).document.plugins).toEqual([
+      BRIDGE,
+      { type: "warren-firewall", ingressPolicy: "isolated" },
+    ]);
+  });
+
+  test.each([[true], [[]], ["open"], [5]])("refuses %j where an object belongs", (firewall) => {
+    expect(() => split(listOf({ ...BRIDGE, firewall }), STORE)).toThrow('"firewall" of the first plugin is');
   });
 
   test("leaves a list alone that has nothing inside", () => {
