@@ -22,7 +22,7 @@ interface ShownAttachment {
 }
 
 /** Returns the id that `part` is the beginning of; throws CniError 3 if it is that of none or of several. */
-function matchingContainer(part: string, containers: ReadonlySet<string>): string {
+export function matchingContainer(part: string, containers: ReadonlySet<string>): string {
   if (containers.has(part)) return part;
   const matching = [...containers].filter((container) => container.startsWith(part));
   const [only] = matching;

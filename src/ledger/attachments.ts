@@ -49,6 +49,7 @@ export type { AttachmentRow, Entry };
  * `firewall` is a table that needs the firewall's chain, and `firewall element` an element of one of its sets,
  * `firewalld source` an address in a zone of firewalld.
  * `port map` is a port of the host with where it leads, and `port map sources` a chain that such ports share.
+ * `reported address` and `real address` are no objects of the kernel's: what a runtime was told, and what is so.
  */
 export type ObjectKind =
   | "link"
@@ -63,7 +64,9 @@ export type ObjectKind =
   | "firewall element"
   | "firewalld source"
   | "port map"
-  | "port map sources";
+  | "port map sources"
+  | "reported address"
+  | "real address";
 
 /** A kernel object by kind and name. */
 export interface KernelObject {
@@ -87,6 +90,8 @@ const KINDS: readonly string[] = [
   "firewalld source",
   "port map",
   "port map sources",
+  "reported address",
+  "real address",
 ] satisfies ObjectKind[];
 
 function isKernelObject(

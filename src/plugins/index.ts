@@ -11,6 +11,7 @@ import { loopback } from "./loopback.ts";
 import { macvlan } from "./macvlan.ts";
 import { portmap } from "./portmap.ts";
 import { ptp } from "./ptp.ts";
+import { rewrite } from "./rewrite.ts";
 import { fixedAddresses } from "./static.ts";
 import { trace } from "./trace.ts";
 import { tuning } from "./tuning.ts";
@@ -21,7 +22,7 @@ const CHAIN = [portmap, bandwidth, firewall, tuning];
 const PLUGINS: ReadonlyMap<string, Plugin> = new Map(
   [
     ...[fused(bridge, CHAIN), fused(macvlan, CHAIN), fused(ptp, CHAIN), loopback],
-    ...[bandwidth, firewall, portmap, trace, tuning],
+    ...[bandwidth, firewall, portmap, rewrite, trace, tuning],
     ...[hostLocal, ipam, fixedAddresses],
   ].map((plugin: Plugin) => [plugin.name, plugin]),
 );

@@ -123,18 +123,19 @@ export class AttachmentCache {
   }
 
   /**
-   * Returns every attachment of `network` in the order of the file names. Files of others, bare results and broken
+   * Returns every attachment of `network`, or of all for undefined, in the order of the file names. Files of others, bare results and broken
    * files are passed over (libcni GetCachedAttachments): one broken file must not stop the others' GC. `broken` is
    * called with a line about each that can't be read. Throws CniError 5 if the folder is there and can't be listed.
    */
-  list(network: string, broken: (problem: string) => void): CachedAttachment[] {
+  list(network: string | undefined, broken: (problem: string) => void): CachedAttachment[] {
     const folder = join(this.folder, "results");
     const found: CachedAttachment[] = [];
     for (const name of this.names(folder)) {
       const file = join(folder, name);
       try {
         const document = parseJson(readText(file), file);
-        if (!isObject(document) || document.kind !== KIND || document.networkName !== network) continue;
+        if (!isObject(document) || document.kind !== KIND) continue;
+        if (network !== undefined && document.networkName !== network) continue;
         const attachment = decode(document, file);
         checkAttachment(attachment);
         found.push(attachment);
