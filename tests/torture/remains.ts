@@ -90,7 +90,7 @@ function linesIn(text: string, pod: string): string[] {
 
 /** Chains, sets and maps that the first portmap and the first source check of a boot make, for all that follow. */
 const FRAME =
-  /^(portmap|portmap-(prerouting|output|masquerade-all|postrouting|loopback-guard|not-on-loopback)|portmap-ipv[46](-address|-masquerade)?|source-check|checked-ports|allowed-sources)$/;
+  /^(portmap|portmap-(prerouting|output|masquerade-all|postrouting|loopback-guard|not-on-loopback|loopback-out)|portmap-ipv[46](-address|-masquerade)?|source-check|checked-ports|allowed-sources)$/;
 
 interface SeenRule {
   readonly chain?: { readonly name: string };
