@@ -1,125 +1,116 @@
-// How fast is an ADD, a DEL, the start of the program, next to the reference plugins? Both are run in turn by exec,
-// as a runtime does it, in a throwaway namespace, and only ratios within one run mean anything.
-import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
-import { cpus, release, tmpdir } from "node:os";
+// How fast is Warren next to the reference plugins? Contestants take turns round by round, by exec as a runtime does
+// it, on the same host, in throwaway namespaces; only ratios within one run mean anything. `npm run bench -- NAME`
+// measures some of the scenarios, `--quick` all of them with few rounds, `--baseline FOLDER` an older build beside.
+import { writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
+import { parseArgs } from "node:util";
 import { tools } from "../scripts/tools.ts";
-import { formatTable } from "../src/cli/table.ts";
+import { chartOf } from "./chart.ts";
+import { assertSuccess } from "./command.ts";
+import { type Contestant, install } from "./contestant.ts";
+import { machine, type Result, type Results, resultOf, tableOf } from "./report.ts";
+import type { Scenario } from "./scenario.ts";
+import { attachment } from "./scenarios/attachment.ts";
+import { chain } from "./scenarios/chain.ts";
+import { collection } from "./scenarios/collection.ts";
+import { memory } from "./scenarios/memory.ts";
+import { parallel } from "./scenarios/parallel.ts";
+import { pool } from "./scenarios/pool.ts";
+import { startup } from "./scenarios/startup.ts";
+import { status } from "./scenarios/status.ts";
+import { traffic } from "./scenarios/traffic.ts";
+import { Stage } from "./stage.ts";
+
+const SCENARIOS: readonly Scenario[] = [
+  ...[startup, attachment, chain, parallel, pool, collection, status, traffic, memory],
+];
 
 const ROOT = resolve(import.meta.dir, "..");
+/** Where Warren's own build is. */
 const OURS = join(ROOT, "dist/bin");
-const ROUNDS = 40;
 
-/** A program under measurement: where its plugins are, and how its config calls them. */
-interface Contestant {
-  readonly folder: string;
-  readonly bridge: string;
-  readonly ipam: string;
-  readonly subnet: string;
-}
+const OPTIONS = {
+  quick: { type: "boolean", default: false },
+  list: { type: "boolean", default: false },
+  /** The folder of another build of Warren. */
+  baseline: { type: "string" },
+  /** The folder that results.json and chart.svg are written to. */
+  output: { type: "string" },
+  /** Set by this program itself when it is inside its namespaces. */
+  inside: { type: "boolean", default: false },
+} as const;
 
-function contestants(): Record<"reference" | "warren", Contestant> {
+function referenceFolder(): string {
   const reference = tools.referencePlugins;
   if (reference.path === undefined) throw new Error(`there is nothing to compare with: ${reference.reason}`);
-  return {
-    reference: { folder: reference.path, bridge: "bridge", ipam: "host-local", subnet: "10.201.0.0/16" },
-    warren: { folder: OURS, bridge: "warren-bridge", ipam: "warren-ipam", subnet: "10.202.0.0/16" },
-  };
+  return reference.path;
 }
 
-function config(name: string, one: Contestant, masquerade: boolean, dataDir: string): Uint8Array {
-  return new TextEncoder().encode(
-    JSON.stringify({
-      cniVersion: "1.0.0",
-      name: `${name}-${masquerade ? "nat" : "plain"}`,
-      type: one.bridge,
-      bridge: `bench-${name.slice(0, 4)}`,
-      isGateway: true,
-      ipMasq: masquerade,
-      ipam: { type: one.ipam, dataDir, subnet: one.subnet, routes: [{ dst: "0.0.0.0/0" }] },
-    }),
-  );
+/** Returns the version of Go's module that an executable was built from. */
+function versionOfModule(file: string): string {
+  const version = /^\tmod\t\S+\t(?<version>\S+)/m.exec(assertSuccess(["go", "version", "-m", file]));
+  return version?.groups?.version ?? "unknown";
 }
 
-function timed(file: string, env: Record<string, string>, stdin: Uint8Array): number {
-  const startedAt = performance.now();
-  const { exitCode, stdout, stderr } = Bun.spawnSync([file], { env, stdin });
-  const ms = performance.now() - startedAt;
-  if (exitCode !== 0) throw new Error(`${file} ${env.CNI_COMMAND} failed: ${stdout}${stderr}`);
-  return ms;
+function contestants(folder: string, baseline: string | undefined): Contestant[] {
+  return [
+    install("reference", referenceFolder(), join(folder, "reference"), false, 201),
+    ...(baseline === undefined ? [] : [install("baseline", baseline, join(folder, "baseline"), true, 203)]),
+    install("warren", OURS, join(folder, "warren"), true, 202),
+  ];
 }
 
-function quantile(values: readonly number[], share: number): number {
-  const sorted = [...values].sort((left, right) => left - right);
-  return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? Number.NaN;
-}
-
-/** Runs all scenarios in the namespace that this process is in and prints the table. */
-function measure(): void {
-  const folder = mkdtempSync(join(tmpdir(), "warren-bench-"));
-  const samples = new Map<string, Record<string, number[]>>();
-  const add = (scenario: string, name: string, ms: number) => {
-    const row = samples.get(scenario) ?? {};
-    row[name] = [...(row[name] ?? []), ms];
-    samples.set(scenario, row);
-  };
-  try {
-    mkdirSync("/run/netns", { recursive: true });
-    Bun.spawnSync(["ip", "netns", "add", "pod"]);
-    for (let round = 0; round < ROUNDS; round++) {
-      for (const [name, one] of Object.entries(contestants())) {
-        const env = {
-          PATH: process.env.PATH ?? "",
-          CNI_PATH: one.folder,
-          CNI_CONTAINERID: `bench-${round}`,
-          CNI_NETNS: "/run/netns/pod",
-          CNI_IFNAME: "eth0",
-        };
-        const file = join(one.folder, one.bridge);
-        const call = (verb: string, stdin: Uint8Array) => timed(file, { ...env, CNI_COMMAND: verb }, stdin);
-        add("VERSION", name, call("VERSION", new Uint8Array()));
-        for (const masquerade of [false, true]) {
-          const stdin = config(name, one, masquerade, join(folder, name));
-          const kind = masquerade ? " with masquerade" : "";
-          add(`ADD${kind}`, name, call("ADD", stdin));
-          add(`DEL${kind}`, name, call("DEL", stdin));
-        }
-      }
-    }
-  } finally {
-    rmSync(folder, { recursive: true, force: true });
+/** Measures the scenarios in the namespaces that this process is in, and prints each table as it comes. */
+async function measure(
+  scenarios: readonly Scenario[],
+  quick: boolean,
+  baseline: string | undefined,
+): Promise<Results> {
+  using stage = new Stage(quick, (folder) => contestants(folder, baseline));
+  const results: Result[] = [];
+  for (const scenario of scenarios) {
+    const found = (await scenario.run(stage)).map(resultOf);
+    console.log(`${scenario.name}: ${scenario.about}\n\n${tableOf(found)}`);
+    results.push(...found);
   }
-  const rows = [...samples].map(([scenario, { reference = [], warren = [] }]) => ({
-    scenario,
-    "reference p50": quantile(reference, 0.5).toFixed(1),
-    "warren p50": quantile(warren, 0.5).toFixed(1),
-    "warren p95": quantile(warren, 0.95).toFixed(1),
-    "warren min": quantile(warren, 0).toFixed(1),
-    ratio: (quantile(warren, 0.5) / quantile(reference, 0.5)).toFixed(2),
-  }));
-  console.log(formatTable(rows));
+  return {
+    measuredAt: new Date().toISOString(),
+    quick,
+    machine: machine(),
+    versions: {
+      warren: assertSuccess(["git", "-C", ROOT, "describe", "--always", "--dirty"]).trim(),
+      bun: Bun.version,
+      "reference plugins": versionOfModule(join(referenceFolder(), "bridge")),
+    },
+    results,
+  };
 }
 
-if (process.argv.includes("--inside")) measure();
-else {
-  console.log(
-    `Linux ${release()}, ${cpus().length} x ${cpus()[0]?.model ?? "unknown processor"}, Bun ${Bun.version}`,
-  );
-  console.log(`${ROUNDS} rounds, ms; the ratio is warren to reference, medians of this run\n`);
-  const inside = 'mount -t tmpfs tmpfs /run && ip link set lo up && exec "$0" "$@" --inside';
+const { values, positionals } = parseArgs({ options: OPTIONS, allowPositionals: true });
+const unknown = positionals.filter((name) => !SCENARIOS.some((scenario) => scenario.name === name));
+if (values.list || unknown.length > 0) {
+  if (unknown.length > 0) console.error(`there is no scenario ${unknown.join(", ")}; there are:`);
+  for (const { name, about } of SCENARIOS) console.log(`${name.padEnd(12)}${about}`);
+  process.exit(unknown.length > 0 ? 2 : 0);
+}
+if (values.inside) {
+  const chosen = SCENARIOS.filter(({ name }) => positionals.length === 0 || positionals.includes(name));
+  const results = await measure(chosen, values.quick, values.baseline);
+  // a part of the scenarios is not the bench: it overwrites nothing unless it is told where to
+  const output = values.output ?? (chosen.length === SCENARIOS.length ? import.meta.dir : undefined);
+  if (output !== undefined) {
+    writeFileSync(join(output, "results.json"), `${JSON.stringify(results, null, 2)}\n`);
+    writeFileSync(join(output, "chart.svg"), chartOf(results));
+  }
+} else {
+  const { kernel, processor, processors } = machine();
+  console.log(`Linux ${kernel}, ${processors} x ${processor}, Bun ${Bun.version}; medians of one run\n`);
+  // what is mounted and made inside is gone with the last process of it
+  const inside =
+    'mount -t tmpfs tmpfs /run && mkdir /run/netns && ip link set lo up && exec "$0" "$@" --inside';
+  const program = [process.execPath, import.meta.path, ...process.argv.slice(2)];
   const { exitCode } = Bun.spawnSync(
-    [
-      "unshare",
-      "--net",
-      "--mount",
-      "--propagation",
-      "private",
-      "sh",
-      "-c",
-      inside,
-      process.execPath,
-      import.meta.path,
-    ],
+    ["unshare", "--net", "--mount", "--propagation", "private", "sh", "-c", inside, ...program],
     { stdout: "inherit", stderr: "inherit", stdin: "ignore" },
   );
   process.exitCode = exitCode;

@@ -29,6 +29,17 @@ function ownTarget(): Target {
   return name;
 }
 
+/** How every program is compiled: the executable, and the empty one that the bench measures it against. */
+export const COMPILED = {
+  // root runs this with a working directory and an environment that it does not control
+  autoloadDotenv: false,
+  autoloadBunfig: false,
+  autoloadTsconfig: false,
+  autoloadPackageJson: false,
+  execArgv: ["--disallow-code-generation-from-strings=strict", "--no-addons", "--no-ffi-cc"],
+  jitPolicy: 50,
+} as const satisfies Partial<Bun.CompileBuildOptions>;
+
 /**
  * Variables by which the runtime inside can be told to do something else than the program: be a whole Bun
  * (BUN_BE_BUN), take more switches (BUN_OPTIONS), wait for a debugger, write profiles. No build
@@ -117,13 +128,7 @@ export async function build(target: Target, folder: string): Promise<string> {
     compile: {
       target: bun,
       outfile: fresh,
-      // root runs this with a working directory and an environment that it does not control
-      autoloadDotenv: false,
-      autoloadBunfig: false,
-      autoloadTsconfig: false,
-      autoloadPackageJson: false,
-      execArgv: ["--disallow-code-generation-from-strings=strict", "--no-addons", "--no-ffi-cc"],
-      jitPolicy: 50,
+      ...COMPILED,
     },
   });
   rmSync(commands);

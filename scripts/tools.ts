@@ -11,6 +11,7 @@ const CACHE = join(ROOT, "node_modules/.cache/warren-tools");
 const TOOLS: Readonly<Record<string, string>> = {
   ip: "iproute2",
   nft: "nftables",
+  iptables: "iptables",
   podman: "podman",
   containerd: "containerd",
   runc: "runc",
