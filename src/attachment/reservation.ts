@@ -54,26 +54,21 @@ function refuseLiving(row: AttachmentRow | undefined): void {
   );
 }
 
-/**
- * Returns true if the entry is one of an attachment that is alive; what a boot before or a namespace that is gone
- * left is forgotten.
- */
+/** Returns true if the entry is one of an attachment that is alive: of this boot, and its namespace is there. */
 export async function isLivingEntry(store: Transaction, entry: Entry): Promise<boolean> {
   const row = await findAttachment(store, entry);
-  if (row === undefined) return false;
-  if (row.bootId === currentBootId() && !netnsIsGone(row)) return true;
-  await forgetAttachment(store, entry);
-  return false;
+  return row !== undefined && row.bootId === currentBootId() && !netnsIsGone(row);
 }
 
 /**
- * Makes room for the entry of an ADD that begins: what a boot before or a namespace that is gone left is forgotten.
- * Throws CniError 102 if the attachment is alive, because a failure would then take away what it has.
+ * Makes room for the entry of an ADD that begins: what a boot before or a namespace that is gone left is forgotten, and
+ * returned, because not all of it went with them. Throws CniError 102 if the attachment is alive, because a failure
+ * would then take away what it has.
  */
-export async function beginEntry(store: Transaction, entry: Entry): Promise<void> {
+export async function beginEntry(store: Transaction, entry: Entry): Promise<readonly KernelObject[]> {
   const row = await findAttachment(store, entry);
   refuseLiving(row);
-  if (row !== undefined) await forgetAttachment(store, entry);
+  return row === undefined ? [] : forgetAttachment(store, entry);
 }
 
 /**

@@ -342,9 +342,10 @@ function limitsFor(call: AdditionCall<Config>, plan: Plan): Addition {
     },
 
     async claim(store): Promise<void> {
-      await beginEntry(store, entry);
-      device = await unclaimedDetourName(store, entry);
       using host = connectHost();
+      // what an ADD made whose namespace is gone did not go with it
+      for (const name of detoursOf(await beginEntry(store, entry))) removeLink(host, name);
+      device = await unclaimedDetourName(store, entry);
       if (egress !== undefined && makeRoomFor(host, device, entry)) {
         foundation = foundationOf(host, attachment, where, plan);
       }

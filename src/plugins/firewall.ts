@@ -337,6 +337,8 @@ function elementsFor(call: AdditionCall<Config>, plan: Plan): Addition {
 
     async claim(store): Promise<void> {
       isAgain = await isLivingEntry(store, entry);
+      // a namespace that is gone took no element along
+      if (!isAgain && (await findAttachment(store, entry)) !== undefined) await forget(store, [entry]);
       const holder = holderOf(network, attachment, call.args);
       await recordAttachment(store, holder, PLUGIN, objectsFor(elements, sources));
     },

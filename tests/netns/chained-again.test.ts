@@ -1,7 +1,15 @@
 // A second ADD of a chained plugin, and a first one that fails at an unlucky step: what a living container has stays,
 // and nothing that nobody knows of is left.
 import { expect, test } from "bun:test";
-import { type Config, call, PLUGIN_FOLDER, succeed, variables } from "../support/plugins.ts";
+import {
+  type Config,
+  call,
+  linkNames,
+  PLUGIN_FOLDER,
+  ruleset,
+  succeed,
+  variables,
+} from "../support/plugins.ts";
 import { Sandbox } from "../support/sandbox.ts";
 
 const POD = { containerId: "pod-1", netns: "pod1" };
@@ -69,6 +77,38 @@ test("a second ADD of firewall that fails leaves the policy of the living pod", 
   const failing = { ...config, iptablesAdminChainName: "taken" };
   expect((await call(sandbox, "ADD", failing, POD)).exitCode).toBe(1);
   await succeed(sandbox, "CHECK", config, POD);
+});
+
+test("an ADD into another namespace takes back what the one that is gone had", async () => {
+  const { sandbox, chained } = await attached();
+  await using _ = sandbox;
+  const shaping = { egressRate: 8_000_000, egressBurst: 800_000 };
+  const first = await succeed(sandbox, "ADD", chained("warren-bandwidth", shaping), POD);
+  await succeed(sandbox, "ADD", chained("warren-firewall", { ingressPolicy: "isolated" }), POD);
+  const [device] = first.document.interfaces.slice(-1);
+  const [address] = first.document.ips;
+  expect(await ruleset(sandbox)).toContain("guarded");
+
+  // a container that ended, with a runtime that lost it: there was no DEL, and its name is used again
+  await sandbox.text(["ip", "netns", "del", "pod1"]);
+  await sandbox.addNetns("pod1");
+  await sandbox.text(["ip", "link", "add", "host0", "type", "veth", "peer", "eth0", "netns", "pod1"]);
+  const prevResult = {
+    ...first.document,
+    interfaces: [{ name: "eth0", mac: "", sandbox: "/run/netns/pod1" }],
+    ips: [{ interface: 0, address: "10.88.0.77/16" }],
+  };
+  const received = { ingressRate: 8_000_000, ingressBurst: 800_000 };
+  const bandwidth = { ...chained("warren-bandwidth", received), prevResult };
+  const firewall = { ...chained("warren-firewall", {}), prevResult };
+  await succeed(sandbox, "ADD", bandwidth, POD);
+  await succeed(sandbox, "ADD", firewall, POD);
+  expect(await linkNames(sandbox)).not.toContain(device.name);
+  const rules = await ruleset(sandbox);
+  expect(rules).toContain("10.88.0.77");
+  expect(rules).not.toContain(address.address.split("/")[0]);
+  expect(rules).not.toContain("br0");
+  await succeed(sandbox, "CHECK", firewall, POD);
 });
 
 test("a macvlan that can't be looked at after its birth is gone again", async () => {
