@@ -1,7 +1,15 @@
 // `warren conf fuse` and `split` as an operator uses them: on a file, to standard output or in place, and the network
 // works in the new form with pods that were attached in the old one.
 import { expect, test } from "bun:test";
-import { chmodSync, readdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  chownSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { linkNames, PLUGIN_FOLDER, ruleset } from "../support/plugins.ts";
 import { Sandbox, WARREN } from "../support/sandbox.ts";
@@ -30,6 +38,7 @@ test("a running network changes its form, and back", async () => {
   const file = join(folder, "10-lab.conflist");
   writeFileSync(file, JSON.stringify(CHAIN));
   chmodSync(file, 0o640);
+  chownSync(file, 65_534, 1234);
   const args = ["--cni-conf-dir", folder, "--cni-bin-dir", PLUGIN_FOLDER];
   const env = (hostPort: number) => ({
     CAP_ARGS: JSON.stringify({
@@ -58,7 +67,8 @@ test("a running network changes its form, and back", async () => {
   ]);
   expect(written).toMatchObject({ exitCode: 0, stdout: "" });
   expect(readFileSync(file, "utf8")).toBe(shown.stdout);
-  expect(statSync(file).mode & 0o777).toBe(0o640);
+  const { mode, uid, gid } = statSync(file);
+  expect({ mode: mode & 0o777, uid, gid }).toEqual({ mode: 0o640, uid: 65_534, gid: 1234 });
   expect(readdirSync(folder)).toEqual(["10-lab.conflist"]);
 
   await add("pod2", 8002);

@@ -1,7 +1,19 @@
 // `warren conf fuse FILE` and `warren conf split FILE`: a chain of plugins as one plugin that does their work too, and
 // back. The new list goes to standard output and what changed to standard error, or with --write into the file, by
 // one rename, so that a runtime that reads meanwhile finds the old list or the new one.
-import { chmodSync, readFileSync, realpathSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
+import {
+  closeSync,
+  fchmodSync,
+  fchownSync,
+  fsyncSync,
+  openSync,
+  readFileSync,
+  realpathSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { CniError, describeError, ErrorCode } from "../../cni/error.ts";
 import { log } from "../../log.ts";
 import { fuse, type Rewritten, split } from "../../runtime/fusion.ts";
@@ -67,8 +79,18 @@ function replace(path: string, text: string): void {
   // no ending that runtimes read as a config
   const draft = `${file}.${process.pid}.new`;
   try {
-    writeFileSync(draft, text, { mode: 0o600, flag: "wx" });
-    chmodSync(draft, statSync(file).mode & PERMISSION_BITS);
+    const { mode, uid, gid } = statSync(file);
+    const draftFile = openSync(draft, "wx", 0o600);
+    try {
+      writeFileSync(draftFile, text);
+      // whoever may read or write the old list may do so with the new one; a change of owner can take mode bits away
+      fchownSync(draftFile, uid, gid);
+      fchmodSync(draftFile, mode & PERMISSION_BITS);
+      // a power failure leaves the old list or the new one, too
+      fsyncSync(draftFile);
+    } finally {
+      closeSync(draftFile);
+    }
     renameSync(draft, file);
   } catch (error) {
     rmSync(draft, { force: true });
