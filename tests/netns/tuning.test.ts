@@ -443,6 +443,39 @@ describe("DEL and GC", () => {
     expect(await entries(sandbox)).toBe("");
   });
 
+  testWith(tools.program("strace"))(
+    "where the kernel has no cookies for namespaces (before Linux 5.14), they are known by their inodes",
+    async () => {
+      await using sandbox = await host();
+      const before = await state(sandbox);
+      const old = async (verb: string, target = POD) => {
+        const inject = ["-e", "trace=getsockopt", "-e", "inject=getsockopt:error=ENOPROTOOPT"];
+        const command = ["strace", "-f", "-o", "calls", ...inject, `${PLUGIN_FOLDER}/warren-tuning`];
+        const stdin = JSON.stringify(tuning(sandbox, EVERYTHING));
+        await sandbox.text(command, { env: variables(verb, target), stdin });
+        return sandbox.text(["cat", "calls"]);
+      };
+      expect(await old("ADD")).toContain("ENOPROTOOPT");
+      const inode = (await sandbox.text(["stat", "-Lc", "%i", "/run/netns/pod1"])).trim();
+      expect(await entries(sandbox)).toContain(`/inode-${inode}`);
+      await old("CHECK");
+      await old("DEL");
+      expect(await state(sandbox)).toEqual(before);
+      await old("ADD");
+      // the first one lives on under another name, so that its inode stays its own
+      const anew = `
+        touch /run/netns/kept
+        mount --bind /run/netns/pod1 /run/netns/kept
+        ip netns del pod1
+        ip netns add pod1
+        ip netns exec pod1 sh -c 'echo 55 > /proc/sys/net/core/somaxconn'`;
+      await sandbox.text(["sh", "-ec", anew]);
+      await old("DEL");
+      expect(await sysctl(sandbox, "core/somaxconn")).toBe("55");
+      expect(await entries(sandbox)).toBe("");
+    },
+  );
+
   test.each(["DEL", "GC"])(
     "what two attachments set is put back by the %s of the last, to what was before the first",
     async (verb) => {
