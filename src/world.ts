@@ -17,12 +17,14 @@ import { leaveStores } from "./store/sqlite.ts";
 import { StoreError } from "./store/store.ts";
 import { statFile } from "./sys/files.ts";
 import { SystemError } from "./sys/libc.ts";
+import { endPhase, phaseReport } from "./sys/phases.ts";
 import { exitNow, ownExecutable } from "./sys/process.ts";
 import { readStdin, writeStderr, writeStdout } from "./sys/stdio.ts";
 
 /** Runs this process's call of `plugin` and ends the process. */
 export async function runAsPlugin(plugin: Plugin): Promise<never> {
   let exitCode = 1;
+  endPhase();
   try {
     exitCode = await runPlugin(plugin, WORLD);
   } catch (error) {
@@ -30,6 +32,8 @@ export async function runAsPlugin(plugin: Plugin): Promise<never> {
     writeStderr(`${plugin.name}: ${String(error)}\n`);
   }
   leaveStores();
+  const report = phaseReport(`warren-${plugin.name} ${process.env.CNI_COMMAND ?? ""}`);
+  if (report !== undefined) writeStderr(report);
   exitNow(exitCode);
 }
 

@@ -1,6 +1,7 @@
 // The conversation with the kernel: sends requests, matches answers to them by sequence number, and turns errors
 // into NetlinkErrors that name the request. Everything here is synchronous, and nothing knows of a family.
 import { SystemError } from "../sys/libc.ts";
+import { beginPhase, endPhase } from "../sys/phases.ts";
 import { CodecError, Reader, Writer } from "./codec.ts";
 import { ANSWER_LIMIT_SECONDS, type Family, type Kernel, openKernel } from "./kernel.ts";
 import {
@@ -281,6 +282,7 @@ export class NetlinkSocket implements Disposable {
   }
 
   #send(operation: string): void {
+    beginPhase(operation);
     try {
       this.#kernel.send(this.#writer.written());
     } catch (error) {
@@ -314,7 +316,10 @@ export class NetlinkSocket implements Disposable {
       } catch (error) {
         throw transportError(operation, error);
       }
-      if (finished) return;
+      if (finished) {
+        endPhase();
+        return;
+      }
       if (!ours && ++strays > STRAY_LIMIT) {
         throw new NetlinkError(operation, EBADMSG, { text: `${strays} datagrams and no answer among them` });
       }

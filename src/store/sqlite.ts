@@ -13,6 +13,7 @@ import {
 } from "../sys/directory.ts";
 import { OpenFlag, openFile, statFile, statName } from "../sys/files.ts";
 import { SystemError } from "../sys/libc.ts";
+import { beginPhase, endPhase } from "../sys/phases.ts";
 import { LOCK_TIMEOUT_MS, storeErrorOf } from "./diagnosis.ts";
 import { type Store, StoreError, type Transaction } from "./store.ts";
 
@@ -88,7 +89,9 @@ class SqliteStore implements Store {
 
   constructor(dataDir: string) {
     this.location = storePath(dataDir);
+    beginPhase(`open the store ${this.location}`);
     this.#database = openDatabase(dataDir, this.location);
+    endPhase();
   }
 
   async transaction<T>(work: (transaction: Transaction) => Promise<T>): Promise<T> {
@@ -103,10 +106,14 @@ class SqliteStore implements Store {
   async #run<T>(begin: string, work: (transaction: Transaction) => Promise<T>): Promise<T> {
     if (this.#open !== undefined) return work(this.#open);
     try {
+      beginPhase(begin);
       this.#database.run(begin);
+      endPhase();
       this.#open = new SqliteTransaction(this.#database, this.location);
       const result = await work(this.#open);
+      beginPhase("COMMIT");
       this.#database.run("COMMIT");
+      endPhase();
       return result;
     } catch (error) {
       this.#rollBack();
@@ -126,13 +133,18 @@ class SqliteStore implements Store {
   }
 
   leave(): void {
+    beginPhase("look at the length of the write-ahead log");
     try {
       const [row] = this.#database.query("PRAGMA wal_checkpoint(NOOP)").values();
       const pages = row?.[1];
-      if (typeof pages === "number" && pages > LOG_LIMIT_PAGES) this.#database.close();
+      if (typeof pages === "number" && pages > LOG_LIMIT_PAGES) {
+        beginPhase("shorten the write-ahead log");
+        this.#database.close();
+      }
     } catch {
       // a store that broke meanwhile has told its error already
     }
+    endPhase();
   }
 }
 
@@ -143,17 +155,23 @@ class SqliteTransaction implements Transaction {
   ) {}
 
   async all<Parameters extends object, Row>(statement: Statement<Parameters, Row>, parameters: Parameters) {
+    beginPhase(statement.sql);
     const rows = this.database.query(statement.sql).values(...bindings(statement, parameters));
+    endPhase();
     return rows.map((row) => rowOf(statement, row));
   }
 
   async first<Parameters extends object, Row>(statement: Statement<Parameters, Row>, parameters: Parameters) {
+    beginPhase(statement.sql);
     const [row] = this.database.query(statement.sql).values(...bindings(statement, parameters));
+    endPhase();
     return row === undefined ? undefined : rowOf(statement, row);
   }
 
   async run<Parameters extends object>(statement: Statement<Parameters, never>, parameters: Parameters) {
+    beginPhase(statement.sql);
     this.database.query(statement.sql).run(...bindings(statement, parameters));
+    endPhase();
   }
 }
 

@@ -3,6 +3,7 @@
 import { dlopen } from "bun:ffi";
 import { OpenFlag, openFile } from "./files.ts";
 import { checkedInt, checkedPath, Descriptor, isSystemError, LIBC, libc, memory, retried } from "./libc.ts";
+import { beginPhase, endPhase } from "./phases.ts";
 
 /** Kinds of namespace, by the flag that setns and unshare take (linux/sched.h). */
 export const Namespace = {
@@ -52,6 +53,7 @@ export function enterNamespace(fd: number, kind: number, what: string): void {
  * synchronous and should only open sockets and write /proc/sys: a thread born meanwhile would stay inside.
  */
 export function inNetworkNamespace<T>(fd: number, what: string, work: () => T): T {
+  beginPhase(`in ${what}`);
   using home = ownNetworkNamespace();
   enterNamespace(fd, Namespace.network, what);
   try {
@@ -59,6 +61,7 @@ export function inNetworkNamespace<T>(fd: number, what: string, work: () => T): 
   } finally {
     // a thread that can't come back would do everything else in the wrong place: the throw ends the call
     enterNamespace(home.fd, Namespace.network, "own network namespace");
+    endPhase();
   }
 }
 

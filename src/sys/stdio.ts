@@ -1,6 +1,7 @@
 // Standard input, output and error by plain read and write. process.stdout and process.stderr cost 10 ms when
 // merely looked at, cut a result short on a full pipe, or swallow the error of a closed one.
 import { readAll, writeAll } from "./files.ts";
+import { beginPhase, endPhase } from "./phases.ts";
 
 /** The longest configuration that is read; a larger one is refused instead of filling the memory. */
 export const STDIN_LIMIT_BYTES = 16 << 20;
@@ -9,12 +10,17 @@ const encoder = new TextEncoder();
 
 /** Reads standard input to its end; throws SystemError, EFBIG above the limit. */
 export function readStdin(): Uint8Array {
-  return readAll(0, "standard input", STDIN_LIMIT_BYTES);
+  beginPhase("read standard input");
+  const input = readAll(0, "standard input", STDIN_LIMIT_BYTES);
+  endPhase();
+  return input;
 }
 
 /** Writes all of `text` to standard output; throws SystemError (EPIPE, ENOSPC) when the reader didn't get it. */
 export function writeStdout(text: string): void {
+  beginPhase("write the answer");
   writeAll(1, encoder.encode(text), "standard output");
+  endPhase();
 }
 
 /** Writes `text` to standard error. A lost log line must not fail the call, so errors are let go. */
