@@ -14,10 +14,13 @@ const absolutePath = v.pipe(
   v.check((path) => path.startsWith("/") && !path.includes("\0"), "an absolute path"),
 );
 
+/** The schema of the key that says where the store is. */
+export const storeEntries = { dataDir: v.nullish(absolutePath) };
+
 /** The schema of the keys that say where things are. */
 export const placeEntries = {
   ipam: v.nullish(v.object({ type: v.nullish(v.string()), dataDir: v.nullish(absolutePath) })),
-  dataDir: v.nullish(absolutePath),
+  ...storeEntries,
 };
 
 /** The largest MTU that a veth takes (drivers/net/veth.c). */

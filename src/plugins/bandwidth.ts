@@ -12,6 +12,7 @@ import {
 import { collectEntries, type StaleEntry, type StuckEntry } from "../attachment/chained-collection.ts";
 import { aliasOf, attachmentHash, ownerFromAlias } from "../attachment/identity.ts";
 import { beginEntry, entryOf } from "../attachment/reservation.ts";
+import { dataDirOf, storeEntries } from "../attachment/settings.ts";
 import { CniError, ErrorCode, Failures, stateDiffers } from "../cni/error.ts";
 import { parseInput, shown } from "../cni/input.ts";
 import type { AttachmentKey } from "../cni/network-config.ts";
@@ -51,7 +52,7 @@ import {
 } from "../net/shaping.ts";
 import { findLink, type Link, removeLink, removeLinks } from "../net/veth.ts";
 import { beat } from "../store/heartbeat.ts";
-import { DEFAULT_DATA_DIR, openStore, storeExists } from "../store/sqlite.ts";
+import { openStore, storeExists } from "../store/sqlite.ts";
 import type { Transaction } from "../store/store.ts";
 
 const PLUGIN = "bandwidth";
@@ -72,22 +73,14 @@ const limits = {
   shapedSubnets: subnets,
   unshapedSubnets: subnets,
 };
-const cleanupKeys = {
-  dataDir: v.nullish(
-    v.pipe(
-      v.string(),
-      v.check((path) => path.startsWith("/") && !path.includes("\0"), "an absolute path"),
-    ),
-  ),
-};
 
 const config = v.object({
   ...limits,
   latencyMs: v.nullish(v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(LONGEST_LATENCY_MS))),
-  ...cleanupKeys,
+  ...storeEntries,
   runtimeConfig: v.nullish(v.object({ bandwidth: v.nullish(v.object(limits)) })),
 });
-const cleanup = v.object(cleanupKeys);
+const cleanup = v.object(storeEntries);
 
 type Config = v.InferOutput<typeof config>;
 
@@ -125,7 +118,7 @@ function planOf(config: Config): Plan {
   return {
     ingress: limitOf("ingress"),
     egress: limitOf("egress"),
-    dataDir: config.dataDir ?? DEFAULT_DATA_DIR,
+    dataDir: dataDirOf(config),
   };
 }
 
@@ -398,7 +391,7 @@ export const bandwidth = defineChained({
 
   async del({ network, config, attachment }): Promise<void> {
     const entry = entryOf({ network, attachment }, PLUGIN);
-    const dataDir = config.dataDir ?? DEFAULT_DATA_DIR;
+    const dataDir = dataDirOf(config);
     using host = connectHost();
     const isKnown =
       storeExists(dataDir) &&
@@ -454,7 +447,7 @@ export const bandwidth = defineChained({
       );
       return;
     }
-    const dataDir = config.dataDir ?? DEFAULT_DATA_DIR;
+    const dataDir = dataDirOf(config);
     const failures = new Failures();
     using host = connectHost();
     await failures.collect(() =>

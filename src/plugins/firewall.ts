@@ -11,6 +11,7 @@ import {
 } from "../attachment/addition.ts";
 import { aliasOf, claimantName, ownerFromAlias } from "../attachment/identity.ts";
 import { entryOf, isLivingEntry } from "../attachment/reservation.ts";
+import { dataDirOf, storeEntries } from "../attachment/settings.ts";
 import { CniError, ErrorCode, Failures, stateDiffers } from "../cni/error.ts";
 import { shown } from "../cni/input.ts";
 import { interfaceNameProblem } from "../cni/names.ts";
@@ -65,7 +66,7 @@ import {
 import { BusError } from "../net/system-bus.ts";
 import { findLink } from "../net/veth.ts";
 import { beat } from "../store/heartbeat.ts";
-import { DEFAULT_DATA_DIR, openStore, storeExists } from "../store/sqlite.ts";
+import { openStore, storeExists } from "../store/sqlite.ts";
 import type { Transaction } from "../store/store.ts";
 
 const PLUGIN = "firewall";
@@ -74,20 +75,15 @@ const DEFAULT_ZONE = "trusted";
 const POLICIES = ["open", "same-bridge", "isolated"] as const;
 type IngressPolicy = (typeof POLICIES)[number];
 
-const absolutePath = v.pipe(
-  v.string(),
-  v.check((path) => path.startsWith("/") && !path.includes("\0"), "an absolute path"),
-);
-
 const config = v.object({
   backend: v.nullish(v.picklist(["", "nftables", "iptables", "firewalld"])),
   iptablesAdminChainName: v.nullish(v.string()),
   firewalldZone: v.nullish(v.string()),
   ingressPolicy: v.nullish(v.string()),
-  dataDir: v.nullish(absolutePath),
+  ...storeEntries,
 });
 
-const cleanup = v.object({ dataDir: v.nullish(absolutePath) });
+const cleanup = v.object(storeEntries);
 
 type Config = v.InferOutput<typeof config>;
 
@@ -145,10 +141,6 @@ function isZoneName(name: string): boolean {
       return false;
   }
   return true;
-}
-
-function dataDirOf({ dataDir }: v.InferOutput<typeof cleanup>): string {
-  return dataDir ?? DEFAULT_DATA_DIR;
 }
 
 function podAddresses(previous: Result): Address[] {

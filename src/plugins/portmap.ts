@@ -5,6 +5,7 @@ import * as v from "valibot";
 import { type Addition, type AdditionCall, defineChained } from "../attachment/addition.ts";
 import { aliasOf, claimantName, ownerFromAlias } from "../attachment/identity.ts";
 import { entryOf } from "../attachment/reservation.ts";
+import { dataDirOf, storeEntries } from "../attachment/settings.ts";
 import { CniError, describeError, ErrorCode, stateDiffers } from "../cni/error.ts";
 import { shown } from "../cni/input.ts";
 import type { AttachmentKey } from "../cni/network-config.ts";
@@ -57,15 +58,10 @@ import {
   sourceChainName,
 } from "../net/port-map-table.ts";
 import { beat } from "../store/heartbeat.ts";
-import { DEFAULT_DATA_DIR, openStore, storeExists } from "../store/sqlite.ts";
+import { openStore, storeExists } from "../store/sqlite.ts";
 import type { Transaction } from "../store/store.ts";
 
 const PLUGIN = "portmap";
-
-const absolutePath = v.pipe(
-  v.string(),
-  v.check((path) => path.startsWith("/") && !path.includes("\0"), "an absolute path"),
-);
 
 const portMapping = v.object({
   hostPort: v.nullish(v.number()),
@@ -82,11 +78,11 @@ const config = v.object({
   externalSetMarkChain: v.nullish(v.string()),
   conditionsV4: v.nullish(v.array(v.string())),
   conditionsV6: v.nullish(v.array(v.string())),
-  dataDir: v.nullish(absolutePath),
+  ...storeEntries,
   runtimeConfig: v.nullish(v.object({ portMappings: v.nullish(v.array(portMapping)) })),
 });
 
-const cleanup = v.object({ dataDir: v.nullish(absolutePath) });
+const cleanup = v.object(storeEntries);
 
 type Config = v.InferOutput<typeof config>;
 type PortMapping = v.InferOutput<typeof portMapping>;
@@ -133,10 +129,6 @@ function planOf(config: Config): Plan {
       ...(!snat && config.masqAll === true ? ["masqAll has no effect with snat false"] : []),
     ],
   };
-}
-
-function dataDirOf({ dataDir }: v.InferOutput<typeof cleanup>): string {
-  return dataDir ?? DEFAULT_DATA_DIR;
 }
 
 /** Keys of the reference plugin that would be promised and not kept. */

@@ -4,7 +4,7 @@
 import * as v from "valibot";
 import { type Addition, type AdditionCall, defineChained, requirePrevious } from "../attachment/addition.ts";
 import { entryOf } from "../attachment/reservation.ts";
-import { requestedHardwareAddress } from "../attachment/settings.ts";
+import { dataDirOf, requestedHardwareAddress, storeEntries } from "../attachment/settings.ts";
 import type { CniArguments } from "../cni/arguments.ts";
 import { CniError, ErrorCode, Failures, stateDiffers } from "../cni/error.ts";
 import { parseInput, shown } from "../cni/input.ts";
@@ -48,7 +48,7 @@ import {
 } from "../net/tunable.ts";
 import { findLink, type Link } from "../net/veth.ts";
 import { beat } from "../store/heartbeat.ts";
-import { DEFAULT_DATA_DIR, openStore, storeExists } from "../store/sqlite.ts";
+import { openStore, storeExists } from "../store/sqlite.ts";
 import type { Transaction } from "../store/store.ts";
 
 const PLUGIN = "tuning";
@@ -69,22 +69,14 @@ const keys = {
   txQLen: size,
   allmulti: v.nullish(v.boolean()),
 };
-const cleanupKeys = {
-  dataDir: v.nullish(
-    v.pipe(
-      v.string(),
-      v.check((path) => path.startsWith("/") && !path.includes("\0"), "an absolute path"),
-    ),
-  ),
-};
 
 const config = v.object({
   ...keys,
-  ...cleanupKeys,
+  ...storeEntries,
   runtimeConfig: v.nullish(v.object({ mac: v.nullish(v.string()) })),
   args: v.nullish(v.object({ cni: v.nullish(v.object(keys)) })),
 });
-const cleanup = v.object(cleanupKeys);
+const cleanup = v.object(storeEntries);
 
 type Config = v.InferOutput<typeof config>;
 
@@ -119,7 +111,7 @@ function planOf(config: Config, args: CniArguments, ifname: string): Plan {
       allmulti: own.allmulti ?? config.allmulti ?? undefined,
       txQLen: own.txQLen ?? config.txQLen ?? undefined,
     },
-    dataDir: config.dataDir ?? DEFAULT_DATA_DIR,
+    dataDir: dataDirOf(config),
   };
 }
 
@@ -540,7 +532,7 @@ export const tuning = defineChained({
 
   async del({ network, config, attachment }): Promise<void> {
     const entry = entryOf({ network, attachment }, PLUGIN);
-    const dataDir = config.dataDir ?? DEFAULT_DATA_DIR;
+    const dataDir = dataDirOf(config);
     if (!storeExists(dataDir)) return;
     await openStore(dataDir).transaction((store) => endEntry(store, entry, attachment.netns));
   },
@@ -593,7 +585,7 @@ export const tuning = defineChained({
       note(`warren-tuning: no list of valid attachments came for network ${network}: nothing is collected`);
       return;
     }
-    const dataDir = config.dataDir ?? DEFAULT_DATA_DIR;
+    const dataDir = dataDirOf(config);
     if (!storeExists(dataDir)) return;
     const store = openStore(dataDir);
     const failures = new Failures();
