@@ -39,7 +39,12 @@ export async function endAttachment(
   const entry = entryOf(call, plugin);
   const dataDir = dataDirOf(call.config);
   const failures = new Failures();
-  await failures.collect(async () => remove(await writtenAttachment(call, plugin, dataDir)));
+  let written: WrittenAttachment = { row: undefined, objects: [] };
+  await failures.collect(async () => {
+    written = await writtenAttachment(call, plugin, dataDir);
+  });
+  // a store that can't be read is told at the end; what follows from the attachment alone is removed even so
+  await failures.collect(() => remove(written));
   await failures.collect(async () => {
     const type = ipamTypeOf(call.config);
     await release(entry, dataDir, type === undefined ? undefined : await call.delegate(type));

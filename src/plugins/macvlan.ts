@@ -97,6 +97,13 @@ export function planOf(config: Config, macArgument: string | undefined): Plan {
       problem.details,
     );
   }
+  if ((config.bandwidth ?? config.runtimeConfig?.bandwidth ?? null) !== null) {
+    throw new CniError(
+      ErrorCode.invalidConfig,
+      'macvlan: "bandwidth" is set, and only pairs (bridge, ptp) have an end on the host that can be shaped',
+      "remove bandwidth, also from the capabilities",
+    );
+  }
   const mtu = config.mtu ?? 0;
   if (mtu < 0) throw mtuError(mtu);
   return {

@@ -290,3 +290,20 @@ test("a FIFO in the place of a namespace is refused instead of waited for", asyn
   const answer = await call(sandbox, "ADD", network(sandbox), { ...POD, netns: `${sandbox.directory}/fifo` });
   expect(answer.document?.code).toBe(8);
 });
+
+test.each(["warren-bridge", "warren-ptp"])(
+  "DEL of %s removes the pair of a store that can't be read, and says that it can't",
+  async (type) => {
+    await using sandbox = await host();
+    const config = network(sandbox, { type });
+    await succeed(sandbox, "ADD", config, POD);
+    await sandbox.text([
+      "sh",
+      "-c",
+      `rm ${sandbox.directory}/store/*; echo nonsense > ${sandbox.directory}/store/warren.db`,
+    ]);
+    const { document } = await call(sandbox, "DEL", config, POD);
+    expect(document.msg).toContain("is not an SQLite database");
+    expect((await linkNames(sandbox)).filter((name) => name.startsWith("veth"))).toEqual([]);
+  },
+);

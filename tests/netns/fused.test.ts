@@ -513,7 +513,10 @@ describe("bad input is refused before anything is touched", () => {
     await addUplink(stage);
     const config = stage.config({ type: "warren-macvlan", master: "uplink" });
     const shaped = await call(stage.host, "ADD", { ...config, bandwidth: LIMITS }, POD);
-    expect(shaped.document).toMatchObject({ code: 7, msg: expect.stringContaining("no veth peer") });
+    expect(shaped.document).toMatchObject({ code: 7, msg: expect.stringContaining("only pairs") });
+    expect((await call(stage.host, "STATUS", { ...config, bandwidth: LIMITS })).document).toEqual(
+      shaped.document,
+    );
     const guarded = await call(
       stage.host,
       "ADD",
