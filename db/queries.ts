@@ -1,8 +1,8 @@
 // Every query of the store, written in drizzle. Each function runs at build time only: import it
 // `with { type: "macro" }`, and what stays in the executable is the SQL text.
-import { and, asc, count, desc, eq, isNotNull, isNull, lte, ne, type SQL, sql } from "drizzle-orm";
+import { and, asc, count, desc, eq, gt, isNotNull, isNull, lte, ne, type SQL, sql } from "drizzle-orm";
 import { drizzle } from "drizzle-orm/sqlite-proxy";
-import { attachments, cursors, heartbeat, leases, objects, runs } from "./schema.ts";
+import { attachments, cursors, events, heartbeat, leases, objects, runs } from "./schema.ts";
 import { type Statement, statement } from "./statement.ts";
 
 // the proxy driver builds text without a database behind it
@@ -18,6 +18,8 @@ export type RunRow = Row<typeof runs>;
 export type AttachmentRow = Row<typeof attachments>;
 /** A kernel object of an attachment as the store holds it. */
 export type ObjectRow = Row<typeof objects>;
+/** A call as the store remembers it. */
+export type EventRow = Row<typeof events>;
 type Empty = Readonly<Record<never, never>>;
 
 /** Names one attachment in the store. */
@@ -65,6 +67,28 @@ const ATTACHMENT = {
   createdAtMs: attachments.createdAtMs,
 };
 const ATTACHMENT_COLUMNS = Object.keys(ATTACHMENT);
+
+const EVENT = {
+  sequence: events.sequence,
+  atMs: events.atMs,
+  durationUs: events.durationUs,
+  verb: events.verb,
+  plugin: events.plugin,
+  network: events.network,
+  containerId: events.containerId,
+  ifname: events.ifname,
+  netns: events.netns,
+  podNamespace: events.podNamespace,
+  podName: events.podName,
+  addresses: events.addresses,
+  code: events.code,
+  message: events.message,
+  traceId: events.traceId,
+  spanId: events.spanId,
+  parentSpanId: events.parentSpanId,
+  traceState: events.traceState,
+  baggage: events.baggage,
+};
 
 const held = isNull(leases.releasedAtMs);
 
@@ -509,5 +533,45 @@ export function beat(): Statement<{ bootId: string; atMs: number }, never> {
         target: heartbeat.id,
         set: { bootId: sql`excluded.boot_id`, atMs: sql`excluded.at_ms` },
       }),
+  );
+}
+
+// events ------------------------------------------------------------------------------------------------------
+
+/** Writes a row of the ring; its number is the next one. */
+export function insertEvent(): Statement<Omit<EventRow, "sequence">, never> {
+  return statement<Omit<EventRow, "sequence">>()(
+    database.insert(events).values({
+      atMs: given("atMs"),
+      durationUs: given("durationUs"),
+      verb: given("verb"),
+      plugin: given("plugin"),
+      network: given("network"),
+      containerId: given("containerId"),
+      ifname: given("ifname"),
+      netns: given("netns"),
+      podNamespace: given("podNamespace"),
+      podName: given("podName"),
+      addresses: given("addresses"),
+      code: given("code"),
+      message: given("message"),
+      traceId: given("traceId"),
+      spanId: given("spanId"),
+      parentSpanId: given("parentSpanId"),
+      traceState: given("traceState"),
+      baggage: given("baggage"),
+    }),
+  );
+}
+
+/** The rows after a number, the oldest first. */
+export function eventsAfter(): Statement<{ sequence: number }, EventRow> {
+  return statement<{ sequence: number }>()(
+    database
+      .select(EVENT)
+      .from(events)
+      .where(gt(events.sequence, given("sequence")))
+      .orderBy(asc(events.sequence)),
+    Object.keys(EVENT),
   );
 }

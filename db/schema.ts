@@ -1,6 +1,6 @@
 // The tables of the store, as drizzle describes them: the one place where a column has a name and a type. The
 // SQL files under migrations/ create them; a test compares the two.
-import { isNull } from "drizzle-orm";
+import { isNull, sql } from "drizzle-orm";
 import { blob, index, integer, primaryKey, sqliteTable, text, uniqueIndex } from "drizzle-orm/sqlite-core";
 
 /** Canonical bytes of an address: 4 or 16, most significant first, so that bytes compare as addresses do. */
@@ -114,3 +114,36 @@ export const heartbeat = sqliteTable("heartbeat", {
   bootId: text("boot_id").notNull(),
   atMs: integer("at_ms").notNull(),
 });
+
+/**
+ * The last calls of plugins, one row a call. Triggers make it a ring of 10,000 rows, and keep only the last STATUS of each
+ * network and plugin.
+ */
+export const events = sqliteTable(
+  "events",
+  {
+    sequence: integer("sequence").primaryKey(),
+    /** When the call began. */
+    atMs: integer("at_ms").notNull(),
+    durationUs: integer("duration_us").notNull(),
+    verb: text("verb").notNull(),
+    plugin: text("plugin").notNull(),
+    network: text("network").notNull(),
+    containerId: text("container_id").notNull(),
+    ifname: text("ifname").notNull(),
+    netns: text("netns").notNull(),
+    podNamespace: text("pod_namespace"),
+    podName: text("pod_name"),
+    /** In CIDR notation, with spaces between them. */
+    addresses: text("addresses").notNull(),
+    /** The code of the error; 0 for a success. */
+    code: integer("code").notNull(),
+    message: text("message").notNull(),
+    traceId: text("trace_id"),
+    spanId: text("span_id"),
+    parentSpanId: text("parent_span_id"),
+    traceState: text("trace_state"),
+    baggage: text("baggage"),
+  },
+  (table) => [index("events_status").on(table.network, table.plugin).where(sql`${table.verb} = 'STATUS'`)],
+);

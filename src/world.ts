@@ -5,6 +5,7 @@ import type { Plugin } from "./cni/plugin.ts";
 import { runPlugin, type World } from "./cni/runner.ts";
 import { CURRENT_VERSION } from "./cni/version.ts";
 import { formatPrefix } from "./ip/prefix.ts";
+import { rememberCall } from "./ledger/journal.ts";
 import { GatewayConflictError, NotABridgeError } from "./net/bridge.ts";
 import { MissingFeatureError } from "./net/feature.ts";
 import { DuplicateAddressError } from "./net/interface.ts";
@@ -13,7 +14,8 @@ import { PortStateError } from "./net/veth.ts";
 import { UnfilteredBridgeError } from "./net/vlan-filter.ts";
 import { NetlinkError } from "./netlink/message.ts";
 import { PLUGIN_NAMES, pluginCalled } from "./plugins/index.ts";
-import { leaveStores } from "./store/sqlite.ts";
+import { maskText } from "./record/redaction.ts";
+import { DEFAULT_DATA_DIR, leaveStores } from "./store/sqlite.ts";
 import { StoreError } from "./store/store.ts";
 import { statFile } from "./sys/files.ts";
 import { SystemError } from "./sys/libc.ts";
@@ -67,6 +69,7 @@ const WORLD: World = {
     return same ? pluginCalled(file.slice(file.lastIndexOf("/") + 1)) : undefined;
   },
   explain,
+  remember: (plugin, transcript) => rememberCall(plugin, transcript, DEFAULT_DATA_DIR, maskText),
 };
 
 function explain(error: unknown): CniError | undefined {

@@ -20,6 +20,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<AnyCommand>>> = {
   run: async () => (await import("./run.ts")).command,
   leases: async () => (await import("./leases.ts")).command,
   show: async () => (await import("./show.ts")).command,
+  events: async () => (await import("./events.ts")).command,
   reveal: async () => (await import("./reveal.ts")).command,
   conf: async () => (await import("./conf/index.ts")).command,
   replay: async () => (await import("./replay.ts")).command,

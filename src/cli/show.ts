@@ -1,11 +1,13 @@
-// `warren show CONTAINER`: everything that is written down about a container's attachments: addresses, kernel
-// objects, namespace. A part of the id is enough where it means one container.
+// `warren show CONTAINER`: everything that is written down about a container: what it has (addresses, kernel objects,
+// namespace), and its whole life in calls, also when it is over. A part of the id is enough where it means one container.
 import { CniError, ErrorCode } from "../cni/error.ts";
 import { listLeases } from "../ipam/leases.ts";
 import { type AttachmentRow, listAttachments, listObjects } from "../ledger/attachments.ts";
+import { type Event, listEvents } from "../ledger/events.ts";
 import { netnsIsGone } from "../ledger/owner.ts";
 import { writeStdout } from "../sys/stdio.ts";
 import { operatorCommand } from "./command.ts";
+import { eventDocument, shownEvent } from "./events.ts";
 import { existingStore, shownLease, storeFlags } from "./leases.ts";
 import { printTable } from "./table.ts";
 
@@ -36,6 +38,12 @@ export function matchingContainer(part: string, containers: ReadonlySet<string>)
   );
 }
 
+/** Which container it is about stands above the table already. */
+function ofOneContainer(event: Event): object {
+  const { container: _container, pod: _pod, ...shown } = shownEvent(event);
+  return shown;
+}
+
 export const command = operatorCommand({
   name: "show",
   description: "Show what is written down about a container",
@@ -48,9 +56,14 @@ export const command = operatorCommand({
     const shown = await existingStore(args["data-dir"]).read(async (store) => {
       const leases = (await listLeases(store)).map(shownLease);
       const attachments = await listAttachments(store);
+      const events = await listEvents(store);
       const container = matchingContainer(
         args.container,
-        new Set([...leases.map((lease) => lease.container), ...attachments.map((one) => one.containerId)]),
+        new Set([
+          ...leases.map((lease) => lease.container),
+          ...attachments.map((one) => one.containerId),
+          ...events.map((event) => event.containerId).filter((id) => id !== ""),
+        ]),
       );
       const describe = async (one: AttachmentRow): Promise<ShownAttachment> => ({
         network: one.network,
@@ -77,10 +90,12 @@ export const command = operatorCommand({
         attachments: await Promise.all(own.map(describe)),
         // leases that no attachment explains belong to another net plugin that uses ours as its IPAM
         leases: leases.filter((lease) => lease.container === container),
+        calls: events.filter((event) => event.containerId === container),
       };
     });
     if (args.json === true) {
-      writeStdout(`${JSON.stringify(shown, null, 4)}\n`);
+      const calls = shown.calls.map(eventDocument);
+      writeStdout(`${JSON.stringify({ ...shown, calls }, null, 4)}\n`);
       return 0;
     }
     for (const attachment of shown.attachments) {
@@ -92,7 +107,11 @@ export const command = operatorCommand({
       (lease) =>
         !shown.attachments.some((one) => one.network === lease.network && one.ifname === lease.ifname),
     );
-    if (others.length > 0) printTable(others);
+    if (others.length > 0) {
+      printTable(others);
+      writeStdout("\n");
+    }
+    if (shown.calls.length > 0) printTable(shown.calls.map(ofOneContainer));
     return 0;
   },
 });

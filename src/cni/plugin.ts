@@ -3,8 +3,10 @@
 import type * as v from "valibot";
 import type { CniArguments } from "./arguments.ts";
 import type { Variables } from "./environment.ts";
+import type { CniError } from "./error.ts";
 import type { AttachmentKey } from "./network-config.ts";
 import type { Result } from "./result.ts";
+import type { Span } from "./trace-context.ts";
 
 /** An attachment: a container's interface on a network, and where the container's namespace is. */
 export interface Attachment extends AttachmentKey {
@@ -67,8 +69,15 @@ export interface Transcript {
   readonly startedAtMs: number;
   readonly durationMs: number;
   readonly exitCode: 0 | 1;
-  /** The document that is about to be printed, result or error; empty for none. */
+  /** The document that is printed, result or error; empty for none. */
   readonly stdout: string;
+  /** The network and the whole config, where standard input is one. */
+  readonly network: string;
+  readonly document: Readonly<Record<string, unknown>> | undefined;
+  readonly result: Result | undefined;
+  readonly error: CniError | undefined;
+  /** Where the call belongs in a trace, if its caller said so. */
+  readonly span: Span | undefined;
   /** Tells the operator something that is no error, on standard error. */
   readonly note: (text: string) => void;
 }

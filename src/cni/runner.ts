@@ -5,9 +5,10 @@
 import { type DelegationWorld, dispatch, type Request } from "./dispatch.ts";
 import { type Environment, parseEnvironment } from "./environment.ts";
 import { CniError, describeError, ErrorCode } from "./error.ts";
-import { parseNetworkConfig } from "./network-config.ts";
-import type { Plugin } from "./plugin.ts";
+import { type NetworkConfig, parseNetworkConfig } from "./network-config.ts";
+import type { Plugin, Transcript } from "./plugin.ts";
 import { encodeResult, type Result } from "./result.ts";
+import { type Span, spanBelow, traceparentOf } from "./trace-context.ts";
 import {
   CURRENT_VERSION,
   isSupportedVersion,
@@ -24,6 +25,8 @@ export interface World extends DelegationWorld {
   isOwnNetns(path: string): boolean;
   /** Turns an error that is no CniError into one; for what it doesn't know, undefined. */
   explain(error: unknown): CniError | undefined;
+  /** Is told every call once it is answered. Never throws: what has been answered can't fail any more. */
+  remember?(plugin: Plugin, transcript: Transcript): Promise<void>;
 }
 
 /** Runs the call that the environment asks for and returns the exit code: 0, or 1 after an error document. */
@@ -49,6 +52,7 @@ export async function runPlugin(plugin: Plugin, world: World): Promise<0 | 1> {
     await answer.takeBack?.();
     throw error;
   }
+  await world.remember?.(plugin, call.transcript(answer));
   return answer.exitCode;
 }
 
@@ -57,6 +61,8 @@ interface Answer {
   readonly exitCode: 0 | 1;
   /** One document, or nothing. */
   readonly stdout: string;
+  readonly result?: Result;
+  readonly error?: CniError;
   /** Takes back what was made, for a runtime that does not get to know of it. */
   readonly takeBack?: () => Promise<void>;
 }
@@ -66,12 +72,16 @@ class RunningCall {
   readonly #startedAtMs = Date.now();
   readonly #begin = performance.now();
   #stdin: Uint8Array | undefined;
+  #config: NetworkConfig | undefined;
   #cniVersion: string = CURRENT_VERSION;
+  readonly #span: Span | undefined;
 
   constructor(
     private readonly plugin: Plugin,
     private readonly world: World,
-  ) {}
+  ) {
+    this.#span = spanBelow(world.variables.TRACEPARENT);
+  }
 
   /** Does what the call asks for. */
   async answer(): Promise<Answer> {
@@ -79,10 +89,11 @@ class RunningCall {
     try {
       const environment = parseEnvironment(world.variables);
       const config = parseNetworkConfig(this.#readConfig());
+      this.#config = config;
       if (isSupportedVersion(config.cniVersion)) this.#cniVersion = config.cniVersion;
       checkVersion(config.cniVersion, environment.verb);
       checkOwnNetns(environment, world);
-      const request = { environment, config, world };
+      const request = { environment, config, world: this.#delegationWorld() };
       const result = await dispatch(plugin, environment.verb, request);
       return result === undefined ? { exitCode: 0, stdout: "" } : await this.#told(result, request);
     } catch (error) {
@@ -90,20 +101,26 @@ class RunningCall {
     }
   }
 
+  /** Returns the call as it came and what it comes to. */
+  transcript({ exitCode, stdout, result, error }: Answer): Transcript {
+    return {
+      variables: this.world.variables,
+      stdin: this.#stdin ?? new Uint8Array(),
+      startedAtMs: this.#startedAtMs,
+      durationMs: performance.now() - this.#begin,
+      ...{ exitCode, stdout, result, error },
+      network: this.#config?.network ?? "",
+      document: this.#config?.document,
+      span: this.#span,
+      note: (text) => this.world.writeStderr(`${text}\n`),
+    };
+  }
+
   /** Shows the call and its answer to the plugin, and returns the answer or the error that came of that. */
   async record(answer: Answer): Promise<Answer> {
-    const { variables } = this.world;
-    const { exitCode, stdout } = answer;
+    this.#readAnyway();
     try {
-      this.plugin.record?.({
-        variables,
-        stdin: this.#stdinOrNothing(),
-        startedAtMs: this.#startedAtMs,
-        durationMs: performance.now() - this.#begin,
-        exitCode,
-        stdout,
-        note: (text) => this.world.writeStderr(`${text}\n`),
-      });
+      this.plugin.record?.(this.transcript(answer));
       return answer;
     } catch (error) {
       await answer.takeBack?.();
@@ -126,15 +143,23 @@ class RunningCall {
     };
     try {
       const stdout = JSON.stringify(encodeResult(result, request.config.cniVersion), null, 4);
-      return { exitCode: 0, stdout, takeBack };
+      return { exitCode: 0, stdout, result, takeBack };
     } catch (error) {
       await takeBack();
       throw error;
     }
   }
 
-  #failed(error: unknown): Answer {
-    return { exitCode: 1, stdout: asAnswer(error, this.world).toDocument(this.#cniVersion) };
+  #failed(cause: unknown): Answer {
+    const error = asAnswer(cause, this.world);
+    return { exitCode: 1, stdout: error.toDocument(this.#cniVersion), error };
+  }
+
+  /** What delegates are called with: of a call that is part of a trace they are parts. */
+  #delegationWorld(): DelegationWorld {
+    const { world } = this;
+    if (this.#span === undefined) return world;
+    return { ...world, variables: { ...world.variables, TRACEPARENT: traceparentOf(this.#span) } };
   }
 
   #readConfig(): Uint8Array {
@@ -152,11 +177,11 @@ class RunningCall {
   }
 
   /** A call that was refused for its variables has not read its config yet. */
-  #stdinOrNothing(): Uint8Array {
+  #readAnyway(): void {
     try {
-      return this.#stdin ?? this.world.readStdin();
+      this.#stdin ??= this.world.readStdin();
     } catch {
-      return new Uint8Array();
+      // what can't be read is not recorded, and the call has failed already
     }
   }
 }

@@ -91,23 +91,13 @@ function recordOf({ format, redact }: Config, transcript: Transcript): Uint8Arra
       atMs: transcript.startedAtMs,
       durationMs: transcript.durationMs,
       plugin: PLUGIN,
-      network: networkIn(transcript.stdin),
+      network: transcript.network,
       pid,
       parent: { pid: parent.pid, command: mask(parent.command) },
       exitCode: transcript.exitCode,
       stdout: masks ? maskJson(transcript.stdout) : transcript.stdout,
     },
   });
-}
-
-function networkIn(stdin: Uint8Array): string {
-  try {
-    const document: unknown = JSON.parse(new TextDecoder().decode(stdin));
-    const name = typeof document === "object" && document !== null ? Reflect.get(document, "name") : "";
-    return typeof name === "string" ? name : "";
-  } catch {
-    return "";
-  }
 }
 
 /** A first plugin answers with nothing; the oldest versions have no other word for it than a result without addresses. */

@@ -2,6 +2,7 @@
 // its name when it isn't, and left without the checkpoint that a normal close would pay for.
 import { Database, SQLiteError, type SQLQueryBindings } from "bun:sqlite";
 import migration0001 from "../../db/migrations/0001-store.sql" with { type: "text" };
+import migration0002 from "../../db/migrations/0002-events.sql" with { type: "text" };
 import type { SqlValue, Statement } from "../../db/statement.ts";
 import {
   fileSystemType,
@@ -23,7 +24,7 @@ export const DEFAULT_DATA_DIR = "/var/lib/cni/warren";
 const FILE_NAME = "warren.db";
 
 /** Each migration's SQL; applying number N takes the schema from version N to N + 1. Only ever append. */
-const MIGRATIONS: readonly string[] = [migration0001];
+const MIGRATIONS: readonly string[] = [migration0001, migration0002];
 
 /** The version of the schema that this executable writes. */
 export const SCHEMA_VERSION = MIGRATIONS.length;
@@ -77,6 +78,11 @@ export function storeExists(dataDir: string): boolean {
   return statFile(storePath(dataDir)) !== undefined;
 }
 
+/** Returns the store in `dataDir` if this process has it open, else any other that it has open. */
+export function openedStore(dataDir: string): Store | undefined {
+  return stores.get(dataDir) ?? stores.values().next().value;
+}
+
 /** Prepares to leave the process: databases whose log has grown are closed, which shortens it. */
 export function leaveStores(): void {
   for (const store of stores.values()) store.leave();
@@ -101,6 +107,22 @@ class SqliteStore implements Store {
 
   async read<T>(work: (transaction: Transaction) => Promise<T>): Promise<T> {
     return this.#run("BEGIN DEFERRED", work);
+  }
+
+  async execute<Parameters extends object>(
+    statement: Statement<Parameters, never>,
+    parameters: Parameters,
+    patienceMs: number,
+  ): Promise<void> {
+    if (this.#open !== undefined) return this.#open.run(statement, parameters);
+    try {
+      this.#database.run(`PRAGMA busy_timeout=${Math.floor(patienceMs)}`);
+      this.#database.query(statement.sql).run(...bindings(statement, parameters));
+    } catch (error) {
+      throw storeErrorOf(error, this.location);
+    } finally {
+      this.#database.run(`PRAGMA busy_timeout=${LOCK_TIMEOUT_MS}`);
+    }
   }
 
   async #run<T>(begin: string, work: (transaction: Transaction) => Promise<T>): Promise<T> {

@@ -37,6 +37,15 @@ export interface Store {
    * Inside a transaction of the same store it reads what that has written. Throws StoreError.
    */
   read<T>(work: (transaction: Transaction) => Promise<T>): Promise<T>;
+  /**
+   * Runs one statement, which is a transaction by itself, or part of the one that is open. It waits for other writers no
+   * longer than `patienceMs`. Throws StoreError.
+   */
+  execute<Parameters extends object>(
+    statement: Statement<Parameters, never>,
+    parameters: Parameters,
+    patienceMs: number,
+  ): Promise<void>;
 }
 
 /** What is wrong with a store; each needs another cure. */

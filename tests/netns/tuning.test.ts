@@ -87,7 +87,8 @@ async function state(sandbox: Sandbox): Promise<Printed> {
 async function entries(sandbox: Sandbox): Promise<string> {
   const command = [WARREN, "show", "pod-1", "--json", "--data-dir", `${sandbox.directory}/store`];
   const { exitCode, stdout } = await sandbox.run(command);
-  return exitCode === 0 ? stdout : "";
+  const { attachments } = exitCode === 0 ? JSON.parse(stdout) : { attachments: [] };
+  return attachments.length === 0 ? "" : JSON.stringify(attachments);
 }
 
 describe("ADD", () => {

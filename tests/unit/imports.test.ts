@@ -10,7 +10,7 @@ const ROOT = resolve(import.meta.dir, "../..");
 const RULE: Readonly<Record<string, readonly string[]>> = {
   main: ["world", "plugins", "cli"],
   // of netlink only the errors, see below
-  world: ["plugins", "cni", "net", "netlink", "store", "sys", "ip"],
+  world: ["plugins", "cni", "net", "netlink", "ledger", "record", "store", "sys", "ip"],
   plugins: ["cni", "attachment", "net", "ipam", "ledger", "record", "store", "ip", "valibot"],
   // what the plugins that make pairs of interfaces do around their kernel work
   attachment: ["cni", "net", "ledger", "store", "ip", "sys", "valibot"],

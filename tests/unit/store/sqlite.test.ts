@@ -262,10 +262,10 @@ test("X-24 a newer schema is left as it is", async () => {
   using directory = new TemporaryDirectory();
   await directory.store.transaction(beat);
   using database = directory.database();
-  database.run("PRAGMA user_version=2; ALTER TABLE leases ADD COLUMN colour TEXT");
+  database.run(`PRAGMA user_version=${SCHEMA_VERSION + 1}; ALTER TABLE leases ADD COLUMN colour TEXT`);
   const error = await failure(() => openStore(`${directory.dataDir}/.`));
   expect(error).toMatchObject({ problem: "newer schema" });
-  expect(database.query("PRAGMA user_version").values()).toEqual([[2]]);
+  expect(database.query("PRAGMA user_version").values()).toEqual([[SCHEMA_VERSION + 1]]);
 });
 
 test("X-24 thirty processes that start at once on a path where nothing is all find the store ready", async () => {
