@@ -230,7 +230,9 @@ const BRIDGE = group({ plugin: "bridge" }, [
   },
   {
     name: "a bridge with another gateway",
-    prepare: "ip link add lab0 type bridge; ip addr add 10.1.0.9/24 dev lab0; ip link set lab0 up",
+    // without addresses of its own, which would be tentative before the call and not behind it
+    prepare: `ip link add lab0 type bridge; ip addr add 10.1.0.9/24 dev lab0
+       ip link set lab0 addrgenmode none; ip link set lab0 up`,
     config: { isGateway: true },
     code: 102,
     message: "lab0",
