@@ -5,6 +5,7 @@ import { dumpAddresses } from "../netlink/address.ts";
 import { type Direction, deleteConnection, dumpConnections } from "../netlink/conntrack.ts";
 import { ignoring } from "../netlink/message.ts";
 import { NetlinkSocket } from "../netlink/socket.ts";
+import { connectNetfilter } from "./connection.ts";
 
 const UDP = 17;
 
@@ -24,7 +25,7 @@ export interface UdpPort {
  */
 export function forgetFlows(ports: readonly UdpPort[], which: "to target" | "to others"): number {
   if (ports.length === 0) return 0;
-  using netfilter = NetlinkSocket.open("netfilter");
+  const netfilter = connectNetfilter();
   const local = localAddresses();
   let forgotten = 0;
   for (const family of [4, 6] as const) {

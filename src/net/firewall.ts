@@ -38,8 +38,9 @@ import {
   type TableFamily,
   type TableName,
 } from "../netlink/nftables.ts";
-import { NetlinkSocket } from "../netlink/socket.ts";
+import type { NetlinkSocket } from "../netlink/socket.ts";
 import { isSystemError } from "../sys/libc.ts";
+import { connectNetfilter } from "./connection.ts";
 import { MissingFeatureError } from "./feature.ts";
 import {
   type Claimant,
@@ -255,7 +256,7 @@ export class AdminChainError extends Error {
 /** Returns a socket to nf_tables; throws MissingFeatureError where the kernel has no netfilter. */
 function connect(): NetlinkSocket {
   try {
-    return NetlinkSocket.open("netfilter");
+    return connectNetfilter();
   } catch (error) {
     if (isSystemError(error, "EPROTONOSUPPORT", "EAFNOSUPPORT")) throw lacking("nf_tables", error);
     throw error;
@@ -285,8 +286,9 @@ function rules({ table, rules }: Part): Request<never>[] {
   return [flushChain(table, CHAIN), ...rules.map((rule) => addRule(table, { chain: CHAIN, ...rule }))];
 }
 
-/** True if all rules of a part are there, in their order and with nothing between them. */
+/** True if a part lets pass what it does not drop, and all its rules are there, in order, with nothing between them. */
 function isComplete(nftables: NetlinkSocket, { table, rules }: Part): boolean {
+  if (nftables.get(getChain(table, CHAIN))?.base?.policy !== "accept") return false;
   const present = nftables.dump(dumpRules(table, CHAIN));
   return (
     present.length === rules.length &&
@@ -347,7 +349,7 @@ export function ensureFirewall(
   elements: readonly FirewallElement[],
   claimant: Claimant,
 ): void {
-  using nftables = connect();
+  const nftables = connect();
   const taken = nftables.get(getChain(INET, admin))?.base;
   if (taken !== undefined) throw new AdminChainError(admin, taken.hook ?? "of another kind");
   const parts = partsFor(elements);
@@ -355,13 +357,17 @@ export function ensureFirewall(
   const claimSets = elements.filter(isShared).map(({ set, value }) => claimSetOf(set, value));
   const fittingClaimant = { ...claimant, tag: fitting(claimant.tag) ?? "" };
   try {
-    nftables.transaction([
-      ...parts.flatMap(declarations),
+    const members = [
       ...elementRequests(tagged, addElements),
       ...claimRequests(INET, claimSets, fittingClaimant),
-    ]);
+    ];
+    // without declarations first: a chain that is declared again counts as changed, and the kernel is busy with that
+    // for longer than with all the rest of an ADD
+    if (!attempt(nftables, members)) nftables.transaction([...parts.flatMap(declarations), ...members]);
     // sets with something in them are not removed, so what is looked at now stays, whoever DELs meanwhile
-    const lacking = parts.filter((part) => !isComplete(nftables, part)).flatMap(rules);
+    const lacking = parts
+      .filter((part) => !isComplete(nftables, part))
+      .flatMap((part) => [...declarations(part), ...rules(part)]);
     if (!adminChains(nftables).includes(admin)) {
       // jump admin
       const jump = { chain: ADMINS, comment: admin, expressions: [verdict("jump", admin)] };
@@ -383,7 +389,7 @@ function asMissing(error: unknown): unknown {
 export function removeFromFirewall(elements: readonly FirewallElement[]): void {
   // what a kernel without nf_tables can't have is gone, as after a boot into another one
   if (elements.length === 0 || !hasNftables()) return;
-  using nftables = connect();
+  const nftables = connect();
   try {
     nftables.transaction(elementRequests(elements, deleteElements));
   } catch (error) {
@@ -398,7 +404,7 @@ export function removeFromFirewall(elements: readonly FirewallElement[]): void {
 /** Returns all elements with their tags; none where the kernel has no nf_tables. */
 export function listFirewall(): TaggedElement[] {
   if (!hasNftables()) return [];
-  using nftables = connect();
+  const nftables = connect();
   return dumpAll(nftables);
 }
 
@@ -420,7 +426,7 @@ function dumpSet(nftables: NetlinkSocket, { table, sets }: Part, set: FirewallSe
 /** Returns who needs the elements that attachments share; nobody where the kernel has no nf_tables. */
 export function listClaims(): SharedClaim[] {
   if (!hasNftables()) return [];
-  using nftables = connect();
+  const nftables = connect();
   const shared = SHARED_SETS.flatMap((set) => dumpSet(nftables, FORWARD, set));
   return shared.flatMap(({ set, value }) =>
     claimantsIn(nftables, INET, claimSetOf(set, value)).map((claimant) => ({ set, value, claimant })),
@@ -430,7 +436,7 @@ export function listClaims(): SharedClaim[] {
 /** Takes claims back, and the elements that nobody claims then; missing ones are success. Throws NetlinkError. */
 export function withdrawFromFirewall(claims: readonly SharedClaim[]): void {
   if (claims.length === 0 || !hasNftables()) return;
-  using nftables = connect();
+  const nftables = connect();
   const byElement = Map.groupBy(claims, nameOfElement);
   for (const [element, ...others] of byElement.values()) {
     if (element === undefined) continue;
@@ -448,7 +454,7 @@ export function withdrawFromFirewall(claims: readonly SharedClaim[]): void {
  */
 export function removeUnusedFirewall(families: readonly FirewallFamily[]): void {
   if (families.length === 0 || !hasNftables()) return;
-  using nftables = connect();
+  const nftables = connect();
   for (const part of PARTS) {
     const { table, sets, jumpedTo } = part;
     if (!families.some((family) => family === table.family)) continue;
@@ -490,7 +496,7 @@ export function missingFromFirewall(
   elements: readonly FirewallElement[],
   claimant: Claimant,
 ): string | undefined {
-  using nftables = connect();
+  const nftables = connect();
   for (const part of partsFor(elements)) {
     const { family, name } = part.table;
     const place = `chain ${CHAIN} of table ${family} ${name}`;
@@ -519,7 +525,7 @@ export function missingFromFirewall(
  * names, in a transaction whose last request can't succeed, so that nothing of it ever comes to be.
  */
 export function probeFirewall(needsBridged: boolean): void {
-  using nftables = connect();
+  const nftables = connect();
   const nowhere = deleteTable({ family: "inet", name: "warren-nowhere" });
   const parts = (needsBridged ? PARTS : [FORWARD]).map((part) => ({
     ...part,
@@ -549,7 +555,7 @@ export interface OtherForwardChain {
 
 /** Returns the chains of others that may drop what Warren accepts; in nf_tables every base chain has a say. */
 export function otherForwardChains(): OtherForwardChain[] {
-  using nftables = connect();
+  const nftables = connect();
   return nftables.dump(dumpAllChains()).flatMap((chain) => {
     const effect = effectOf(chain);
     const seen = SEEN[chain.family];

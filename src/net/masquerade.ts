@@ -18,8 +18,9 @@ import {
   Priority,
   type TableName,
 } from "../netlink/nftables.ts";
-import { NetlinkSocket } from "../netlink/socket.ts";
+import type { NetlinkSocket } from "../netlink/socket.ts";
 import { isSystemError } from "../sys/libc.ts";
+import { connectNetfilter } from "./connection.ts";
 import { MissingFeatureError } from "./feature.ts";
 
 /** The one table that Warren has; nothing outside of it is ever touched. */
@@ -44,7 +45,7 @@ export function masqueradeName(network: string, subnet: Prefix): string {
 /** Returns a socket to nf_tables of the host's namespace; throws MissingFeatureError where there is no netfilter. */
 function connect(): NetlinkSocket {
   try {
-    return NetlinkSocket.open("netfilter");
+    return connectNetfilter();
   } catch (error) {
     if (isSystemError(error, "EPROTONOSUPPORT", "EAFNOSUPPORT")) throw noNftables(error);
     throw error;
@@ -61,7 +62,7 @@ function noNftables(cause: unknown): MissingFeatureError {
 
 /** Makes sure that the subnets are masqueraded; throws NetlinkError. */
 export function ensureMasquerade(network: string, subnets: readonly Prefix[]): void {
-  using nftables = connect();
+  const nftables = connect();
   const missing = subnets.filter((subnet) => !isComplete(nftables, masqueradeName(network, subnet)));
   if (missing.length === 0) return;
   nftables.transaction([createTable(TABLE), ...missing.flatMap((subnet) => chainFor(network, subnet))]);
@@ -105,7 +106,7 @@ function chainFor(network: string, subnet: Prefix): Request<never>[] {
 /** Removes chains by their names; missing ones are success. Throws NetlinkError. */
 export function removeMasquerade(names: readonly string[]): void {
   if (names.length === 0 || !hasNftables()) return;
-  using nftables = connect();
+  const nftables = connect();
   const present = new Set(listChains(nftables));
   const doomed = [...new Set(names)].filter((name) => present.has(name));
   nftables.transaction(doomed.flatMap((name) => [flushChain(TABLE, name), deleteChain(TABLE, name)]));
@@ -114,7 +115,7 @@ export function removeMasquerade(names: readonly string[]): void {
 /** Returns the names of all masquerade chains of a network that are there; none where the kernel has no nf_tables. */
 export function listMasquerade(network: string): string[] {
   if (!hasNftables()) return [];
-  using nftables = connect();
+  const nftables = connect();
   const first = masqueradeName(network, { address: { family: 4, value: 0n }, length: 0 });
   const stem = first.slice(0, first.length - "0.0.0.0/0".length);
   // what follows the stem is a subnet; a longer network name would go on with a letter or a dash
@@ -139,13 +140,13 @@ function isSubnet(text: string): boolean {
 
 /** Returns the subnets that are not masqueraded. */
 export function missingMasquerade(network: string, subnets: readonly Prefix[]): Prefix[] {
-  using nftables = connect();
+  const nftables = connect();
   return subnets.filter((subnet) => !isComplete(nftables, masqueradeName(network, subnet)));
 }
 
 /** Throws MissingFeatureError if the kernel has no nf_tables. */
 export function probeMasquerade(): void {
-  using nftables = connect();
+  const nftables = connect();
   try {
     nftables.get(getGeneration());
   } catch (error) {

@@ -48,25 +48,24 @@ import {
   Priority,
   type TableName,
 } from "../netlink/nftables.ts";
-import { NetlinkSocket } from "../netlink/socket.ts";
+import type { NetlinkSocket } from "../netlink/socket.ts";
 import { isSystemError } from "../sys/libc.ts";
+import { connectNetfilter } from "./connection.ts";
 import { MissingFeatureError } from "./feature.ts";
 import { TABLE } from "./masquerade.ts";
 import { describePortMap, type PortMap, type PortTransport } from "./port-map.ts";
 import { LOOPBACK_CLAIMS, LOOPBACK_CLAIMS_MAP, listLoopbackClaims } from "./port-map-loopback.ts";
 
-/** A connection to nf_tables. Closing it waits until what was deleted is really gone, so close it last. */
+/** A connection to nf_tables. */
 export type { NetlinkSocket as PortMapTable };
 
 /** Connects to the host's nf_tables; throws MissingFeatureError where the kernel has none. */
 export function openPortMapTable(): NetlinkSocket {
-  let nftables: NetlinkSocket | undefined;
   try {
-    nftables = NetlinkSocket.open("netfilter");
+    const nftables = connectNetfilter();
     nftables.get(getGeneration());
     return nftables;
   } catch (error) {
-    nftables?.close();
     // without netfilter there is no such protocol, without nf_tables no such subsystem
     const isMissing =
       isSystemError(error, "EPROTONOSUPPORT", "EAFNOSUPPORT") ||

@@ -18,7 +18,7 @@ import {
   getChain,
   type TableName,
 } from "../netlink/nftables.ts";
-import { NetlinkSocket } from "../netlink/socket.ts";
+import { connectNetfilter } from "./connection.ts";
 
 const TABLE: TableName = { family: "bridge", name: "warren" };
 const CHAIN = "source-check";
@@ -43,7 +43,7 @@ function elementsOf({ link, hardwareAddress, comment }: CheckedPort): { checked:
 
 /** Lets only frames of the port's own address in; throws NetlinkError. */
 export function checkSource(port: CheckedPort): void {
-  using nftables = NetlinkSocket.open("netfilter");
+  const nftables = connectNetfilter();
   const { checked, allowed } = elementsOf(port);
   const add = [addElements(TABLE, ALLOWED, [allowed]), addElements(TABLE, CHECKED, [checked])];
   if ((nftables.get(getChain(TABLE, CHAIN))?.use ?? 0) > 0) {
@@ -75,7 +75,7 @@ export function checkSource(port: CheckedPort): void {
 
 /** Ends the check of a port; one that is not checked is success. Throws NetlinkError. */
 export function endSourceCheck(port: Omit<CheckedPort, "comment">): void {
-  using nftables = NetlinkSocket.open("netfilter");
+  const nftables = connectNetfilter();
   const { checked, allowed } = elementsOf({ ...port, comment: "" });
   for (const [set, element] of [
     [CHECKED, checked],
@@ -91,7 +91,7 @@ export function endSourceCheck(port: Omit<CheckedPort, "comment">): void {
 
 /** True if only frames of the port's own address come in by it. */
 export function isSourceChecked(port: Omit<CheckedPort, "comment">): boolean {
-  using nftables = NetlinkSocket.open("netfilter");
+  const nftables = connectNetfilter();
   if ((nftables.get(getChain(TABLE, CHAIN))?.use ?? 0) === 0) return false;
   const { checked, allowed } = elementsOf({ ...port, comment: "" });
   const has = (set: string, { key }: Element) =>

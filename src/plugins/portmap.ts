@@ -415,14 +415,14 @@ function portMapsFor(call: AdditionCall<Config>, plan: Plan): Addition {
       await refuseTaken(store, entry, holder.bootId, maps);
       if ((await findAttachment(store, entry)) !== undefined) {
         // what an earlier ADD of the same attachment left behind
-        using table = openPortMapTable();
+        const table = openPortMapTable();
         await takeBack(store, table, [entry]);
       }
       await recordAttachment(store, holder, PLUGIN, objectsFor(maps));
     },
 
     async make(result): Promise<Result> {
-      using table = openPortMapTable();
+      const table = openPortMapTable();
       try {
         addPortMaps(table, maps, tagOf(entry));
       } catch (error) {
@@ -441,7 +441,7 @@ function portMapsFor(call: AdditionCall<Config>, plan: Plan): Addition {
     },
 
     async release(): Promise<void> {
-      using table = openTableIfAny();
+      const table = openTableIfAny();
       await openStore(plan.dataDir).transaction((store) => takeBack(store, table, [entry]));
     },
   };
@@ -463,8 +463,7 @@ export const portmap = defineChained({
   async del(call): Promise<void> {
     const dataDir = dataDirOf(call.config);
     const entry = entryOf(call, PLUGIN);
-    // closed at the very end: closing waits for what was deleted, and the rest is done meanwhile
-    using table = openTableIfAny();
+    const table = openTableIfAny();
     const maps = storeExists(dataDir)
       ? await openStore(dataDir).transaction((store) => takeBack(store, table, [entry]))
       : [];
@@ -489,7 +488,7 @@ export const portmap = defineChained({
       plan.ports.length === 0 ? [] : portMapsOf(plan, call.previous, attachment.ifname, note).values();
     const entry = entryOf(call, PLUGIN);
     const objects = storeExists(plan.dataDir)
-      ? await openStore(plan.dataDir).transaction((store) => listObjects(store, entry))
+      ? await openStore(plan.dataDir).read((store) => listObjects(store, entry))
       : [];
     for (const map of wanted) {
       const isKnown = objects.some(
@@ -500,7 +499,7 @@ export const portmap = defineChained({
     }
     const maps = portMapsIn(objects);
     if (maps.length === 0) return;
-    using table = openPortMapTable();
+    const table = openPortMapTable();
     const defect = portMapDefect(table, maps, tagOf(entry));
     if (defect !== undefined) throw stateDiffers(defect);
     using host = connectHost();
@@ -514,7 +513,7 @@ export const portmap = defineChained({
   async status({ config }): Promise<void> {
     const plan = planOf(config);
     await openStore(plan.dataDir).transaction(beat);
-    using table = openPortMapTable();
+    const table = openPortMapTable();
     rehearsePortMaps(table);
   },
 
@@ -524,7 +523,7 @@ export const portmap = defineChained({
       return;
     }
     const dataDir = dataDirOf(config);
-    using table = openTableIfAny();
+    const table = openTableIfAny();
     // elements first, then the store: an ADD writes before it makes its elements, so one without an entry is nobody's
     const tagged = (table === undefined ? [] : listElements(table)).flatMap((one) => {
       const owner = ownerFromAlias(one.element.comment ?? "");
