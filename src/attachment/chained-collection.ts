@@ -41,7 +41,7 @@ export async function collectEntries(collection: ChainedCollection): Promise<voi
   const { network, dataDir, plugin, valid, failures, note } = collection;
   if (!storeExists(dataDir)) return;
   const store = openStore(dataDir);
-  const stale = await store.transaction(async (transaction) => {
+  const stale = await store.read(async (transaction) => {
     const entries: StaleEntry[] = [];
     for (const row of await listStaleAttachments(transaction, network, plugin, valid)) {
       entries.push({ row, objects: await listObjects(transaction, row) });

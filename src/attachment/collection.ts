@@ -47,7 +47,7 @@ export async function collectAttachments(collection: Collection): Promise<void> 
     return owner?.network === network ? [{ name, owner }] : [];
   });
   const store = openStore(dataDir);
-  const stale = await store.transaction((transaction) =>
+  const stale = await store.read((transaction) =>
     staleLinks(transaction, { network, plugin, valid }, tagged),
   );
   const names = stale.flatMap(({ links }) => links);

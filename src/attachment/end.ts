@@ -24,7 +24,7 @@ export async function writtenAttachment(
 ): Promise<WrittenAttachment> {
   const entry = entryOf(call, plugin);
   if (!storeExists(dataDir)) return { row: undefined, objects: [] };
-  return openStore(dataDir).transaction(async (store) => ({
+  return openStore(dataDir).read(async (store) => ({
     row: await findAttachment(store, entry),
     objects: await listObjects(store, entry),
   }));

@@ -150,11 +150,15 @@ export async function checkAddresses(
 ): Promise<void> {
   const { network, attachment, previous, note } = call;
   const owner = { network, containerId: attachment.containerId, ifname: attachment.ifname };
-  const held = await storeOf(place, network, async (store, files) => {
-    if (files !== undefined)
-      await takeOver(store, files, network, { owner, sets, note: noteOf(place, note) });
-    return leasesOf(store, owner);
-  });
+  // only where the reference's files may have to be taken over there is something to write
+  const held =
+    place.filesDir === undefined
+      ? await openStore(place.dataDir).read((store) => leasesOf(store, owner))
+      : await storeOf(place, network, async (store, files) => {
+          if (files !== undefined)
+            await takeOver(store, files, network, { owner, sets, note: noteOf(place, note) });
+          return leasesOf(store, owner);
+        });
   if (held.length === 0) {
     throw new CniError(
       ErrorCode.stateDiffers,

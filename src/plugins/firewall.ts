@@ -394,7 +394,7 @@ export const firewall = defineChained({
     const plan = planOf(call.config);
     const entry = entryOf(call, PLUGIN);
     const objects = storeExists(plan.dataDir)
-      ? await openStore(plan.dataDir).transaction((store) => listObjects(store, entry))
+      ? await openStore(plan.dataDir).read((store) => listObjects(store, entry))
       : [];
     if (objects.length === 0) throw stateDiffers(`nothing is written down about ${describeOwner(entry)}`);
     const site = { result: previous, planned: undefined };

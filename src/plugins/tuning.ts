@@ -604,7 +604,7 @@ async function recordedOf(
   entry: Entry,
 ): Promise<{ readonly row: AttachmentRow | undefined; readonly objects: readonly KernelObject[] }> {
   if (!storeExists(dataDir)) return { row: undefined, objects: [] };
-  return openStore(dataDir).transaction(async (store) => ({
+  return openStore(dataDir).read(async (store) => ({
     row: await findAttachment(store, entry),
     objects: await listObjects(store, entry),
   }));
