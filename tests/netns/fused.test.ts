@@ -111,8 +111,9 @@ class Stage implements AsyncDisposable {
       pod: links(await inPod("ip", "-json", "-details", "addr")),
       routes: await Promise.all(
         ["-4", "-6"].map(async (family) => [
-          await text("ip", family, "route"),
-          await inPod("ip", family, "route"),
+          // link-local routes come in the order in which links find out that a cable is in
+          (await text("ip", family, "route")).split("\n").sort(),
+          (await inPod("ip", family, "route")).split("\n").sort(),
         ]),
       ),
       disciplines: [await disciplines("env"), await disciplines("ip", "netns", "exec", "pod1")],
