@@ -44,7 +44,13 @@ const EBADMSG = 74;
 const ENOBUFS = 105;
 const ETIMEDOUT = 110;
 
-const DUMP_TRIES = 6;
+/**
+ * How often a dump is asked for. Where hundreds of interfaces come and go it is interrupted more often than not, and
+ * after the first few times a moment's pause lets others get on.
+ */
+const DUMP_TRIES = 60;
+const PATIENT_TRIES = 6;
+const DUMP_PAUSE_MS = 2;
 const STRAY_LIMIT = 1000;
 
 // linux/netfilter/nfnetlink.h
@@ -188,10 +194,11 @@ export class NetlinkSocket implements Disposable {
 
   /**
    * Asks for all objects that the request matches; an error that it ignores gives none. A dump that was interrupted
-   * by a change is not true, so it is asked for again, up to 5 times, and then fails with EINTR. Throws NetlinkError.
+   * by a change is not true, so it is asked for again, up to 59 times, and then fails with EINTR. Throws NetlinkError.
    */
   dump<Reply>(request: Request<Reply>): Reply[] {
     for (let tries = 0; tries < DUMP_TRIES; tries++) {
+      if (tries >= PATIENT_TRIES) Bun.sleepSync(DUMP_PAUSE_MS);
       const found: Reply[] = [];
       let failure: NetlinkError | undefined;
       let interrupted = false;
