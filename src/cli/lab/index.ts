@@ -1,4 +1,4 @@
-// `warren lab`: a private machine to try networks on, the demonstration that plays on it, and the small tools that
+// `warren lab`: a private machine to try networks on, the demonstrations that play on it, and the small tools that
 // make it independent of what is installed: namespaces, pings and a look at what is left.
 import { defineCommand } from "citty";
 
@@ -6,6 +6,8 @@ export const command = defineCommand({
   meta: { name: "lab", description: "Demonstrations, and a throwaway sandbox to try networks in" },
   subCommands: {
     "status-gc": async () => (await import("./status-gc.ts")).command,
+    trace: async () => (await import("./trace.ts")).command,
+    "fake-ip": async () => (await import("./fake-ip.ts")).command,
     shell: async () => (await import("./shell.ts")).command,
     netns: async () => (await import("./netns.ts")).command,
     ping: async () => (await import("./ping.ts")).command,

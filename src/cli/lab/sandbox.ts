@@ -42,8 +42,14 @@ export const NETWORK = {
 /** Where the sandbox has what a machine has in /opt/cni/bin and /etc/cni/net.d. */
 export const FOLDERS = { bin: "/run/lab/bin", conf: "/run/lab/net.d", disk: "/run/lab/disk" } as const;
 
-/** The network's file in the sandbox, and what is in it. */
-export const CONF_FILE = { path: `${FOLDERS.conf}/10-${NETWORK.name}.conflist`, text: conflist } as const;
+/** A network's file in the sandbox, and what is in it. */
+export interface ConfFile {
+  readonly path: string;
+  readonly text: string;
+}
+
+/** The file of the network that the sandbox comes with. */
+export const CONF_FILE: ConfFile = { path: `${FOLDERS.conf}/10-${NETWORK.name}.conflist`, text: conflist };
 
 /** Where the executable is in the sandbox. */
 export const INSTALLED = `${FOLDERS.bin}/${EXECUTABLE}`;
@@ -52,14 +58,14 @@ export const INSTALLED = `${FOLDERS.bin}/${EXECUTABLE}`;
  * Moves this process into a new sandbox and returns the variables for the program that it is to become there. Throws
  * CniError, saying what the machine does not allow and how to allow it. Whoever isn't root starts anew on the way.
  */
-export function enterSandbox(): Variables {
+export function enterSandbox(confFile: ConfFile = CONF_FILE): Variables {
   leaveMachine();
   try {
     makeMountsPrivate();
     // opened while its path still leads there: it may be below what is hidden now
     using executable = openFile(readlinkSync("/proc/self/exe"), OpenFlag.readOnly);
     hideState();
-    const variables = installWarren(executable);
+    const variables = installWarren(executable, confFile);
     using own = openNetns("/proc/thread-self/ns/net");
     setLoopback(own, true);
     return variables;
@@ -117,12 +123,12 @@ function hideState(): void {
 }
 
 /** Puts the executable, a link for each plugin and the network in place; returns the variables to find them by. */
-function installWarren(executable: Descriptor): Variables {
+function installWarren(executable: Descriptor, confFile: ConfFile): Variables {
   for (const folder of [FOLDERS.bin, FOLDERS.conf]) mkdirSync(folder, { recursive: true });
   writeFileSync(INSTALLED, "");
   bindMount(`/proc/self/fd/${executable.fd}`, INSTALLED);
   for (const plugin of PLUGIN_NAMES) symlinkSync(EXECUTABLE, `${FOLDERS.bin}/warren-${plugin}`);
-  writeFileSync(CONF_FILE.path, CONF_FILE.text);
+  writeFileSync(confFile.path, confFile.text);
   const { CNI_ARGS: _args, CAP_ARGS: _capabilities, CNI_IFNAME: _ifname, ...variables } = process.env;
   return {
     ...variables,

@@ -1,19 +1,14 @@
 // `warren lab status-gc`: what STATUS and GC are for, played through with real commands in a sandbox and explained
 // to somebody who has never seen CNI. Every answer is compared with what the story promises: where they differ, the
 // lab ends there with exit code 1.
-import { readdirSync, readFileSync, readlinkSync } from "node:fs";
-import { constants } from "node:os";
-import { describeError } from "../../cni/error.ts";
+import { readdirSync, readFileSync } from "node:fs";
 import { NETNS_DIRECTORY } from "../../net/netns.ts";
 import { DEFAULT_CACHE_FOLDER } from "../../runtime/cache.ts";
-import { replaceProcess } from "../../sys/exec.ts";
-import { exitNow } from "../../sys/process.ts";
-import { writeStderr, writeStdout } from "../../sys/stdio.ts";
-import { operatorCommand } from "../command.ts";
-import { EXECUTABLE } from "../installation.ts";
+import { writeStdout } from "../../sys/stdio.ts";
 import { containerIdOf } from "../settings.ts";
-import { CONF_FILE, enterSandbox, FOLDERS, INSTALLED, NETWORK } from "./sandbox.ts";
-import { demand, demandAddress, LEASES, Stage, StepError } from "./stage.ts";
+import { CONF_FILE, FOLDERS, NETWORK } from "./sandbox.ts";
+import { demand, demandAddress, LEASES, type Stage } from "./stage.ts";
+import { labCommand, type Step } from "./story.ts";
 
 const { name, gateway, bridge } = NETWORK;
 
@@ -22,15 +17,8 @@ const REQUESTS = { pod1: "192.168.200.1", pod2: "192.168.200.22", pod3: "192.168
 /** The pod that takes what the pool gives. */
 const POOLED = { name: "pod4", address: "192.168.200.2" } as const;
 
-/** Tells the lab that it is in its sandbox, by the namespace's name, so that a stale word is not believed. */
-const MARK = "WARREN_LAB_NETNS";
-
-function ownNetns(): string {
-  return readlinkSync("/proc/thread-self/ns/net");
-}
-
 /** The story, in its order. */
-const STORY: readonly ((stage: Stage) => void | Promise<void>)[] = [
+const STORY: readonly Step[] = [
   introduce,
   statusWithoutStore,
   statusWithStore,
@@ -189,38 +177,9 @@ function pointOn(stage: Stage): void {
 `);
 }
 
-/** Ctrl-C and the like end the lab at once: all that there is vanishes with its last process. */
-function endOnSignals(stage: Stage): void {
-  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
-    process.on(signal, () => {
-      stage.stop();
-      writeStderr("\nInterrupted: the sandbox and all that was in it are gone.\n");
-      exitNow(128 + constants.signals[signal]);
-    });
-  }
-}
-
-export const command = operatorCommand({
+export const command = labCommand({
   name: "status-gc",
   description: "Play STATUS, ADD, GC and DEL through on a private network, and explain every step",
-  args: {},
-  async run() {
-    if (process.env[MARK] !== ownNetns()) {
-      const variables = enterSandbox();
-      return replaceProcess(INSTALLED, [EXECUTABLE, "lab", "status-gc"], {
-        ...variables,
-        [MARK]: ownNetns(),
-      });
-    }
-    delete process.env[MARK];
-    const stage = new Stage();
-    endOnSignals(stage);
-    try {
-      for (const step of STORY) await step(stage);
-    } catch (error) {
-      const failure = `the lab failed in step ${stage.step}: ${describeError(error)}`;
-      throw new StepError(failure, { cause: error });
-    }
-    return 0;
-  },
+  confFile: CONF_FILE,
+  steps: STORY,
 });

@@ -1,0 +1,82 @@
+// The labs that show one plugin each: unattended, every promise kept, told in order, and nothing left behind. That is
+// looked at from a sandbox around them, because nothing else changes there meanwhile.
+import { describe, expect } from "bun:test";
+import { tools } from "../../scripts/tools.ts";
+import { Sandbox, testWith, WARREN } from "../support/sandbox.ts";
+
+const TIMEOUT_MS = 60_000;
+
+/** What each lab must say, in this order. */
+const STORIES: Readonly<Record<string, readonly string[]>> = {
+  "S2-14 trace": [
+    '"type": "warren-bandwidth"',
+    "$ warren add traced pod1",
+    '"address": "192.168.201.1/24"',
+    "$ cat /run/cni-calls.log",
+    "CNI Command: ADD",
+    '"prevResult":{',
+    "----------------------",
+    "-rw-------",
+    "192.168.201.254 answered pod1",
+    "$ warren del traced pod1",
+    "1       ADD    traced",
+    "2       DEL    traced",
+    "one ADD and one DEL",
+    "$ warren replay /run/cni-calls.log --index 1",
+    '"address": "192.168.201.1/24"',
+    "no leases",
+    "interfaces:  lo, lab0",
+    "nft chains:  none",
+  ],
+  "S4-11 fake-ip": [
+    '"type": "warren-rewrite"',
+    "$ warren add fake-ip pod1",
+    '"address": "1.2.3.4/24"',
+    "$ warren reveal pod1",
+    "1.2.3.4/24   10.202.0.1/24   differs",
+    "10.202.0.254 answered pod1",
+    "10.202.0.1 answered the host",
+    "1.2.3.4 does not answer",
+    "(exit code 1)",
+    "no leases",
+    "interfaces:  lo, lab0",
+  ],
+};
+
+/** All of a host that a lab could leave something in. */
+async function traces(host: Sandbox): Promise<string> {
+  return host.text([
+    "sh",
+    "-c",
+    'ip -br link; ip netns; nft list tables; sort /proc/self/mounts; ls -AR /run /var/lib "$0"',
+    host.directory,
+  ]);
+}
+
+/** Returns those of the lines that are found, each behind the one before. */
+function foundInOrder(text: string, lines: readonly string[]): string[] {
+  let offset = 0;
+  return lines.filter((line) => {
+    const index = text.indexOf(line, offset);
+    if (index >= 0) offset = index + line.length;
+    return index >= 0;
+  });
+}
+
+describe("the lab runs unattended, tells its story in order and leaves nothing", () => {
+  for (const [title, lines] of Object.entries(STORIES)) {
+    const name = title.split(" ")[1] ?? "";
+    testWith(tools.program("ip"), tools.program("nft"))(
+      title,
+      async () => {
+        await using host = await Sandbox.create();
+        const before = await traces(host);
+        const { exitCode, stdout, stderr } = await host.run([WARREN, "lab", name]);
+        expect([stderr, exitCode]).toEqual(["", 0]);
+        expect(foundInOrder(stdout, lines)).toEqual([...lines]);
+        expect(await traces(host)).toBe(before);
+      },
+      TIMEOUT_MS,
+    );
+  }
+});
