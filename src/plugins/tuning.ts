@@ -5,13 +5,20 @@ import * as v from "valibot";
 import { type Addition, type AdditionCall, defineChained, requirePrevious } from "../attachment/addition.ts";
 import { entryOf } from "../attachment/reservation.ts";
 import { dataDirOf, requestedHardwareAddress, storeEntries } from "../attachment/settings.ts";
+import {
+  endTuning,
+  recordSpellings,
+  restoreSettings,
+  tunedObject,
+  tunedSetting,
+  withEarlierValues,
+} from "../attachment/tuned-settings.ts";
 import type { CniArguments } from "../cni/arguments.ts";
 import { CniError, ErrorCode, Failures, stateDiffers } from "../cni/error.ts";
-import { parseInput, shown } from "../cni/input.ts";
+import { shown } from "../cni/input.ts";
 import type { Interface, Result } from "../cni/result.ts";
 import {
   type AttachmentRow,
-  claimantsOf,
   type Entry,
   findAttachment,
   forgetAttachment,
@@ -19,7 +26,6 @@ import {
   listObjects,
   listStaleAttachments,
   recordAttachment,
-  recordObjects,
 } from "../ledger/attachments.ts";
 import { describeOwner, holderOf } from "../ledger/owner.ts";
 import { type Connection, connectInside } from "../net/connection.ts";
@@ -28,11 +34,9 @@ import {
   attributeNames,
   currentAttributes,
   type LinkAttributes,
-  restoreAttributes,
-  sameLink,
   setAttributes,
 } from "../net/link-attributes.ts";
-import { inNetns, type Netns, NetnsError, netnsIdentity, openNetns } from "../net/netns.ts";
+import { inNetns, type Netns, netnsIdentity, openNetns } from "../net/netns.ts";
 import { rehearse } from "../net/rehearsal.ts";
 import {
   isAllowed,
@@ -49,7 +53,6 @@ import {
 import { findLink, type Link } from "../net/veth.ts";
 import { beat } from "../store/heartbeat.ts";
 import { openStore, storeExists } from "../store/sqlite.ts";
-import type { Transaction } from "../store/store.ts";
 
 const PLUGIN = "tuning";
 const LARGEST_SIGNED_32_BITS = 0x7fff_ffff;
@@ -185,49 +188,6 @@ function isAllowedBy(allowlist: readonly string[], key: string): boolean {
   }
 }
 
-const attributesSchema = v.object({
-  mac: v.optional(v.string()),
-  promisc: v.optional(v.boolean()),
-  mtu: v.optional(v.number()),
-  allmulti: v.optional(v.boolean()),
-  txQLen: v.optional(v.number()),
-});
-/** What is written down: the interface's number, 0 where it does not matter, and both values. */
-const attributesDetail = v.object({ index: v.number(), before: attributesSchema, after: attributesSchema });
-const sysctlDetail = v.object({
-  index: v.number(),
-  before: v.nullable(v.string()),
-  after: v.string(),
-  /** How the kernel shows `after`, where it spells it otherwise. */
-  shown: v.optional(v.string()),
-});
-type AttributesDetail = v.InferOutput<typeof attributesDetail>;
-type SysctlDetail = v.InferOutput<typeof sysctlDetail>;
-
-function detailOf<Schema extends v.GenericSchema>(
-  schema: Schema,
-  { kind, name, detail }: KernelObject,
-): v.InferOutput<Schema> {
-  const what = `what the store has about the ${kind} of ${name}`;
-  return parseInput(schema, JSON.parse(detail), ErrorCode.storeUnusable, what);
-}
-
-/** What an object is in which namespace: a sysctl's path or an interface's name. Identities have no spaces. */
-interface Place {
-  readonly what: string;
-  readonly namespace: string;
-}
-
-/** The namespace is in the name, so that attachments of one container that set the same have the same object. */
-function nameOf({ what, namespace }: Place): string {
-  return `${what} ${namespace}`;
-}
-
-function placeOf({ name }: KernelObject): Place {
-  const space = name.lastIndexOf(" ");
-  return { what: name.slice(0, space), namespace: name.slice(space + 1) };
-}
-
 /** Stands for an interface that this same call makes: it takes all its settings with it, so nothing is put back. */
 const NOT_YET_MADE = "not yet made";
 const NOT_YET_MADE_INDEX = 0;
@@ -247,50 +207,17 @@ function objectsOf(
         link === NOT_YET_MADE ? lookAt(path).value : explainedTunable(key, value, () => readTunable(path));
       const before = found ?? null;
       const index = ofInterface && typeof link === "object" ? link.index : 0;
-      const detail: SysctlDetail = { index, before, after: value };
-      return { kind: "sysctl", name: nameOf({ what: path, namespace }), detail: JSON.stringify(detail) };
+      return tunedObject({ kind: "sysctl", what: path, namespace, index, before, after: value });
     }),
   );
   if (link !== undefined && attributeNames(attributes).length > 0) {
-    const detail: AttributesDetail =
+    const now =
       link === NOT_YET_MADE
-        ? { index: NOT_YET_MADE_INDEX, before: {}, after: attributes }
-        : { index: link.index, before: currentAttributes(link, attributes), after: attributes };
-    const name = nameOf({ what: ifname, namespace });
-    objects.push({ kind: "attributes", name, detail: JSON.stringify(detail) });
+        ? { index: NOT_YET_MADE_INDEX, before: {} }
+        : { index: link.index, before: currentAttributes(link, attributes) };
+    objects.push(tunedObject({ kind: "attributes", what: ifname, namespace, ...now, after: attributes }));
   }
   return objects;
-}
-
-/** Returns what is written down about the very same object, by this attachment or another one of its container. */
-async function claimsOf(store: Transaction, object: KernelObject): Promise<KernelObject[]> {
-  const claims: KernelObject[] = [];
-  for (const claimant of await claimantsOf(store, object)) {
-    const written = await listObjects(store, claimant);
-    claims.push(...written.filter(({ kind, name }) => kind === object.kind && name === object.name));
-  }
-  return claims;
-}
-
-/** What the first of the claims found is what was there before. */
-function mergedWith(claims: readonly KernelObject[], object: KernelObject): KernelObject {
-  for (const claim of claims) {
-    if (object.kind === "sysctl") {
-      const [old, now] = [detailOf(sysctlDetail, claim), detailOf(sysctlDetail, object)];
-      // another interface of that name has settings of its own
-      if (old.index !== now.index) continue;
-      return { ...object, detail: JSON.stringify({ ...now, before: old.before }) };
-    }
-    const [old, now] = [detailOf(attributesDetail, claim), detailOf(attributesDetail, object)];
-    if (old.index !== now.index) continue;
-    const merged: AttributesDetail = {
-      index: now.index,
-      before: { ...now.before, ...old.before },
-      after: { ...old.after, ...now.after },
-    };
-    return { ...object, detail: JSON.stringify(merged) };
-  }
-  return object;
 }
 
 /** Runs `work` on a setting; the kernel's refusals become errors that name key and value. */
@@ -347,74 +274,6 @@ function needsInterface({ tunables, attributes }: Plan): boolean {
   return attributeNames(attributes).length > 0 || tunables.some(({ ofInterface }) => ofInterface);
 }
 
-/** Puts everything back that is still there to be put back; all of it, even if a part fails. */
-async function restore(
-  netns: Netns,
-  ifname: string,
-  objects: readonly KernelObject[],
-  failures: Failures,
-): Promise<void> {
-  using inside = connectInside(netns);
-  for (const object of objects) {
-    await failures.collect(() => {
-      if (object.kind === "sysctl") {
-        const { index, before } = detailOf(sysctlDetail, object);
-        if (before === null) return;
-        // another interface of that name has settings of its own
-        if (index !== 0 && sameLink(inside, ifname, index) === undefined) return;
-        inNetns(netns, () => restoreTunable(placeOf(object).what, before));
-      } else if (object.kind === "attributes") {
-        const { index, before } = detailOf(attributesDetail, object);
-        if (sameLink(inside, ifname, index) !== undefined) restoreAttributes(inside, index, before);
-      }
-    });
-  }
-}
-
-function restoreTunable(path: string, value: string): void {
-  try {
-    writeTunable(path, value);
-  } catch (error) {
-    // it went with its interface or its module
-    if (!(error instanceof TunableError && error.problem === "missing")) throw error;
-  }
-}
-
-/** Opens the namespace of that identity, if one of the paths still leads there. */
-function openRecorded(namespace: string, ...paths: readonly string[]): Netns | undefined {
-  for (const path of paths) {
-    if (path === "") continue;
-    try {
-      const netns = openNetns(path);
-      // a path and even an inode may by now belong to another namespace
-      if (netnsIdentity(netns) === namespace) return netns;
-      netns[Symbol.dispose]();
-    } catch (error) {
-      if (!(error instanceof NetnsError)) throw error;
-    }
-  }
-  return undefined;
-}
-
-/**
- * Forgets an entry and puts back what no other attachment of the container has set. Throws if a part of it failed; the
- * entry then stays with the transaction that is rolled back, so that the next DEL or GC tries again.
- */
-async function endEntry(store: Transaction, entry: Entry, path: string): Promise<void> {
-  const row = await findAttachment(store, entry);
-  // inside the transaction, so that no ADD can set one of them between the last claim and its restoring
-  const unclaimed = await forgetAttachment(store, entry);
-  const [first] = unclaimed;
-  if (row === undefined || first === undefined) return;
-  const failures = new Failures();
-  await failures.collect(async () => {
-    using netns = openRecorded(placeOf(first).namespace, path, row.netns);
-    // a namespace that is gone took everything with it
-    if (netns !== undefined) await restore(netns, row.ifname, unclaimed, failures);
-  });
-  failures.rethrow(describeOwner(entry));
-}
-
 /** Sets what is to be, in the thread's namespace, and returns by its path what the kernel spells otherwise. */
 function setTunables(tunables: readonly Tunable[]): ReadonlyMap<string, string> {
   const respelled = new Map<string, string>();
@@ -426,22 +285,6 @@ function setTunables(tunables: readonly Tunable[]): ReadonlyMap<string, string> 
     if (found !== undefined && found !== value) respelled.set(path, found);
   }
   return respelled;
-}
-
-/** Writes down how the kernel spells what was set: "010" is 8, and lists are sorted. CHECK compares with that. */
-async function recordSpellings(
-  dataDir: string,
-  entry: Entry,
-  spellings: ReadonlyMap<string, string>,
-): Promise<void> {
-  await openStore(dataDir).transaction(async (store) => {
-    for (const object of await listObjects(store, entry)) {
-      const found = object.kind === "sysctl" ? spellings.get(placeOf(object).what) : undefined;
-      if (found === undefined) continue;
-      const detail: SysctlDetail = { ...detailOf(sysctlDetail, object), shown: found };
-      await recordObjects(store, entry, [{ ...object, detail: JSON.stringify(detail) }]);
-    }
-  });
 }
 
 function updated(previous: Result, ifname: string, attributes: LinkAttributes): Result {
@@ -479,19 +322,19 @@ function changesFor(call: AdditionCall<Config>, plan: Plan): Addition {
       found = objectsOf(plan, netns, ifname, link);
       const namespace = netnsIdentity(netns);
       const own = await listObjects(store, entry);
-      earlier = own.filter((object) => placeOf(object).namespace === namespace);
+      earlier = own.filter((object) => tunedSetting(object)?.namespace === namespace);
       // what is known of a namespace that is gone says nothing about this one
       if (earlier.length === 0) await forgetAttachment(store, entry);
-      const merged: KernelObject[] = [];
-      for (const object of found) merged.push(mergedWith(await claimsOf(store, object), object));
-      await recordAttachment(store, holder, PLUGIN, merged);
+      await recordAttachment(store, holder, PLUGIN, await withEarlierValues(store, found));
     },
 
     async make(result): Promise<Result> {
       using netns = openNetns(attachment.netns);
       using inside = connectInside(netns);
       const respelled = inNetns(netns, () => setTunables(plan.tunables));
-      if (respelled.size > 0) await recordSpellings(dataDir, entry, respelled);
+      if (respelled.size > 0) {
+        await openStore(dataDir).transaction((store) => recordSpellings(store, entry, respelled));
+      }
       if (attributeNames(plan.attributes).length > 0) {
         setAttributes(inside, interfaceOf(inside, netns, ifname).index, plan.attributes);
       }
@@ -502,7 +345,7 @@ function changesFor(call: AdditionCall<Config>, plan: Plan): Addition {
       const failures = new Failures();
       await failures.collect(async () => {
         using netns = openNetns(attachment.netns);
-        await restore(netns, ifname, found, failures);
+        await restoreSettings(netns, ifname, found, failures);
       });
       await failures.collect(() =>
         openStore(dataDir).transaction(async (store) => {
@@ -534,7 +377,7 @@ export const tuning = defineChained({
     const entry = entryOf({ network, attachment }, PLUGIN);
     const dataDir = dataDirOf(config);
     if (!storeExists(dataDir)) return;
-    await openStore(dataDir).transaction((store) => endEntry(store, entry, attachment.netns));
+    await openStore(dataDir).transaction((store) => endTuning(store, entry, attachment.netns));
   },
 
   async check(call): Promise<void> {
@@ -591,7 +434,7 @@ export const tuning = defineChained({
     const failures = new Failures();
     for (const row of await store.read((reading) => listStaleAttachments(reading, network, PLUGIN, valid))) {
       await failures.collect(async () => {
-        await store.transaction((transaction) => endEntry(transaction, row, ""));
+        await store.transaction((transaction) => endTuning(transaction, row, ""));
         note(`warren-tuning: removed ${describeOwner(row)}`);
       });
     }
@@ -624,10 +467,10 @@ function wantedOf(
   const tunables = new Map<string, WantedValue>();
   let attributes: LinkAttributes = {};
   for (const object of objects) {
-    if (object.kind === "sysctl") {
-      const { after, shown } = detailOf(sysctlDetail, object);
-      tunables.set(placeOf(object).what, { value: after, spelled: shown ?? after });
-    } else if (object.kind === "attributes") attributes = detailOf(attributesDetail, object).after;
+    const setting = tunedSetting(object);
+    if (setting?.kind === "sysctl") {
+      tunables.set(setting.what, { value: setting.after, spelled: setting.shown ?? setting.after });
+    } else if (setting !== undefined) attributes = setting.after;
   }
   for (const { path, value } of plan.tunables) {
     if (tunables.get(path)?.value !== value) tunables.set(path, { value, spelled: undefined });
