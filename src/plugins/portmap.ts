@@ -4,14 +4,15 @@
 import * as v from "valibot";
 import { type Addition, type AdditionCall, defineChained } from "../attachment/addition.ts";
 import { aliasOf, claimantName, ownerFromAlias } from "../attachment/identity.ts";
+import { portMapping, type RequestedPort, requestedPort } from "../attachment/requested-port.ts";
 import { entryOf } from "../attachment/reservation.ts";
 import { dataDirOf, storeEntries } from "../attachment/settings.ts";
 import { CniError, describeError, ErrorCode, stateDiffers } from "../cni/error.ts";
 import { shown } from "../cni/input.ts";
 import type { AttachmentKey } from "../cni/network-config.ts";
 import type { Result } from "../cni/result.ts";
-import { type Address, type Family, parseAddress } from "../ip/address.ts";
-import { contains, networkOf, type Prefix, parsePrefix } from "../ip/prefix.ts";
+import type { Address, Family } from "../ip/address.ts";
+import { networkOf, type Prefix, parsePrefix } from "../ip/prefix.ts";
 import {
   claimantsOf,
   type Entry,
@@ -28,15 +29,7 @@ import { describeOwner, holderOf, type Owner } from "../ledger/owner.ts";
 import { connectHost } from "../net/connection.ts";
 import { forgetFlows } from "../net/connection-tracking.ts";
 import { MissingFeatureError } from "../net/feature.ts";
-import {
-  describePortMap,
-  isPort,
-  type PortMap,
-  parsePortMap,
-  portMapDetail,
-  portMapName,
-  TRANSPORTS,
-} from "../net/port-map.ts";
+import { describePortMap, type PortMap, parsePortMap, portMapDetail, portMapName } from "../net/port-map.ts";
 import {
   isLoopbackLetOut,
   letLoopbackOut,
@@ -63,13 +56,6 @@ import type { Transaction } from "../store/store.ts";
 
 const PLUGIN = "portmap";
 
-const portMapping = v.object({
-  hostPort: v.nullish(v.number()),
-  containerPort: v.nullish(v.number()),
-  protocol: v.nullish(v.string()),
-  hostIP: v.nullish(v.string()),
-});
-
 const config = v.object({
   backend: v.nullish(v.string()),
   snat: v.nullish(v.boolean()),
@@ -85,15 +71,6 @@ const config = v.object({
 const cleanup = v.object(storeEntries);
 
 type Config = v.InferOutput<typeof config>;
-type PortMapping = v.InferOutput<typeof portMapping>;
-
-/** A port as the runtime asks for it, checked. */
-interface RequestedPort extends Pick<PortMap, "transport" | "hostPort" | "targetPort"> {
-  /** The pod's families that it is for; both, unless an address of the host says which. */
-  readonly families: readonly Family[];
-  /** Undefined is every address of the host. */
-  readonly hostAddress: Address | undefined;
-}
 
 /** What the config amounts to, worked out before the store or the kernel is touched. */
 interface Plan {
@@ -165,58 +142,6 @@ function refuseUnsupported(config: Config): void {
       "remove the key; hostIP of a port mapping limits it to one address of the host",
     );
   }
-}
-
-function requestedPort(mapping: PortMapping, index: number, snat: boolean): RequestedPort {
-  const place = `runtimeConfig.portMappings[${index}]`;
-  const targetPort = mapping.containerPort ?? 0;
-  const hostPort = mapping.hostPort ?? 0;
-  // clients know these two messages
-  const refusePort = (what: string, value: number): never => {
-    throw new CniError(
-      ErrorCode.invalidConfig,
-      `Invalid ${what} port number: ${value}`,
-      `${place} is ${shown(mapping)}; expected 1 to 65535`,
-    );
-  };
-  if (!isPort(targetPort)) refusePort("container", targetPort);
-  if (!isPort(hostPort)) refusePort("host", hostPort);
-  const protocol = mapping.protocol ?? "";
-  const transport = protocol === "" ? "tcp" : TRANSPORTS.find((one) => one === protocol.toLowerCase());
-  if (transport === undefined) {
-    throw new CniError(
-      ErrorCode.invalidConfig,
-      `"${place}.protocol" is ${shown(protocol)}`,
-      `expected ${TRANSPORTS.join(", ")}`,
-    );
-  }
-  return { transport, hostPort, targetPort, ...hostAddressOf(mapping.hostIP ?? "", place, snat) };
-}
-
-const LOOPBACK: Readonly<Record<Family, Prefix>> = {
-  4: { address: { family: 4, value: 0x7f00_0000n }, length: 8 },
-  6: { address: { family: 6, value: 1n }, length: 128 },
-};
-
-/** 0.0.0.0 and :: stand for every address of their family, and no text for every address of both. */
-function hostAddressOf(
-  text: string,
-  place: string,
-  snat: boolean,
-): Pick<RequestedPort, "families" | "hostAddress"> {
-  if (text === "") return { families: [4, 6], hostAddress: undefined };
-  const address = parseAddress(text);
-  const refuse = (details: string): never => {
-    throw new CniError(ErrorCode.invalidConfig, `"${place}.hostIP" is ${shown(text)}`, details);
-  };
-  if (address === undefined) return refuse("expected an address of the host, such as 192.0.2.1");
-  const isLoopback = contains(LOOPBACK[address.family], address);
-  if (isLoopback && address.family === 6) {
-    return refuse("the kernel lets no packet leave from ::1: use 127.0.0.1, or another address of the host");
-  }
-  if (isLoopback && !snat)
-    return refuse("an answer finds its way to the loopback only with snat: set it to true");
-  return { families: [address.family], hostAddress: address.value === 0n ? undefined : address };
 }
 
 /** Returns the first address of each family that the interface in the container has, with its prefix length. */
