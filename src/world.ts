@@ -50,7 +50,8 @@ export function refuseUnknownPlugin(name: string): never {
   exitNow(1);
 }
 
-const WORLD: World = {
+/** The world of this process, for one call. */
+export const WORLD: World = {
   variables: process.env,
   readStdin,
   writeStdout,

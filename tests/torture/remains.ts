@@ -58,10 +58,17 @@ interface SeenLink {
   }[];
 }
 
+function linksOf(text: string): SeenLink[] {
+  return text.trim() === "" ? [] : (JSON.parse(text) as SeenLink[]);
+}
+
+function isBridge({ linkinfo }: SeenLink): boolean {
+  return linkinfo?.info_kind === "bridge";
+}
+
 function linksIn(text: string, pod: string): string[] {
-  if (text.trim() === "") return [];
-  return (JSON.parse(text) as SeenLink[])
-    .filter(({ linkinfo }) => linkinfo?.info_kind !== "bridge")
+  return linksOf(text)
+    .filter((link) => !isBridge(link))
     .map((link) => {
       const addresses = link.addr_info
         .filter(({ scope }) => scope === "global")
@@ -81,10 +88,11 @@ function linksIn(text: string, pod: string): string[] {
 }
 
 /** The lines of `ip route` and `tc qdisc` that nobody but a plugin brings, without numbers that count up. */
-function linesIn(text: string, pod: string): string[] {
+function linesIn(text: string, pod: string, bridges: readonly string[]): string[] {
   return text
     .split("\n")
-    .filter((line) => line.trim() !== "" && !/ dev br\d|^fe80::|^multicast|qdisc noqueue /.test(line))
+    .filter((line) => line.trim() !== "" && !/^fe80::|^multicast|qdisc noqueue /.test(line))
+    .filter((line) => !bridges.some((name) => line.includes(` dev ${name} `)))
     .map((line) => `${pod} ${line.trim().replace(/qdisc (\w+) \w+:/, "qdisc $1")}`);
 }
 
@@ -169,8 +177,11 @@ export async function remains(sandbox: Sandbox, dataDir: string, pods: readonly 
   for (const [index, pod] of ["", ...pods].entries()) {
     const [seen = "", routed = "", queued = ""] = sections.slice(index * 3, index * 3 + 3);
     links.push(...linksIn(seen, pod));
-    routes.push(...linesIn(routed, pod));
-    queues.push(...linesIn(queued, pod));
+    const bridges = linksOf(seen)
+      .filter(isBridge)
+      .map(({ ifname }) => ifname);
+    routes.push(...linesIn(routed, pod, bridges));
+    queues.push(...linesIn(queued, pod, bridges));
   }
   const [rules = "", settings = ""] = sections.slice(-2);
   return {
