@@ -109,16 +109,19 @@ export function ensureVlanGateway(host: Connection, bridge: Link, vlans: PortVla
   const name = vlanGatewayName(bridge.name, vlans.native);
   const portName = `vlan${BigInt(Bun.hash(name)).toString(16).padStart(16, "0").slice(0, 11)}`;
   const found = host.get(getLink(name));
-  if (found?.up === true) return found;
+  // a port that is none is of a bridge that was removed since, or of an ADD that was killed
+  if (found?.up === true && host.get(getLink(portName))?.master === bridge.index) return found;
   host.execute([
     // somebody else may make it at this moment; then theirs is taken
-    ignoring(createLink(name, veth({ name: portName }), { up: true }), "EEXIST"),
-    setLink(name, { up: true }),
+    ignoring(createLink(name, veth({ name: portName })), "EEXIST"),
     setLink(portName, { master: bridge.index, up: true }),
   ]);
   const port = host.get(getLink(portName));
-  const gateway = host.get(getLink(name));
-  if (port === undefined || gateway === undefined) throw new Error(`interface ${name} was made and is gone`);
+  if (port === undefined) throw new Error(`interface ${portName} was made and is gone`);
   setPortVlans(host, port.index, { ...vlans, tagged: [] });
+  // the last step: whoever finds it up, also after an ADD that was killed, may rely on the rest
+  host.execute([setLink(name, { up: true })]);
+  const gateway = host.get(getLink(name));
+  if (gateway === undefined) throw new Error(`interface ${name} was made and is gone`);
   return gateway;
 }

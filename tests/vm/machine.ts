@@ -9,12 +9,14 @@ import {
   readdirSync,
   readlinkSync,
   rmSync,
+  truncateSync,
   writeFileSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { basename, dirname, join, resolve } from "node:path";
 import { tools } from "../../scripts/tools.ts";
 import { WARREN } from "../support/sandbox.ts";
+import { REFERENCE_FOLDER } from "./case.ts";
 
 const CACHE = resolve(import.meta.dir, "../../node_modules/.cache/warren-vm");
 
@@ -31,7 +33,7 @@ export const NEEDED = [
 ] as const;
 
 /** Programs that the suite uses inside, beside those that busybox is. */
-const PROGRAMS = ["ip", "bridge", "nft", "unshare", "nsenter", "sysctl", "modprobe"];
+const PROGRAMS = ["ip", "bridge", "nft", "unshare", "nsenter", "sysctl", "modprobe", "rmmod", "tc"];
 
 /** Parts of the kernel's modules that networks are made of. */
 const MODULES = ["kernel/net", "kernel/lib", "kernel/crypto", "kernel/arch/x86/crypto"];
@@ -89,8 +91,13 @@ ln -s /run /var/run
 mount -t tmpfs tmpfs /tmp
 mount -t tmpfs tmpfs /run
 ip link set lo up
-/opt/bin/bun /suite.js
+[ "$boot" != 1 ] || mke2fs /dev/nvme0n1 >/dev/null
+mkdir /disk
+mount -t ext2 /dev/nvme0n1 /disk
+/opt/bin/bun /suite.js "$boot"
 echo "VM-END $?"
+# no clean end: what is mounted stays so
+sync
 poweroff -f
 `;
 
@@ -119,6 +126,10 @@ function makeArchive(folder: string, kernel: string, suite: string): string {
   for (const link of readdirSync(dirname(WARREN)).filter((name) => name.startsWith("warren-"))) {
     run(["ln", "-sf", readlinkSync(join(dirname(WARREN), link)), join(root, "opt/bin", link)]);
   }
+  const reference = tools.referencePlugins.path;
+  for (const name of reference === undefined ? [] : ["bridge", "macvlan", "host-local"]) {
+    copyProgram(root, join(reference ?? "", name), join(REFERENCE_FOLDER, name));
+  }
   const modules = join(kernel, "lib/modules");
   const [version = ""] = readdirSync(modules);
   for (const part of MODULES) {
@@ -141,14 +152,47 @@ function makeArchive(folder: string, kernel: string, suite: string): string {
   return archive;
 }
 
-/** How long a machine may take, from its start to its end. */
-const LIFETIME_MS = 8 * 60_000;
+/** How long a machine may take, from its start to its end, also where many others run beside it. */
+const LIFETIME_MS = 12 * 60_000;
+const DISK_BYTES = 64 << 20;
+
+/** What a machine is started with. */
+interface Hardware {
+  readonly image: string;
+  readonly archive: string;
+  /** The one thing that outlasts a boot; the program finds it at /disk. */
+  readonly disk: string;
+}
+
+/** Starts the machine and returns what came over the serial console until it was off. */
+async function boot({ image, archive, disk }: Hardware, number: number): Promise<string[]> {
+  const machine = Bun.spawn(
+    [
+      ...["qemu-system-x86_64", "-accel", "tcg,thread=multi", "-smp", "2", "-m", "3072"],
+      // without the string instructions that are fast in silicon and slow loops here
+      ...["-cpu", "max,-erms,-fsrm"],
+      ...["-nographic", "-no-reboot", "-net", "none", "-kernel", image, "-initrd", archive],
+      ...["-drive", `file=${disk},format=raw,if=none,id=disk,cache=unsafe`],
+      ...["-device", "nvme,drive=disk,serial=disk"],
+      // what the kernel does not know becomes a variable of init
+      ...["-append", `console=ttyS0 panic=-1 quiet boot=${number}`],
+    ],
+    { stdin: "ignore", stdout: "pipe", stderr: "pipe", timeout: LIFETIME_MS, killSignal: "SIGKILL" },
+  );
+  const console = await new Response(machine.stdout).text();
+  await machine.exited;
+  const lines = console.split("\n").map((line) => line.replace(/\r$/, ""));
+  if (!lines.includes("VM-END 0"))
+    throw new Error(`the machine's suite did not end well:\n${lines.slice(-40).join("\n")}`);
+  return lines;
+}
 
 /**
- * Boots a machine, runs the program in `script` (a TypeScript file) in it with Bun, and returns what came over the
+ * Boots a machine as often as told, one time after the other and with one disk, and each time runs the program in
+ * `script` (a TypeScript file) in it with Bun, which gets the number of the boot, from 1 on. Returns what came over the
  * serial console, line by line. Throws with the end of the console if the program did not come to its end.
  */
-export async function runInMachine(script: string): Promise<string[]> {
+export async function runInMachine(script: string, boots: number): Promise<string[]> {
   const folder = mkdtempSync(join(tmpdir(), "warren-vm-"));
   try {
     const bundle = await Bun.build({ entrypoints: [script], target: "bun" });
@@ -158,21 +202,14 @@ export async function runInMachine(script: string): Promise<string[]> {
     const suite = join(folder, "suite.js");
     await Bun.write(suite, output);
     const kernel = kernelFolder();
-    const archive = makeArchive(folder, kernel, suite);
     const [image = ""] = readdirSync(join(kernel, "boot")).filter((name) => name.startsWith("vmlinuz"));
-    const machine = Bun.spawn(
-      [
-        ...["qemu-system-x86_64", "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-m", "3072"],
-        ...["-nographic", "-no-reboot", "-net", "none", "-kernel", join(kernel, "boot", basename(image))],
-        ...["-initrd", archive, "-append", "console=ttyS0 panic=-1 quiet"],
-      ],
-      { stdin: "ignore", stdout: "pipe", stderr: "pipe", timeout: LIFETIME_MS, killSignal: "SIGKILL" },
-    );
-    const console = await new Response(machine.stdout).text();
-    await machine.exited;
-    const lines = console.split("\n").map((line) => line.replace(/\r$/, ""));
-    if (!lines.includes("VM-END 0"))
-      throw new Error(`the machine's suite did not end well:\n${lines.slice(-40).join("\n")}`);
+    const disk = join(folder, "disk");
+    writeFileSync(disk, "");
+    truncateSync(disk, DISK_BYTES);
+    const archive = makeArchive(folder, kernel, suite);
+    const hardware = { image: join(kernel, "boot", basename(image)), archive, disk };
+    const lines: string[] = [];
+    for (let number = 1; number <= boots; number++) lines.push(...(await boot(hardware, number)));
     return lines;
   } finally {
     rmSync(folder, { recursive: true, force: true });
