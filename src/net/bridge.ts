@@ -7,6 +7,8 @@ import { addAddress, deleteAddress, dumpAddresses, type LinkAddress } from "../n
 import { createLink, getLink, type Link, setLink } from "../netlink/link.ts";
 import { ignoring } from "../netlink/message.ts";
 import type { Connection } from "./connection.ts";
+import { needing } from "./feature.ts";
+import { probeLinkDriver } from "./link-driver.ts";
 import { writeSettingIfPresent } from "./sysctl.ts";
 
 /** What a bridge is to be like. */
@@ -49,7 +51,7 @@ export function findBridge(host: Connection, name: string): Link | undefined {
   return link;
 }
 
-/** Returns the bridge, made if it was missing, and up. Throws NotABridgeError or NetlinkError. */
+/** Returns the bridge, made if it was missing, and up. Throws NotABridgeError, MissingFeatureError or NetlinkError. */
 export function ensureBridge(host: Connection, settings: BridgeSettings): Link {
   const found = findBridge(host, settings.name) ?? createBridge(host, settings);
   if (found.up && (found.promiscuous || !settings.promiscuous)) return found;
@@ -58,22 +60,21 @@ export function ensureBridge(host: Connection, settings: BridgeSettings): Link {
 }
 
 function createBridge(host: Connection, settings: BridgeSettings): Link {
-  const [made] = host.execute([
+  const birth = createLink(
+    settings.name,
+    settings.vlanFiltering ? { kind: "bridge", data: { vlanFiltering: 1 } } : { kind: "bridge" },
+    {
+      // an address of its own, for otherwise the bridge takes that of a port, and changes it when pods go
+      address: formatHardwareAddress(randomHardwareAddress()),
+      mtu: settings.mtu,
+      ...(settings.promiscuous ? { promiscuous: true } : {}),
+    },
+  );
+  const [made] = needing(
+    () => probeLinkDriver(host, "bridge"),
     // somebody else may make it at this moment; then theirs is taken
-    ignoring(
-      createLink(
-        settings.name,
-        settings.vlanFiltering ? { kind: "bridge", data: { vlanFiltering: 1 } } : { kind: "bridge" },
-        {
-          // an address of its own, for otherwise the bridge takes that of a port, and changes it when pods go
-          address: formatHardwareAddress(randomHardwareAddress()),
-          mtu: settings.mtu,
-          ...(settings.promiscuous ? { promiscuous: true } : {}),
-        },
-      ),
-      "EEXIST",
-    ),
-  ]);
+    () => host.execute([ignoring(birth, "EEXIST")]),
+  );
   // a router on the pods' side must not give the host a default route
   writeSettingIfPresent(`ipv6/conf/${settings.name}/accept_ra`, 0);
   // it is down until now: a link-local address that is still asked about could not answer the first pods

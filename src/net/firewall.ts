@@ -12,7 +12,7 @@ import {
   interfacePairIn,
   outputInterfaceIn,
 } from "../netlink/match.ts";
-import { isNetlinkError, NetlinkError, type Request } from "../netlink/message.ts";
+import { isNetlinkError, type Request } from "../netlink/message.ts";
 import {
   addElements,
   addRule,
@@ -26,7 +26,6 @@ import {
   deleteEmptyChain,
   deleteEmptySet,
   deleteEmptyTable,
-  deleteTable,
   dumpAllChains,
   dumpElements,
   dumpRules,
@@ -39,9 +38,7 @@ import {
   type TableName,
 } from "../netlink/nftables.ts";
 import type { NetlinkSocket } from "../netlink/socket.ts";
-import { isSystemError } from "../sys/libc.ts";
-import { connectNetfilter } from "./connection.ts";
-import { MissingFeatureError } from "./feature.ts";
+import { needing } from "./feature.ts";
 import {
   type Claimant,
   claimantsIn,
@@ -50,7 +47,7 @@ import {
   ELEMENTS_A_MESSAGE,
   withdrawClaims,
 } from "./firewall-claims.ts";
-import { hasNftables } from "./masquerade.ts";
+import { openNfTables, openNfTablesIfAny, rehearseRules } from "./nf-tables.ts";
 
 /** The table of forwarded packets. */
 const INET: TableName = { family: "inet", name: "warren" };
@@ -253,22 +250,11 @@ export class AdminChainError extends Error {
   }
 }
 
-/** Returns a socket to nf_tables; throws MissingFeatureError where the kernel has no netfilter. */
-function connect(): NetlinkSocket {
-  try {
-    return connectNetfilter();
-  } catch (error) {
-    if (isSystemError(error, "EPROTONOSUPPORT", "EAFNOSUPPORT")) throw lacking("nf_tables", error);
-    throw error;
-  }
-}
+const CURE =
+  "load the modules nf_tables, nft_ct and, for ingressPolicy isolated, nf_tables of the bridge family, or take firewall out of the chain";
 
-function lacking(what: string, cause: unknown): MissingFeatureError {
-  return new MissingFeatureError(
-    what,
-    "load the modules nf_tables, nft_ct and, for ingressPolicy isolated, nf_tables of the bridge family",
-    { cause },
-  );
+function connect(): NetlinkSocket {
+  return openNfTables(CURE);
 }
 
 /** The requests that make a part without its rules; what is there already stays. */
@@ -356,7 +342,7 @@ export function ensureFirewall(
   const tagged = elements.map((element) => ({ ...element, tag: isShared(element) ? "" : claimant.tag }));
   const claimSets = elements.filter(isShared).map(({ set, value }) => claimSetOf(set, value));
   const fittingClaimant = { ...claimant, tag: fitting(claimant.tag) ?? "" };
-  try {
+  const make = () => {
     const members = [
       ...elementRequests(tagged, addElements),
       ...claimRequests(INET, claimSets, fittingClaimant),
@@ -374,22 +360,16 @@ export function ensureFirewall(
       lacking.push(createChain(INET, { name: admin }), addRule(INET, jump));
     }
     nftables.transaction(lacking);
-  } catch (error) {
-    throw asMissing(error);
-  }
-}
-
-/** What a kernel without a kind of table, expression or set answers. */
-function asMissing(error: unknown): unknown {
-  if (!isNetlinkError(error, "EOPNOTSUPP", "EAFNOSUPPORT", "EPROTO")) return error;
-  return lacking(`nf_tables for ${error.operation}`, error);
+  };
+  needing(() => rehearse(nftables, parts), make);
 }
 
 /** Takes elements out; missing ones are success. Throws NetlinkError. */
 export function removeFromFirewall(elements: readonly FirewallElement[]): void {
   // what a kernel without nf_tables can't have is gone, as after a boot into another one
-  if (elements.length === 0 || !hasNftables()) return;
-  const nftables = connect();
+  if (elements.length === 0) return;
+  const nftables = openNfTablesIfAny();
+  if (nftables === undefined) return;
   try {
     nftables.transaction(elementRequests(elements, deleteElements));
   } catch (error) {
@@ -403,8 +383,8 @@ export function removeFromFirewall(elements: readonly FirewallElement[]): void {
 
 /** Returns all elements with their tags; none where the kernel has no nf_tables. */
 export function listFirewall(): TaggedElement[] {
-  if (!hasNftables()) return [];
-  const nftables = connect();
+  const nftables = openNfTablesIfAny();
+  if (nftables === undefined) return [];
   return dumpAll(nftables);
 }
 
@@ -425,8 +405,8 @@ function dumpSet(nftables: NetlinkSocket, { table, sets }: Part, set: FirewallSe
 
 /** Returns who needs the elements that attachments share; nobody where the kernel has no nf_tables. */
 export function listClaims(): SharedClaim[] {
-  if (!hasNftables()) return [];
-  const nftables = connect();
+  const nftables = openNfTablesIfAny();
+  if (nftables === undefined) return [];
   const shared = SHARED_SETS.flatMap((set) => dumpSet(nftables, FORWARD, set));
   return shared.flatMap(({ set, value }) =>
     claimantsIn(nftables, INET, claimSetOf(set, value)).map((claimant) => ({ set, value, claimant })),
@@ -435,8 +415,9 @@ export function listClaims(): SharedClaim[] {
 
 /** Takes claims back, and the elements that nobody claims then; missing ones are success. Throws NetlinkError. */
 export function withdrawFromFirewall(claims: readonly SharedClaim[]): void {
-  if (claims.length === 0 || !hasNftables()) return;
-  const nftables = connect();
+  if (claims.length === 0) return;
+  const nftables = openNfTablesIfAny();
+  if (nftables === undefined) return;
   const byElement = Map.groupBy(claims, nameOfElement);
   for (const [element, ...others] of byElement.values()) {
     if (element === undefined) continue;
@@ -453,8 +434,9 @@ export function withdrawFromFirewall(claims: readonly SharedClaim[]): void {
  * not at all, so that a process that is killed leaves no half of it. Throws NetlinkError.
  */
 export function removeUnusedFirewall(families: readonly FirewallFamily[]): void {
-  if (families.length === 0 || !hasNftables()) return;
-  const nftables = connect();
+  if (families.length === 0) return;
+  const nftables = openNfTablesIfAny();
+  if (nftables === undefined) return;
   for (const part of PARTS) {
     const { table, sets, jumpedTo } = part;
     if (!families.some((family) => family === table.family)) continue;
@@ -520,24 +502,19 @@ export function missingFromFirewall(
   return undefined;
 }
 
-/**
- * Throws MissingFeatureError if the kernel can't have the firewall: it is asked to make all of it in tables of other
- * names, in a transaction whose last request can't succeed, so that nothing of it ever comes to be.
- */
+/** Throws MissingFeatureError if the kernel can't have the firewall. Nothing is made. */
 export function probeFirewall(needsBridged: boolean): void {
   const nftables = connect();
-  const nowhere = deleteTable({ family: "inet", name: "warren-nowhere" });
-  const parts = (needsBridged ? PARTS : [FORWARD]).map((part) => ({
-    ...part,
-    table: { family: part.table.family, name: "warren-probe" },
-  }));
-  try {
-    nftables.transaction([...parts.flatMap((part) => [...declarations(part), ...rules(part)]), nowhere]);
-  } catch (error) {
-    if (error instanceof NetlinkError && error.operation === nowhere.operation) return;
-    if (isNetlinkError(error, "EPERM")) throw error;
-    throw lacking(error instanceof NetlinkError ? `nf_tables for ${error.operation}` : "nf_tables", error);
-  }
+  rehearse(nftables, needsBridged ? PARTS : [FORWARD]);
+}
+
+/** Goes through all of these parts in tables of other names, which never come to be. */
+function rehearse(nftables: NetlinkSocket, real: readonly Part[]): void {
+  const parts = real.map((part) => ({ ...part, table: { ...part.table, name: "warren-rehearsal" } }));
+  rehearseRules(nftables, {
+    ...{ purpose: "the firewall", cure: CURE, tables: [] },
+    requests: parts.flatMap((part) => [...declarations(part), ...rules(part)]),
+  });
 }
 
 /** A chain of somebody else through which forwarded packets have to pass as well. */

@@ -7,7 +7,8 @@ import { assignNamespaceId, getNamespaceId } from "../netlink/namespace-id.ts";
 import { dumpRoutes, Table } from "../netlink/route.ts";
 import { ownNetworkNamespace } from "../sys/namespace.ts";
 import type { Connection } from "./connection.ts";
-import { MissingFeatureError } from "./feature.ts";
+import { MissingFeatureError, needing } from "./feature.ts";
+import { probeLinkDriver } from "./link-driver.ts";
 
 /** How macvlans of one master reach each other: directly, not at all, by the switch, or there is only one. */
 export type MacvlanModeName = "bridge" | "private" | "vepa" | "passthru";
@@ -76,7 +77,10 @@ export function createMacvlan(inside: Connection, settings: MacvlanSettings): Li
     },
   );
   try {
-    inside.execute([birth]);
+    needing(
+      () => probeLinkDriver(inside, "macvlan"),
+      () => inside.execute([birth]),
+    );
   } catch (error) {
     throw explained(error, settings);
   }
@@ -128,23 +132,7 @@ function explained(error: unknown, { master, mode }: MacvlanSettings): unknown {
       { cause: error },
     );
   }
-  if (isNetlinkError(error, "EOPNOTSUPP")) return noMacvlan(error);
   return error;
-}
-
-function noMacvlan(cause: unknown): MissingFeatureError {
-  return new MissingFeatureError("macvlan", "load the module macvlan", { cause });
-}
-
-/** Throws MissingFeatureError if the kernel has no macvlan. Nothing is made. */
-export function probeMacvlan(host: Connection): void {
-  try {
-    // without a parent the kernel refuses the link, but only after it has found, or loaded, the driver
-    host.execute([createLink("warren-probe", { kind: "macvlan", data: { mode: MacvlanMode.bridge } })]);
-  } catch (error) {
-    if (isNetlinkError(error, "EOPNOTSUPP")) throw noMacvlan(error);
-    if (!isNetlinkError(error, "EINVAL")) throw error;
-  }
 }
 
 /** What makes a link a macvlan. */

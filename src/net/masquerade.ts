@@ -14,14 +14,12 @@ import {
   dumpChains,
   flushChain,
   getChain,
-  getGeneration,
   Priority,
   type TableName,
 } from "../netlink/nftables.ts";
 import type { NetlinkSocket } from "../netlink/socket.ts";
-import { isSystemError } from "../sys/libc.ts";
-import { connectNetfilter } from "./connection.ts";
-import { MissingFeatureError } from "./feature.ts";
+import { needing } from "./feature.ts";
+import { openNfTables, openNfTablesIfAny, rehearseRules } from "./nf-tables.ts";
 
 /** The one table that Warren has; nothing outside of it is ever touched. */
 export const TABLE: TableName = { family: "inet", name: "warren" };
@@ -42,30 +40,18 @@ export function masqueradeName(network: string, subnet: Prefix): string {
   return `${PREFIX}${short}-${spelled}`;
 }
 
-/** Returns a socket to nf_tables of the host's namespace; throws MissingFeatureError where there is no netfilter. */
-function connect(): NetlinkSocket {
-  try {
-    return connectNetfilter();
-  } catch (error) {
-    if (isSystemError(error, "EPROTONOSUPPORT", "EAFNOSUPPORT")) throw noNftables(error);
-    throw error;
-  }
-}
+const CURE = "load the modules nf_tables, nft_chain_nat and nft_masq, or turn ipMasq off";
 
-function noNftables(cause: unknown): MissingFeatureError {
-  return new MissingFeatureError(
-    "nf_tables",
-    "load the modules nfnetlink and nf_tables, or turn ipMasq off",
-    { cause },
-  );
-}
-
-/** Makes sure that the subnets are masqueraded; throws NetlinkError. */
+/** Makes sure that the subnets are masqueraded; throws MissingFeatureError or NetlinkError. */
 export function ensureMasquerade(network: string, subnets: readonly Prefix[]): void {
-  const nftables = connect();
+  const nftables = openNfTables(CURE);
   const missing = subnets.filter((subnet) => !isComplete(nftables, masqueradeName(network, subnet)));
   if (missing.length === 0) return;
-  nftables.transaction([createTable(TABLE), ...missing.flatMap((subnet) => chainFor(network, subnet))]);
+  const chains = missing.flatMap((subnet) => chainFor(TABLE, network, subnet));
+  needing(
+    () => rehearse(nftables),
+    () => nftables.transaction([createTable(TABLE), ...chains]),
+  );
 }
 
 /** A chain is made together with its rule, and its name says what that is. */
@@ -73,7 +59,7 @@ function isComplete(nftables: NetlinkSocket, name: string): boolean {
   return (nftables.get(getChain(TABLE, name))?.use ?? 0) > 0;
 }
 
-function chainFor(network: string, subnet: Prefix): Request<never>[] {
+function chainFor(table: TableName, network: string, subnet: Prefix): Request<never>[] {
   const chain = masqueradeName(network, subnet);
   const { address, length } = networkOf(subnet);
   const bytes = addressBytes(address);
@@ -82,15 +68,15 @@ function chainFor(network: string, subnet: Prefix): Request<never>[] {
       ? { address: { family: 4, value: 0xe000_0000n }, length: 4 }
       : { address: { family: 6, value: 0xffn << 120n }, length: 8 };
   return [
-    createChain(TABLE, {
+    createChain(table, {
       name: chain,
       base: { type: "nat", hook: "postrouting", priority: Priority.sourceNat },
       comment: `network ${network}`.slice(0, 120),
     }),
     // of two first callers the second one empties what the first one made: one rule is left
-    flushChain(TABLE, chain),
+    flushChain(table, chain),
     // ip saddr 10.88.0.0/16 ip daddr != 10.88.0.0/16 ip daddr != 224.0.0.0/4 masquerade
-    addRule(TABLE, {
+    addRule(table, {
       chain,
       expressions: [
         ...packetFamily(address.family === 4 ? "ipv4" : "ipv6"),
@@ -105,8 +91,9 @@ function chainFor(network: string, subnet: Prefix): Request<never>[] {
 
 /** Removes chains by their names; missing ones are success. Throws NetlinkError. */
 export function removeMasquerade(names: readonly string[]): void {
-  if (names.length === 0 || !hasNftables()) return;
-  const nftables = connect();
+  if (names.length === 0) return;
+  const nftables = openNfTablesIfAny();
+  if (nftables === undefined) return;
   const present = new Set(listChains(nftables));
   const doomed = [...new Set(names)].filter((name) => present.has(name));
   nftables.transaction(doomed.flatMap((name) => [flushChain(TABLE, name), deleteChain(TABLE, name)]));
@@ -114,8 +101,8 @@ export function removeMasquerade(names: readonly string[]): void {
 
 /** Returns the names of all masquerade chains of a network that are there; none where the kernel has no nf_tables. */
 export function listMasquerade(network: string): string[] {
-  if (!hasNftables()) return [];
-  const nftables = connect();
+  const nftables = openNfTablesIfAny();
+  if (nftables === undefined) return [];
   const first = masqueradeName(network, { address: { family: 4, value: 0n }, length: 0 });
   const stem = first.slice(0, first.length - "0.0.0.0/0".length);
   // what follows the stem is a subnet; a longer network name would go on with a letter or a dash
@@ -140,29 +127,22 @@ function isSubnet(text: string): boolean {
 
 /** Returns the subnets that are not masqueraded. */
 export function missingMasquerade(network: string, subnets: readonly Prefix[]): Prefix[] {
-  const nftables = connect();
+  const nftables = openNfTables(CURE);
   return subnets.filter((subnet) => !isComplete(nftables, masqueradeName(network, subnet)));
 }
 
-/** Throws MissingFeatureError if the kernel has no nf_tables. */
+/** Throws MissingFeatureError if the kernel can't masquerade. Nothing is made. */
 export function probeMasquerade(): void {
-  const nftables = connect();
-  try {
-    nftables.get(getGeneration());
-  } catch (error) {
-    // netfilter without nf_tables knows no such subsystem
-    if (isNetlinkError(error, "EINVAL", "EOPNOTSUPP")) throw noNftables(error);
-    throw error;
-  }
+  const nftables = openNfTables(CURE);
+  rehearse(nftables);
 }
 
-/** True if the kernel has nf_tables; throws what else is wrong. */
-export function hasNftables(): boolean {
-  try {
-    probeMasquerade();
-    return true;
-  } catch (error) {
-    if (error instanceof MissingFeatureError) return false;
-    throw error;
-  }
+const REHEARSAL: TableName = { family: "inet", name: "warren-rehearsal" };
+
+function rehearse(nftables: NetlinkSocket): void {
+  const subnet: Prefix = { address: { family: 4, value: 0n }, length: 8 };
+  rehearseRules(nftables, {
+    ...{ purpose: "masquerade", cure: CURE, tables: [REHEARSAL] },
+    requests: chainFor(REHEARSAL, "rehearsal", subnet),
+  });
 }

@@ -24,7 +24,7 @@ import {
   packetFamily,
   sourceIn,
 } from "../netlink/match.ts";
-import { ignoring, isNetlinkError, NetlinkError, type Request } from "../netlink/message.ts";
+import { ignoring, isNetlinkError, type Request } from "../netlink/message.ts";
 import {
   addElements,
   addRule,
@@ -37,49 +37,31 @@ import {
   deleteChain,
   deleteElements,
   deleteEmptySet,
-  deleteTable,
   dumpElements,
   dumpRules,
   type Element,
   flushChain,
   getChain,
   getElement,
-  getGeneration,
   Priority,
   type TableName,
 } from "../netlink/nftables.ts";
 import type { NetlinkSocket } from "../netlink/socket.ts";
-import { isSystemError } from "../sys/libc.ts";
-import { connectNetfilter } from "./connection.ts";
-import { MissingFeatureError } from "./feature.ts";
+import { needing } from "./feature.ts";
 import { TABLE } from "./masquerade.ts";
+import { openNfTables, rehearseRules } from "./nf-tables.ts";
 import { describePortMap, type PortMap, type PortTransport } from "./port-map.ts";
 import { LOOPBACK_CLAIMS, LOOPBACK_CLAIMS_MAP, listLoopbackClaims } from "./port-map-loopback.ts";
 
 /** A connection to nf_tables. */
 export type { NetlinkSocket as PortMapTable };
 
+const CURE =
+  "load the modules nf_tables, nft_chain_nat, nft_nat, nft_masq, nft_ct and nft_fib_inet, or take portmap out of the chain";
+
 /** Connects to the host's nf_tables; throws MissingFeatureError where the kernel has none. */
 export function openPortMapTable(): NetlinkSocket {
-  try {
-    const nftables = connectNetfilter();
-    nftables.get(getGeneration());
-    return nftables;
-  } catch (error) {
-    // without netfilter there is no such protocol, without nf_tables no such subsystem
-    const isMissing =
-      isSystemError(error, "EPROTONOSUPPORT", "EAFNOSUPPORT") ||
-      isNetlinkError(error, "EINVAL", "EOPNOTSUPP");
-    throw isMissing ? missing("nf_tables", error) : error;
-  }
-}
-
-function missing(feature: string, cause: unknown): MissingFeatureError {
-  return new MissingFeatureError(
-    feature,
-    "port maps need the modules nf_tables, nft_chain_nat, nft_nat, nft_masq, nft_ct and nft_fib_inet",
-    { cause },
-  );
+  return openNfTables(CURE);
 }
 
 // the static part -----------------------------------------------------------------------------------------------
@@ -373,13 +355,12 @@ export class PortTakenError extends Error {
 }
 
 /**
- * Makes port maps, and what they need where it is missing; all of them or none. Throws PortTakenError or
- * NetlinkError.
+ * Makes port maps, and what they need where it is missing; all of them or none. Throws PortTakenError,
+ * MissingFeatureError or NetlinkError.
  */
 export function addPortMaps(nftables: NetlinkSocket, maps: readonly PortMap[], owner: string): void {
   const elements = distinct(maps.flatMap((map) => elementsOf(map, owner)));
-  // with another store's calls at the same moment a part may go, or an element come
-  retryOn(["ENOENT", "EEXIST"], () => {
+  const make = () => {
     refuseTaken(nftables, maps, owner);
     const found = findElements(nftables, elements);
     const strays = elements.filter(({ element }, index) => {
@@ -391,7 +372,12 @@ export function addPortMaps(nftables: NetlinkSocket, maps: readonly PortMap[], o
       ...inEachSet(strays, deleteElements),
       ...inEachSet(elements, addElements),
     ]);
-  });
+  };
+  needing(
+    () => rehearsePortMaps(nftables),
+    // with another store's calls at the same moment a part may go, or an element come
+    () => retryOn(["ENOENT", "EEXIST"], make),
+  );
 }
 
 /** An element of the same place that leads elsewhere is somebody's; one that leads to the same pod was left behind. */
@@ -533,27 +519,12 @@ export function portMapDefect(
 
 const REHEARSAL: TableName = { family: "inet", name: "warren-rehearsal" };
 
-/**
- * Lets the kernel go through all that a port map needs without doing it: the last request of the transaction can't be
- * granted, which takes the others back. Throws MissingFeatureError for what the kernel doesn't know.
- */
+/** Throws MissingFeatureError if the kernel can't do all that a port map needs. Nothing is made. */
 export function rehearsePortMaps(nftables: NetlinkSocket): void {
   // where they were made already nothing is in question
   if (missingParts(nftables, []).length === 0) return;
-  const impossible = deleteTable({ ...REHEARSAL, name: "warren-that-never-was" });
-  try {
-    nftables.transaction([
-      createTable(REHEARSAL),
-      ...sets(REHEARSAL),
-      ...build(REHEARSAL, staticChains()),
-      impossible,
-    ]);
-  } catch (error) {
-    if (!(error instanceof NetlinkError)) throw error;
-    if (error.operation === impossible.operation) return;
-    if (error.errnoName === "ENOENT" || error.errnoName === "EOPNOTSUPP") {
-      throw missing(`nf_tables for port maps (${error.operation})`, error);
-    }
-    throw error;
-  }
+  rehearseRules(nftables, {
+    ...{ purpose: "port maps", cure: CURE, tables: [REHEARSAL] },
+    requests: [...sets(REHEARSAL), ...build(REHEARSAL, staticChains())],
+  });
 }

@@ -3,7 +3,7 @@
 import { parseHardwareAddress } from "../ip/hardware-address.ts";
 import { lookup, MetaKey, meta, PayloadBase, payload, Register, verdict } from "../netlink/expression.ts";
 import { interfaceNameBytes } from "../netlink/match.ts";
-import { isNetlinkError } from "../netlink/message.ts";
+import { isNetlinkError, type Request } from "../netlink/message.ts";
 import {
   addElements,
   addRule,
@@ -18,7 +18,9 @@ import {
   getChain,
   type TableName,
 } from "../netlink/nftables.ts";
-import { connectNetfilter } from "./connection.ts";
+import type { NetlinkSocket } from "../netlink/socket.ts";
+import { needing } from "./feature.ts";
+import { openNfTables, openNfTablesIfAny, rehearseRules } from "./nf-tables.ts";
 
 const TABLE: TableName = { family: "bridge", name: "warren" };
 const CHAIN = "source-check";
@@ -41,24 +43,33 @@ function elementsOf({ link, hardwareAddress, comment }: CheckedPort): { checked:
   return { checked: { key: name, comment }, allowed: { key: concatenated(name, source), comment } };
 }
 
-/** Lets only frames of the port's own address in; throws NetlinkError. */
+const CURE = "load nf_tables with its bridge family, or turn macspoofchk off";
+
+/** Lets only frames of the port's own address in; throws MissingFeatureError or NetlinkError. */
 export function checkSource(port: CheckedPort): void {
-  const nftables = connectNetfilter();
+  const nftables = openNfTables(CURE);
   const { checked, allowed } = elementsOf(port);
   const add = [addElements(TABLE, ALLOWED, [allowed]), addElements(TABLE, CHECKED, [checked])];
   if ((nftables.get(getChain(TABLE, CHAIN))?.use ?? 0) > 0) {
     nftables.transaction(add);
     return;
   }
-  nftables.transaction([
-    createTable(TABLE),
-    createSet(TABLE, { name: CHECKED, key: ["interfaceName"], id: 1 }),
-    createSet(TABLE, { name: ALLOWED, key: ["interfaceName", "hardwareAddress"], id: 2 }),
-    createChain(TABLE, { name: CHAIN, base: { type: "filter", hook: "prerouting", priority: PRIORITY } }),
+  needing(
+    () => rehearse(nftables),
+    () => nftables.transaction([createTable(TABLE), ...checkIn(TABLE), ...add]),
+  );
+}
+
+/** The requests that make sets and rule of the check. */
+function checkIn(table: TableName): Request<never>[] {
+  return [
+    createSet(table, { name: CHECKED, key: ["interfaceName"], id: 1 }),
+    createSet(table, { name: ALLOWED, key: ["interfaceName", "hardwareAddress"], id: 2 }),
+    createChain(table, { name: CHAIN, base: { type: "filter", hook: "prerouting", priority: PRIORITY } }),
     // of two first callers the second one empties what the first one made: one rule is left
-    flushChain(TABLE, CHAIN),
+    flushChain(table, CHAIN),
     // iifname @checked-ports iifname . ether saddr != @allowed-sources drop
-    addRule(TABLE, {
+    addRule(table, {
       chain: CHAIN,
       expressions: [
         meta(MetaKey.inputName),
@@ -69,13 +80,27 @@ export function checkSource(port: CheckedPort): void {
         verdict("drop"),
       ],
     }),
-    ...add,
-  ]);
+  ];
+}
+
+/** Throws MissingFeatureError if the kernel can't check sources. Nothing is made. */
+export function probeSourceCheck(): void {
+  const nftables = openNfTables(CURE);
+  rehearse(nftables);
+}
+
+function rehearse(nftables: NetlinkSocket): void {
+  const table: TableName = { ...TABLE, name: "warren-rehearsal" };
+  rehearseRules(nftables, {
+    ...{ purpose: "the check of source addresses", cure: CURE, tables: [table] },
+    requests: checkIn(table),
+  });
 }
 
 /** Ends the check of a port; one that is not checked is success. Throws NetlinkError. */
 export function endSourceCheck(port: Omit<CheckedPort, "comment">): void {
-  const nftables = connectNetfilter();
+  const nftables = openNfTablesIfAny();
+  if (nftables === undefined) return;
   const { checked, allowed } = elementsOf({ ...port, comment: "" });
   for (const [set, element] of [
     [CHECKED, checked],
@@ -91,7 +116,8 @@ export function endSourceCheck(port: Omit<CheckedPort, "comment">): void {
 
 /** True if only frames of the port's own address come in by it. */
 export function isSourceChecked(port: Omit<CheckedPort, "comment">): boolean {
-  const nftables = connectNetfilter();
+  const nftables = openNfTablesIfAny();
+  if (nftables === undefined) return false;
   if ((nftables.get(getChain(TABLE, CHAIN))?.use ?? 0) === 0) return false;
   const { checked, allowed } = elementsOf({ ...port, comment: "" });
   const has = (set: string, { key }: Element) =>

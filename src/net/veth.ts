@@ -14,6 +14,8 @@ import {
 } from "../netlink/link.ts";
 import { ignoring } from "../netlink/message.ts";
 import type { Connection } from "./connection.ts";
+import { needing } from "./feature.ts";
+import { probeLinkDriver } from "./link-driver.ts";
 import type { Netns } from "./netns.ts";
 import { writeSettingIfPresent } from "./sysctl.ts";
 
@@ -34,7 +36,7 @@ export interface VethSettings {
   readonly isolated?: boolean | undefined;
 }
 
-/** Makes the pair, the host's end up and enslaved; returns the host's end. Throws NetlinkError. */
+/** Makes the pair, the host's end up and enslaved; returns the host's end. Throws MissingFeatureError or NetlinkError. */
 export function createVeth(host: Connection, netns: Netns, settings: VethSettings): Link {
   const peer = veth({
     name: settings.containerName,
@@ -50,7 +52,8 @@ export function createVeth(host: Connection, netns: Netns, settings: VethSetting
   const [tried] = host.attempt([create]);
   // what its predecessor left, whose namespace the kernel may still be taking down, makes room
   if (tried.error?.errnoName === "EEXIST" && isLeftover(host, settings)) removeLink(host, settings.hostName);
-  const [made] = tried.error === undefined ? [tried] : host.execute([create]);
+  const again = () => host.execute([create]);
+  const [made] = tried.error === undefined ? [tried] : needing(() => probeLinkDriver(host, "veth"), again);
   const link = made.replies[0] ?? host.get(getLink(settings.hostName));
   if (link === undefined) throw new Error(`interface ${settings.hostName} was made and is gone`);
   // a pod must not give the host a default route, and nobody else has the host's own link-local address

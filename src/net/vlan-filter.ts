@@ -15,7 +15,8 @@ import { ignoring } from "../netlink/message.ts";
 import { NetlinkSocket } from "../netlink/socket.ts";
 import { inFreshNetworkNamespace } from "../sys/namespace.ts";
 import type { Connection } from "./connection.ts";
-import { MissingFeatureError } from "./feature.ts";
+import { MissingFeatureError, needing } from "./feature.ts";
+import { probeLinkDriver } from "./link-driver.ts";
 
 /** The VLANs that a port is to take part in. */
 export interface PortVlans {
@@ -49,11 +50,12 @@ function noFilter(): MissingFeatureError {
 }
 
 /**
- * Throws MissingFeatureError if the kernel has no VLAN filter. A kernel without it takes the setting and forgets it,
+ * Throws MissingFeatureError if the kernel has no bridges, or no VLAN filter. A kernel without it takes the setting and forgets it,
  * so a bridge is made in a namespace of its own, which is gone afterwards, and looked at.
  */
 export function probeVlanFilter(): void {
   using socket = inFreshNetworkNamespace(() => NetlinkSocket.open("route"));
+  probeLinkDriver(socket, "bridge");
   const name = "probe";
   const [outcome] = socket.attempt([createLink(name, { kind: "bridge", data: { vlanFiltering: 1 } })]);
   const made = outcome?.error === undefined ? socket.get(getLink(name)) : undefined;
@@ -103,7 +105,7 @@ export function vlanGatewayName(bridge: string, vlan: number): string {
 
 /**
  * Returns the host's own interface in a VLAN of the bridge, made if it was missing: one end of a pair whose other
- * end is a port of the bridge in that VLAN. Throws NetlinkError.
+ * end is a port of the bridge in that VLAN. Throws MissingFeatureError or NetlinkError.
  */
 export function ensureVlanGateway(host: Connection, bridge: Link, vlans: PortVlans): Link {
   const name = vlanGatewayName(bridge.name, vlans.native);
@@ -111,11 +113,12 @@ export function ensureVlanGateway(host: Connection, bridge: Link, vlans: PortVla
   const found = host.get(getLink(name));
   // a port that is none is of a bridge that was removed since, or of an ADD that was killed
   if (found?.up === true && host.get(getLink(portName))?.master === bridge.index) return found;
-  host.execute([
+  needing(
+    () => probeLinkDriver(host, "veth"),
     // somebody else may make it at this moment; then theirs is taken
-    ignoring(createLink(name, veth({ name: portName })), "EEXIST"),
-    setLink(portName, { master: bridge.index, up: true }),
-  ]);
+    () => host.execute([ignoring(createLink(name, veth({ name: portName })), "EEXIST")]),
+  );
+  host.execute([setLink(portName, { master: bridge.index, up: true })]);
   const port = host.get(getLink(portName));
   if (port === undefined) throw new Error(`interface ${portName} was made and is gone`);
   setPortVlans(host, port.index, { ...vlans, tagged: [] });

@@ -30,6 +30,7 @@ import {
 } from "../ledger/attachments.ts";
 import { describeOwner, holderOf, type Owner } from "../ledger/owner.ts";
 import { type Connection, connectHost, connectInside } from "../net/connection.ts";
+import { needing } from "../net/feature.ts";
 import { openNetns } from "../net/netns.ts";
 import { findPeer } from "../net/peer.ts";
 import {
@@ -47,6 +48,7 @@ import {
   type Redirection,
   redirect,
   refuseDiscipline,
+  type ShapingNeeds,
   stopRedirection,
   unlimitSending,
 } from "../net/shaping.ts";
@@ -274,10 +276,19 @@ function removeDetours(host: Connection, detours: readonly Link[]): void {
   for (const { name } of detours) removeLink(host, name);
 }
 
-/** Runs `work` on an interface; one that somebody else shapes already becomes an error that names the cure. */
-function explained<T>(work: () => T): T {
+/** Without limits of its own a config leaves them to the runtime, which may want either. */
+function needsOf({ ingress, egress }: Plan): ShapingNeeds {
+  const any = ingress === undefined && egress === undefined;
+  return { receiving: any || ingress !== undefined, sending: any || egress !== undefined };
+}
+
+/**
+ * Runs `work` on an interface; one that somebody else shapes already, and a kernel that lacks what the plan needs,
+ * become errors that name the cure.
+ */
+function explained<T>(plan: Plan, work: () => T): T {
   try {
-    return work();
+    return needing(() => probeShaping(needsOf(plan)), work);
   } catch (error) {
     if (!(error instanceof DisciplineTakenError)) throw error;
     throw new CniError(
@@ -296,15 +307,10 @@ interface Foundation {
 }
 
 /** Looks at the host's end where it is there, and works out what it will be where it is not. */
-function foundationOf(
-  host: Connection,
-  attachment: Attachment,
-  { planned }: Site,
-  { ingress }: Plan,
-): Foundation {
+function foundationOf(host: Connection, attachment: Attachment, { planned }: Site, plan: Plan): Foundation {
   if (planned === undefined) {
     const { hostLink } = placeOf(host, attachment);
-    if (ingress !== undefined) explained(() => refuseDiscipline(host, hostLink));
+    if (plan.ingress !== undefined) explained(plan, () => refuseDiscipline(host, hostLink));
     return { hostLink, redirection: planRedirection(host, hostLink) };
   }
   const hostEnd = planned.find(({ role }) => role !== "gateway");
@@ -360,11 +366,11 @@ function limitsFor(call: AdditionCall<Config>, plan: Plan): Addition {
           `warren-bandwidth: a burst of ${limit.burst} bytes lets no packet of ${hostLink.mtu} bytes (MTU) pass`,
         );
       }
-      if (ingress !== undefined) explained(() => limitSending(host, hostLink, ingress));
+      if (ingress !== undefined) explained(plan, () => limitSending(host, hostLink, ingress));
       if (egress === undefined) return result;
       const settings = { name: device, alias: aliasOf(entry), from: hostLink, limit: egress };
-      const detour = createDetour(host, settings);
-      redirect(host, hostLink, detour, foundation.redirection);
+      const detour = explained(plan, () => createDetour(host, settings));
+      explained(plan, () => redirect(host, hostLink, detour, foundation.redirection));
       const { name, address, mtu } = detour;
       return { ...result, interfaces: [...result.interfaces, { name, mac: address, mtu }] };
     },
@@ -435,9 +441,7 @@ export const bandwidth = defineChained({
   async status({ config }): Promise<void> {
     const plan = planOf(config);
     await openStore(plan.dataDir).transaction(beat);
-    // without limits of its own the config leaves them to the runtime, which may want either
-    const any = plan.ingress === undefined && plan.egress === undefined;
-    probeShaping({ receiving: any || plan.ingress !== undefined, sending: any || plan.egress !== undefined });
+    probeShaping(needsOf(plan));
   },
 
   async gc({ network, config, valid, note }): Promise<void> {

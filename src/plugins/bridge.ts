@@ -54,9 +54,10 @@ import {
   routeFrom,
   waitForAddresses,
 } from "../net/interface.ts";
+import { probeLinkDriver } from "../net/link-driver.ts";
 import { ensureMasquerade, masqueradeName, missingMasquerade, probeMasquerade } from "../net/masquerade.ts";
 import { type Netns, NetnsError, openNetns } from "../net/netns.ts";
-import { checkSource, isSourceChecked } from "../net/spoof-check.ts";
+import { checkSource, isSourceChecked, probeSourceCheck } from "../net/spoof-check.ts";
 import { createVeth, findLink, hardwareAddressFor, type Link, removeLink, waitForPort } from "../net/veth.ts";
 import {
   ensureVlanGateway,
@@ -379,6 +380,8 @@ export const bridge = defineInterfacePlugin({
       const routes = routesFrom(leased, addresses, plan);
       const hardwareAddress = containerHardwareAddress(plan, entry, addresses);
 
+      // first what the store takes back: a bridge stays, also where the rest can't be made
+      if (plan.masquerade) ensureMasquerade(network, subnetsOf(addresses));
       if (plan.vlans !== undefined && findBridge(host, plan.bridge.name) === undefined) probeVlanFilter();
       const device = ensureBridge(host, plan.bridge);
       if (plan.vlans !== undefined && !filtersVlans(device)) throw new UnfilteredBridgeError(device.name);
@@ -399,7 +402,6 @@ export const bridge = defineInterfacePlugin({
           enableForwarding(gateway.family);
         }
       }
-      if (plan.masquerade) ensureMasquerade(network, subnetsOf(addresses));
 
       // before it is there: a pair whose settings fail half way has to go, too
       undo.push(`interface ${hostName}`, () => removeLink(host, hostName));
@@ -538,7 +540,10 @@ export const bridge = defineInterfacePlugin({
         );
       }
     }
-    if (plan.masquerade || plan.sourceCheck) probeMasquerade();
+    probeLinkDriver(host, "bridge");
+    probeLinkDriver(host, "veth");
+    if (plan.masquerade) probeMasquerade();
+    if (plan.sourceCheck) probeSourceCheck();
     if (plan.vlans !== undefined) probeVlanFilter();
     if (plan.ipamType !== undefined) await (await delegate(plan.ipamType)).status();
   },

@@ -35,13 +35,13 @@ import { describeOwner, netnsIsGone, type Owner } from "../ledger/owner.ts";
 import { announceAddresses } from "../net/announcement.ts";
 import { type Connection, connectHost, connectInside } from "../net/connection.ts";
 import { bringUp, configureInterface, routeFrom } from "../net/interface.ts";
+import { probeLinkDriver } from "../net/link-driver.ts";
 import {
   createMacvlan,
   findMaster,
   finishMacvlan,
   type MacvlanModeName,
   macvlanOf,
-  probeMacvlan,
   removeMacvlan,
   standsOn,
   UnfitMasterError,
@@ -321,7 +321,7 @@ export const macvlan = defineInterfacePlugin({
     const plan = planOf(config, undefined);
     await openStore(plan.dataDir).transaction(beat);
     using host = connectHost();
-    probeMacvlan(host);
+    probeLinkDriver(host, "macvlan");
     // a master that is in each container can't be looked at before there is one
     if (!plan.masterInside) {
       const master = masterFor(plan, host, ErrorCode.notReady);

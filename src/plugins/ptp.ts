@@ -38,6 +38,7 @@ import { announceAddresses } from "../net/announcement.ts";
 import { connectHost, connectInside } from "../net/connection.ts";
 import { enableForwarding, forwards } from "../net/forwarding.ts";
 import { configureInterface, type InterfaceAddress, routeFrom } from "../net/interface.ts";
+import { probeLinkDriver } from "../net/link-driver.ts";
 import { ensureMasquerade, masqueradeName, missingMasquerade, probeMasquerade } from "../net/masquerade.ts";
 import { openNetns } from "../net/netns.ts";
 import { findPeer } from "../net/peer.ts";
@@ -265,6 +266,8 @@ export const ptp = defineInterfacePlugin({
   async status({ config, delegate }): Promise<void> {
     const plan = planOf(config, undefined);
     await openStore(plan.dataDir).transaction(beat);
+    using host = connectHost();
+    probeLinkDriver(host, "veth");
     if (plan.masquerade) probeMasquerade();
     await (await delegate(plan.ipamType)).status();
   },

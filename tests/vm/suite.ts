@@ -6,6 +6,7 @@ import type { Case } from "./case.ts";
 import { CHAINED_CASES } from "./chained.ts";
 import { EVERY_VERB_CASES } from "./every-verb.ts";
 import { MACVLAN_CASES } from "./macvlan.ts";
+import { MISSING_FEATURE_CASES } from "./missing-features.ts";
 import { REBOOT_CASES, type RebootCase } from "./reboot.ts";
 import { SOURCE_CHECK_CASES } from "./source-check.ts";
 import { VLAN_CASES } from "./vlan.ts";
@@ -19,6 +20,7 @@ const CASES: readonly Case[] = [
   ...VLAN_CASES,
   ...SOURCE_CHECK_CASES,
   ...MACVLAN_CASES,
+  ...MISSING_FEATURE_CASES,
 ];
 
 /** All cases, as the test outside sees them. */

@@ -1,0 +1,26 @@
+// Drivers of the links that Warren makes: modules that a kernel may lack. The kernel is asked for a link that it must
+// refuse, but only after it has found, or loaded, the driver, so that nothing is ever made.
+import { createLink, deleteLink, type LinkDevice, MacvlanMode, veth } from "../netlink/link.ts";
+import { isNetlinkError } from "../netlink/message.ts";
+import type { Connection } from "./connection.ts";
+import { MissingFeatureError } from "./feature.ts";
+
+const PROBE = "warren-probe";
+/** A group's address, which no link may have: the driver itself says so. */
+const REFUSED_ADDRESS = "01:00:00:00:00:00";
+
+const DEVICES = {
+  bridge: { kind: "bridge" },
+  veth: veth({ name: `${PROBE}-peer` }),
+  macvlan: { kind: "macvlan", data: { mode: MacvlanMode.bridge } },
+} satisfies Readonly<Record<string, LinkDevice>>;
+
+/** Throws MissingFeatureError if the kernel has no links of this kind, NetlinkError for what else is wrong. */
+export function probeLinkDriver(host: Connection, kind: keyof typeof DEVICES): void {
+  const [{ error }] = host.attempt([createLink(PROBE, DEVICES[kind], { address: REFUSED_ADDRESS })]);
+  // no kernel known does that
+  if (error === undefined) host.attempt([deleteLink(PROBE)]);
+  if (error === undefined || isNetlinkError(error, "EADDRNOTAVAIL", "EINVAL")) return;
+  if (!isNetlinkError(error, "EOPNOTSUPP")) throw error;
+  throw new MissingFeatureError(kind, `load the module ${kind}`, { cause: error });
+}
