@@ -8,6 +8,7 @@ import { EVERY_VERB_CASES } from "./every-verb.ts";
 import { MACVLAN_CASES } from "./macvlan.ts";
 import { MISSING_FEATURE_CASES } from "./missing-features.ts";
 import { REBOOT_CASES, type RebootCase } from "./reboot.ts";
+import { SIDE_BY_SIDE_CASES } from "./side-by-side.ts";
 import { SOURCE_CHECK_CASES } from "./source-check.ts";
 import { VLAN_CASES } from "./vlan.ts";
 
@@ -20,6 +21,7 @@ const CASES: readonly Case[] = [
   ...VLAN_CASES,
   ...SOURCE_CHECK_CASES,
   ...MACVLAN_CASES,
+  ...SIDE_BY_SIDE_CASES,
   ...MISSING_FEATURE_CASES,
 ];
 
