@@ -104,26 +104,6 @@ export function loadNetworkFile(path: string): NetworkList {
   return { ...list, plugins };
 }
 
-/** A file in a folder of networks. */
-export interface ListFile {
-  readonly path: string;
-  /** False for a single config (.conf, .json), which is a list of one. */
-  readonly isList: boolean;
-}
-
-/** Returns the files of networks in `folder` in the order in which one is looked for. Throws CniError 5. */
-export function networkFiles(folder: string): ListFile[] {
-  return [
-    ...filesIn(folder, ".conflist").map((path) => ({ path, isList: true })),
-    ...filesIn(folder, ".conf", ".json").map((path) => ({ path, isList: false })),
-  ];
-}
-
-/** Returns the network in a file. Throws as loadNetworkFile. */
-export function loadFile({ path, isList }: ListFile): NetworkList {
-  return isList ? loadNetworkFile(path) : listOfOne(loadPluginFile(path), path);
-}
-
 /**
  * Returns the network called `name` in `folder`: the first list (.conflist) of that name, else the first single
  * config (.conf, .json) as a list of one, files in the order of their names. Throws as loadNetworkFile, and

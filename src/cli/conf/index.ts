@@ -2,11 +2,8 @@
 import { defineCommand } from "citty";
 
 export const command = defineCommand({
-  meta: { name: "conf", description: "Edit the configs of networks, and see what is wrong with them" },
+  meta: { name: "conf", description: "Rewrite the configs of networks" },
   subCommands: {
-    add: async () => (await import("./editing.ts")).addCommand,
-    remove: async () => (await import("./editing.ts")).removeCommand,
-    doctor: async () => (await import("./doctor.ts")).command,
     fuse: async () => (await import("./rewriting.ts")).fuseCommand,
     split: async () => (await import("./rewriting.ts")).splitCommand,
   },
