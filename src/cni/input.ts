@@ -12,15 +12,38 @@ export function shown(value: unknown): string {
   return text.length > LONGEST_SHOWN ? `${text.slice(0, LONGEST_SHOWN)}...` : text;
 }
 
-/** Returns the place of an issue the way jq writes it: `ipam.ranges[0][1].subnet`. */
-function placeOf(issue: v.BaseIssue<unknown>): string {
+/** The way to a value: keys of objects and numbers in lists. */
+export type InputPath = readonly (string | number)[];
+
+/** Returns the path the way jq writes it: `ipam.ranges[0][1].subnet`. */
+export function formatPath(path: InputPath): string {
   let place = "";
-  for (const item of issue.path ?? []) {
-    const key: unknown = item.key;
-    if (typeof key === "number") place += `[${key}]`;
-    else place += place === "" ? String(key) : `.${String(key)}`;
+  for (const step of path) {
+    if (typeof step === "number") place += `[${step}]`;
+    else place += place === "" ? step : `.${step}`;
   }
   return place;
+}
+
+/** Input that a schema refuses; `path` leads to what is wrong in it. */
+export class InputError extends CniError {
+  constructor(
+    code: ErrorCodeNumber,
+    readonly path: InputPath,
+    message: string,
+    cure: string,
+  ) {
+    super(code, message, cure);
+  }
+
+  /** Returns the same refusal of a larger input, in which this one's stands at `path`. */
+  at(path: InputPath): InputError {
+    return new InputError(this.code, [...path, ...this.path], this.message, this.details);
+  }
+}
+
+function pathOf(issue: v.BaseIssue<unknown>): InputPath {
+  return (issue.path ?? []).map(({ key }) => (typeof key === "number" ? key : String(key)));
 }
 
 function expectation(issue: v.BaseIssue<unknown>): string {
@@ -54,8 +77,8 @@ function expectation(issue: v.BaseIssue<unknown>): string {
 }
 
 /**
- * Returns `input` as `schema` types it; its keys may be spelled as Go's JSON lets them (keys.ts). Throws a CniError of
- * `code` that names the first wrong key; `what` says whose input it is, such as `network config "lab"`.
+ * Returns `input` as `schema` types it; its keys may be spelled as Go's JSON lets them (keys.ts). Throws an InputError
+ * of `code` that names the first wrong key; `what` says whose input it is, such as `network config "lab"`.
  */
 export function parseInput<Schema extends v.GenericSchema>(
   schema: Schema,
@@ -63,47 +86,68 @@ export function parseInput<Schema extends v.GenericSchema>(
   code: ErrorCodeNumber,
   what: string,
 ): v.InferOutput<Schema> {
-  const refuse = (place: string, value: unknown, expected: string): never => {
-    throw new CniError(
-      code,
-      `${what}: ${place === "" ? "it" : `"${place}"`} is ${shown(value)}`,
-      `expected ${expected}`,
-    );
-  };
   const spelled = withKnownKeys(schema, input);
   const parsed = v.safeParse(schema, spelled, { abortEarly: true });
-  if (!parsed.success) {
-    const [issue] = parsed.issues;
-    if (issue.type === "strict_object" && issue.expected === "never") {
-      throw new CniError(
-        code,
-        `${what}: unknown key "${placeOf(issue)}"`,
-        "correct its spelling, or remove it",
-      );
-    }
-    return refuse(placeOf(issue), issue.input, expectation(issue));
+  if (!parsed.success) throw refusal(parsed.issues[0], code, what);
+  const list = listForObject(schema, spelled, []);
+  if (list !== undefined) throw refusedValue(list.path, list.value, "an object", code, what);
+  return parsed.output;
+}
+
+/** Returns everything in `input` that `schema` refuses, each as parseInput would throw it. */
+export function refusalsOf(
+  schema: v.GenericSchema,
+  input: unknown,
+  code: ErrorCodeNumber,
+  what: string,
+): InputError[] {
+  const spelled = withKnownKeys(schema, input);
+  const parsed = v.safeParse(schema, spelled);
+  if (!parsed.success) return parsed.issues.map((issue) => refusal(issue, code, what));
+  const list = listForObject(schema, spelled, []);
+  return list === undefined ? [] : [refusedValue(list.path, list.value, "an object", code, what)];
+}
+
+function refusal(issue: v.BaseIssue<unknown>, code: ErrorCodeNumber, what: string): InputError {
+  const path = pathOf(issue);
+  if (issue.type !== "strict_object" || issue.expected !== "never") {
+    return refusedValue(path, issue.input, expectation(issue), code, what);
   }
-  const list = listForObject(schema, spelled, "");
-  return list === undefined ? parsed.output : refuse(list.place, list.value, "an object");
+  return new InputError(
+    code,
+    path,
+    `${what}: unknown key "${formatPath(path)}"`,
+    "correct its spelling, or remove it",
+  );
+}
+
+function refusedValue(
+  path: InputPath,
+  value: unknown,
+  expected: string,
+  code: ErrorCodeNumber,
+  what: string,
+): InputError {
+  const place = path.length === 0 ? "it" : `"${formatPath(path)}"`;
+  return new InputError(code, path, `${what}: ${place} is ${shown(value)}`, `expected ${expected}`);
 }
 
 /** Finds a list where the schema wants an object: valibot lets it pass as an object without keys. */
 function listForObject(
   { entries, wrapped, item }: SchemaParts,
   value: unknown,
-  place: string,
-): { readonly place: string; readonly value: unknown } | undefined {
-  if (wrapped !== undefined) return listForObject(wrapped, value, place);
+  path: InputPath,
+): { readonly path: InputPath; readonly value: unknown } | undefined {
+  if (wrapped !== undefined) return listForObject(wrapped, value, path);
   if (typeof value !== "object" || value === null) return undefined;
   if (Array.isArray(value)) {
-    if (entries !== undefined) return { place, value };
+    if (entries !== undefined) return { path, value };
     if (item === undefined) return undefined;
-    const found = value.map((one, index) => listForObject(item, one, `${place}[${index}]`));
+    const found = value.map((one, index) => listForObject(item, one, [...path, index]));
     return found.find((one) => one !== undefined);
   }
   for (const [key, schema] of Object.entries(entries ?? {})) {
-    const inside: unknown = Reflect.get(value, key);
-    const found = listForObject(schema, inside, place === "" ? key : `${place}.${key}`);
+    const found = listForObject(schema, Reflect.get(value, key), [...path, key]);
     if (found !== undefined) return found;
   }
   return undefined;

@@ -5,7 +5,7 @@ import { readdirSync } from "node:fs";
 import { dirname, join } from "node:path";
 import * as v from "valibot";
 import { CniError, describeError, ErrorCode } from "../cni/error.ts";
-import { parseInput, shown } from "../cni/input.ts";
+import { InputError, parseInput, shown } from "../cni/input.ts";
 import type { AttachmentKey } from "../cni/network-config.ts";
 import { CURRENT_VERSION, compareVersions, parseVersion } from "../cni/version.ts";
 import { readBytes } from "../sys/files.ts";
@@ -34,6 +34,8 @@ export interface NetworkList {
   readonly plugins: readonly PluginConfig[];
   /** The list as it was read, which the cache keeps. */
   readonly bytes: Uint8Array;
+  /** The paths of the files that the last plugins come from, one each. */
+  readonly dropIns: readonly string[];
 }
 
 /** A list as its file alone says it, before drop-ins. */
@@ -74,6 +76,9 @@ const listSchema = v.object({
   ),
 });
 
+/** The keys that libcni reads of a list. */
+export const LIST_KEYS: readonly string[] = Object.keys(listSchema.entries);
+
 const pluginSchema = v.object({
   type: v.pipe(
     v.string(),
@@ -90,10 +95,8 @@ const pluginSchema = v.object({
  */
 export function loadNetworkFile(path: string): NetworkList {
   const list = parseNetworkList(bytesOf(path), path);
-  const dropIns = list.loadOnlyInlinedPlugins
-    ? []
-    : filesIn(join(dirname(path), list.name), ".conf").map(loadPluginFile);
-  const plugins = [...list.plugins, ...dropIns];
+  const dropIns = list.loadOnlyInlinedPlugins ? [] : filesIn(join(dirname(path), list.name), ".conf");
+  const plugins = [...list.plugins, ...dropIns.map(loadPluginFile)];
   if (plugins.length === 0) {
     throw new CniError(
       ErrorCode.invalidConfig,
@@ -101,7 +104,12 @@ export function loadNetworkFile(path: string): NetworkList {
       `expected "plugins" there, or .conf files in ${join(dirname(path), list.name)}`,
     );
   }
-  return { ...list, plugins };
+  return { ...list, plugins, dropIns };
+}
+
+/** Returns the network in a single config (.conf, .json) as a list of one. Throws as loadNetworkFile. */
+export function loadSingleFile(path: string): NetworkList {
+  return listOfOne(loadPluginFile(path), path);
 }
 
 /**
@@ -145,8 +153,9 @@ export function loadNetwork(folder: string, name: string): NetworkList {
 export function parseNetworkList(bytes: Uint8Array, what: string): InlinedList {
   const list = parseInput(listSchema, objectIn(bytes, what), ErrorCode.invalidConfig, what);
   if (list.plugins === undefined && list.loadOnlyInlinedPlugins) {
-    throw new CniError(
+    throw new InputError(
       ErrorCode.invalidConfig,
+      ["loadOnlyInlinedPlugins"],
       `${what}: "loadOnlyInlinedPlugins" is true and there is no "plugins"`,
       "expected a list of plugins",
     );
@@ -158,9 +167,18 @@ export function parseNetworkList(bytes: Uint8Array, what: string): InlinedList {
     disableCheck: list.disableCheck,
     disableGC: list.disableGC,
     loadOnlyInlinedPlugins: list.loadOnlyInlinedPlugins,
-    plugins: (list.plugins ?? []).map((plugin, index) => pluginOf(plugin, `${what}: plugins[${index}]`)),
+    plugins: (list.plugins ?? []).map((plugin, index) => itemOf(plugin, index, what)),
     bytes,
+    dropIns: [],
   };
+}
+
+function itemOf(plugin: unknown, index: number, what: string): PluginConfig {
+  try {
+    return pluginOf(plugin, `${what}: plugins[${index}]`);
+  } catch (error) {
+    throw error instanceof InputError ? error.at(["plugins", index]) : error;
+  }
 }
 
 /** Returns the highest version that we speak, or `single` as it is written if all are newer. */
@@ -179,7 +197,7 @@ function loadPluginFile(path: string): PluginConfig {
 
 function pluginOf(document: unknown, what: string): PluginConfig {
   if (!isObject(document)) {
-    throw new CniError(ErrorCode.invalidConfig, `${what} is ${shown(document)}`, "expected an object");
+    throw new InputError(ErrorCode.invalidConfig, [], `${what} is ${shown(document)}`, "expected an object");
   }
   const keys = {
     type: memberOf(document, "type"),
@@ -224,7 +242,7 @@ function bytesOf(path: string): Uint8Array {
 }
 
 /** Returns the paths of the files in `folder` with one of these endings, sorted; none if it does not exist. */
-function filesIn(folder: string, ...endings: readonly string[]): string[] {
+export function filesIn(folder: string, ...endings: readonly string[]): string[] {
   try {
     return readdirSync(folder, { withFileTypes: true })
       .filter((entry) => !entry.isDirectory() && endings.some((ending) => entry.name.endsWith(ending)))

@@ -3,6 +3,7 @@
 // refused with its line and column, which JSON.parse does not tell.
 import { CniError, describeError, ErrorCode } from "../cni/error.ts";
 import { parseExactly } from "../cni/exact-json.ts";
+import { placeIn } from "./json-text.ts";
 
 /** A JSON object. */
 export type JsonObject = Readonly<Record<string, unknown>>;
@@ -17,11 +18,10 @@ export function parseJson(text: string, what: string): unknown {
   try {
     return parseExactly(text);
   } catch (error) {
-    const before = text.slice(0, syntaxErrorOffset(text)).split("\n");
-    const column = (before.at(-1)?.length ?? 0) + 1;
+    const { line, column } = placeIn(text, syntaxErrorOffset(text));
     throw new CniError(
       ErrorCode.decodingFailure,
-      `${what}: no JSON at line ${before.length}, column ${column}`,
+      `${what}: no JSON at line ${line}, column ${column}`,
       text.trim() === "" ? "it is empty" : describeError(error),
       { cause: error },
     );
@@ -51,8 +51,8 @@ const BLANK = /[ \t\n\r]*/y;
 const STRING = /"(?:[^"\\\n\r\t]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*"/y;
 const OTHER_SCALAR = /-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?|true|false|null/y;
 
-/** Returns the offset of the first character that no JSON could have there (RFC 8259). */
-function syntaxErrorOffset(text: string): number {
+/** Returns the offset of the first character of `text` that no JSON could have there (RFC 8259). */
+export function syntaxErrorOffset(text: string): number {
   let offset = 0;
   const take = (pattern: RegExp): boolean => {
     pattern.lastIndex = offset;
