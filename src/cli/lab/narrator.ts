@@ -1,26 +1,17 @@
 // How a lab talks: numbered steps, prose folded to 78 columns, commands and what they answered set off from it. On a
 // terminal it has colour (unless NO_COLOR is set) and keeps to the terminal's width; in a file every line of output
 // stands as the command wrote it.
-import { isatty } from "node:tty";
 import { writeStdout } from "../../sys/stdio.ts";
+import { folded, styled, terminalColumns } from "../terminal.ts";
 
 const PROSE_COLUMNS = 78;
 const INDENT = "    ";
 
-const STYLES = { bold: 1, dim: 2, green: 32, cyan: 36 } as const;
-
 /** Writes a lab's story on standard output. */
 export class Narrator {
-  readonly #coloured: boolean;
   /** How wide lines of output may be; undefined if nobody's eyes are on it. */
-  readonly #columns: number | undefined;
+  readonly #columns = terminalColumns();
   #step = 0;
-
-  constructor() {
-    const terminal = isatty(1);
-    this.#coloured = terminal && (process.env.NO_COLOR ?? "") === "";
-    this.#columns = terminal ? terminalColumns() : undefined;
-  }
 
   /** The number of the step that is told. */
   get step(): number {
@@ -29,13 +20,13 @@ export class Narrator {
 
   /** Writes what the whole is called. */
   title(text: string): void {
-    writeStdout(`\n${this.#styled("bold", text)}\n`);
+    writeStdout(`\n${styled("bold", text)}\n`);
   }
 
   /** Begins the next step. */
   begin(title: string): void {
     this.#step++;
-    writeStdout(`\n${this.#styled("bold", `${String(this.#step).padStart(2)}. ${title}`)}\n`);
+    writeStdout(`\n${styled("bold", `${String(this.#step).padStart(2)}. ${title}`)}\n`);
   }
 
   /** Writes a paragraph; line breaks in `text` are spaces. */
@@ -47,7 +38,7 @@ export class Narrator {
 
   /** Shows a command line. */
   command(line: string): void {
-    writeStdout(`\n${INDENT}${this.#styled("dim", "$")} ${this.#styled("cyan", line)}\n`);
+    writeStdout(`\n${INDENT}${styled("dim", "$")} ${styled("cyan", line)}\n`);
   }
 
   /** Shows what a command wrote. On a terminal tables lose the columns that don't fit, other lines are folded. */
@@ -66,18 +57,14 @@ export class Narrator {
 
   /** Says what was left out of an output, or what else is to be known about it. */
   aside(text: string): void {
-    writeStdout(`${INDENT}${this.#styled("dim", `(${text})`)}\n`);
+    writeStdout(`${INDENT}${styled("dim", `(${text})`)}\n`);
   }
 
   /** Says that what had to be true was looked at and is. */
   confirm(text: string): void {
     const [first = "", ...rest] = folded(text, PROSE_COLUMNS - INDENT.length - 4);
-    writeStdout(`\n${INDENT}${this.#styled("green", "ok")}  ${first}\n`);
+    writeStdout(`\n${INDENT}${styled("green", "ok")}  ${first}\n`);
     for (const line of rest) writeStdout(`${INDENT}    ${line}\n`);
-  }
-
-  #styled(style: keyof typeof STYLES, text: string): string {
-    return this.#coloured ? `\u001b[${STYLES[style]}m${text}\u001b[0m` : text;
   }
 
   /** Returns where the last column of a table ends that there is room for. */
@@ -98,28 +85,5 @@ export class Narrator {
 
   #room(): number | undefined {
     return this.#columns === undefined ? undefined : Math.max(40, this.#columns - INDENT.length);
-  }
-}
-
-/** Breaks a text at spaces into lines of at most `columns`; a longer word has a line of its own. */
-function folded(text: string, columns: number): string[] {
-  const lines: string[] = [];
-  let line = "";
-  for (const word of text.split(" ")) {
-    if (line !== "" && line.length + 1 + word.length > columns) {
-      lines.push(line);
-      line = word;
-    } else line = line === "" ? word : `${line} ${word}`;
-  }
-  return [...lines, line];
-}
-
-/** Asks the terminal; process.stdout, which knows too, costs more than a process and changes the terminal's mode. */
-function terminalColumns(): number {
-  try {
-    const { stdout } = Bun.spawnSync(["stty", "size"], { stdin: Bun.file("/dev/tty"), stderr: "ignore" });
-    return Number(stdout.toString().split(" ")[1]) || 80;
-  } catch {
-    return 80;
   }
 }
