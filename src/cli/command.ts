@@ -29,7 +29,12 @@ export function operatorCommand<const Args extends ArgsDef>(
     meta: { name, description, hidden },
     args,
     setup: (context) => refuseUnknown(context.rawArgs, context.args, args, variadic),
-    run: (context) => command.run(context),
+    async run(context) {
+      const exitCode = await command.run(context);
+      // citty drops the result of a command within a command
+      if (exitCode !== undefined) process.exitCode = exitCode;
+      return exitCode;
+    },
   });
 }
 

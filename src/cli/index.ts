@@ -62,7 +62,7 @@ async function runAsWarren(args: readonly string[]): Promise<number> {
   const asksForHelp = splitAtDashes(rest).before.some((arg) => arg === "--help" || arg === "-h");
   if (asksForHelp) return help(args.filter((arg) => !arg.startsWith("-")));
   const { result } = await runCittyCommand(await load(), { rawArgs: rest });
-  // a command with commands of its own (lab) has its result dropped by citty and sets the process's exit code
+  // that of a command within a command is in the process's exit code (command.ts)
   return typeof result === "number" ? result : Number(process.exitCode ?? 0);
 }
 

@@ -69,7 +69,10 @@ test("a running network changes its form, and back", async () => {
   expect(readFileSync(file, "utf8")).toBe(shown.stdout);
   const { mode, uid, gid } = statSync(file);
   expect({ mode: mode & 0o777, uid, gid }).toEqual({ mode: 0o640, uid: 65_534, gid: 1234 });
-  expect(readdirSync(folder)).toEqual(["10-lab.conflist"]);
+  expect(readdirSync(folder).sort()).toEqual([
+    "10-lab.conflist",
+    expect.stringMatching(/^10-lab\.conflist\.before-1-/),
+  ]);
 
   await add("pod2", 8002);
   await sandbox.text([WARREN, "check", "lab", "pod2", ...args], { env: env(8002) });

@@ -1,0 +1,272 @@
+// One plugin of a list, examined: is it there, whose is it, does its schema take the config, does it know the keys and
+// the capabilities. Only of a plugin of ours is anything known about its keys; of others it is just said that they are
+// there and speak the version.
+import { CniError, ErrorCode } from "../../cni/error.ts";
+import { type InputPath, refusalsOf } from "../../cni/input.ts";
+import type { SchemaParts } from "../../cni/keys.ts";
+import type { Plugin } from "../../cni/plugin.ts";
+import { PLUGIN_NAMES, pluginCalled } from "../../plugins/index.ts";
+import { isObject, type JsonObject, memberOf } from "../../runtime/json.ts";
+import { rangeSetsOf } from "../pools.ts";
+import { nearestWord } from "../spelling.ts";
+import { type ConfText, type Finding, findingAt, type Severity } from "./finding.ts";
+import type { FoundPlugin, PluginFinder } from "./plugin-finder.ts";
+
+/** Keys that the protocol and runtimes have for every plugin; what is in them is theirs, too. */
+const PROTOCOL_KEYS = ["cniVersion", "name", "type", "capabilities", "runtimeConfig", "args", "prevResult"];
+
+/** Plugins that work on what another one made, and the capability without which some have nothing to do. */
+const CHAINED: ReadonlyMap<string, string | undefined> = new Map([
+  ["portmap", "portMappings"],
+  ["bandwidth", undefined],
+  ["firewall", undefined],
+  ["tuning", undefined],
+]);
+
+/** A plugin's object in the text of a file. */
+export interface PluginSite {
+  readonly text: ConfText;
+  /** The way to the object. */
+  readonly at: InputPath;
+  readonly document: JsonObject;
+  readonly type: string;
+  /** Its number in the whole list, drop-ins included. */
+  readonly index: number;
+  /** The version that the list is run with. */
+  readonly cniVersion: string;
+}
+
+type Report = (path: InputPath, severity: Severity, message: string, cure?: string) => void;
+
+/** Returns what is to be said about the plugin, and about the IPAM plugin that it names. */
+export async function examinePlugin(site: PluginSite, finder: PluginFinder): Promise<Finding[]> {
+  const findings: Finding[] = [];
+  const report: Report = (path, severity, message, cure = "") => {
+    findings.push(findingAt(site.text, [...site.at, ...path], severity, message, cure));
+  };
+  const found = await finder.find(site.type);
+  reportPresence(site, found, ["type"], report);
+  if (site.index === 0 && found.isOurs && CHAINED.has(bareName(site.type))) {
+    report(
+      ["type"],
+      "error",
+      `${site.type} is the first plugin, and works on what another one has made`,
+      "put it behind a plugin that makes an interface",
+    );
+  }
+  const ipam = memberOf(site.document, "ipam");
+  const ipamType = isObject(ipam) ? memberOf(ipam, "type") : undefined;
+  const foundIpam = typeof ipamType === "string" && ipamType !== "" ? await finder.find(ipamType) : undefined;
+  if (foundIpam !== undefined) reportPresence(site, foundIpam, ["ipam", "type"], report);
+  if (foundIpam?.plugin !== undefined) examinePools(site, report);
+  if (found.plugin !== undefined) {
+    examineKeys(site, found.plugin, foundIpam, report);
+    examineCapabilities(site, found.plugin, foundIpam, report);
+  }
+  return findings;
+}
+
+function bareName(type: string): string {
+  return type.startsWith("warren-") ? type.slice("warren-".length) : type;
+}
+
+function reportPresence(
+  { cniVersion }: PluginSite,
+  { type, file, isOurs, plugin, versions, problem }: FoundPlugin,
+  path: InputPath,
+  report: Report,
+): void {
+  if (file === undefined) {
+    const names = PLUGIN_NAMES.flatMap((name) => [`warren-${name}`, name]);
+    const meant = names.includes(type) ? undefined : nearestWord(type, names);
+    const [message, cure] = (problem ?? "").split("; ");
+    report(
+      path,
+      "error",
+      message ?? "",
+      meant === undefined ? cure : `did you mean ${JSON.stringify(meant)}?`,
+    );
+    return;
+  }
+  if (isOurs && plugin === undefined) {
+    report(path, "error", `${file} is Warren, which has no plugin called ${JSON.stringify(type)}`);
+    return;
+  }
+  if (versions === undefined) {
+    report(path, "error", `${file} does not answer VERSION: ${problem}`, "install another build of it");
+  } else if (!versions.includes(cniVersion)) {
+    report(
+      path,
+      "error",
+      `${file} speaks ${versions.join(", ")}, and not the list's version ${cniVersion}`,
+      "lower cniVersion, or install a newer plugin",
+    );
+  }
+}
+
+/** The schema of an IPAM plugin's own object; undefined for one that we know nothing of. */
+function ipamSchemaOf(ipam: FoundPlugin | undefined): SchemaParts | undefined {
+  return ipam?.plugin === undefined ? undefined : entriesOf(ipam.plugin.config)?.ipam;
+}
+
+function entriesOf(schema: SchemaParts | undefined): SchemaParts["entries"] {
+  return schema?.wrapped === undefined ? schema?.entries : entriesOf(schema.wrapped);
+}
+
+/** Returns the plugins of ours that this one does the work of where its config has their names as keys. */
+function insidesOf(plugin: Plugin): ReadonlyMap<string, Plugin> {
+  const inside = new Map<string, Plugin>();
+  for (const name of Object.keys(entriesOf(plugin.config) ?? {})) {
+    const chained = CHAINED.has(name) ? pluginCalled(name) : undefined;
+    if (chained !== undefined) inside.set(name, chained);
+  }
+  return inside;
+}
+
+function examineKeys(
+  { document, type }: PluginSite,
+  plugin: Plugin,
+  ipam: FoundPlugin | undefined,
+  report: Report,
+): void {
+  const told = new Set<string>();
+  const refuse = (owner: string, schema: Plugin["config"], at: InputPath, object: unknown) => {
+    for (const { path, message, details } of refusalsOf(schema, object, ErrorCode.invalidConfig, owner)) {
+      const place = [...at, ...path];
+      const key = JSON.stringify(place);
+      if (told.has(key)) continue;
+      told.add(key);
+      const unknown = message.includes("unknown key") ? String(path.at(-1)) : undefined;
+      const meant = unknown === undefined ? undefined : nearestIn(schema, path, unknown);
+      report(
+        place,
+        "error",
+        message,
+        meant === undefined ? details : `did you mean ${JSON.stringify(meant)}?`,
+      );
+    }
+  };
+  const name = (key: readonly (string | number)[], owner: string, known: readonly string[]) => {
+    if (told.has(JSON.stringify(key))) return;
+    const written = String(key.at(-1));
+    const meant = nearestWord(written, known);
+    report(
+      key,
+      "warning",
+      `${owner} knows no key ${JSON.stringify(written)}, and passes over it`,
+      meant === undefined
+        ? `it knows ${known.filter((one) => !PROTOCOL_KEYS.includes(one)).join(", ")}`
+        : `did you mean ${JSON.stringify(meant)}?`,
+    );
+  };
+  refuse(type, plugin.config, [], document);
+  if (ipam?.plugin !== undefined) refuse(ipam.type, ipam.plugin.config, [], document);
+  const insides = insidesOf(plugin);
+  for (const [key, chained] of insides) {
+    const inside = memberOf(document, key);
+    if (isObject(inside)) refuse(`${type}, key ${JSON.stringify(key)}`, chained.config, [key], inside);
+  }
+
+  for (const { path, known } of unknownKeys(plugin.config, document, [], PROTOCOL_KEYS)) {
+    const [top] = path;
+    if (top === "ipam" || (typeof top === "string" && insides.has(top))) continue;
+    name(path, type, known);
+  }
+  const ipamSchema = ipamSchemaOf(ipam);
+  if (ipam !== undefined && ipamSchema !== undefined) {
+    const object = memberOf(document, "ipam");
+    for (const { path, known } of unknownKeys(ipamSchema, object, ["ipam"], ["type"])) {
+      name(path, ipam.type, known);
+    }
+  }
+  for (const [key, chained] of insides) {
+    for (const { path, known } of unknownKeys(chained.config, memberOf(document, key), [key], [])) {
+      name(path, `warren-${key}`, known);
+    }
+  }
+}
+
+function examinePools({ document }: PluginSite, report: Report): void {
+  try {
+    rangeSetsOf(document);
+  } catch (error) {
+    if (!(error instanceof CniError)) throw error;
+    report(["ipam"], "error", error.message, error.details);
+  }
+}
+
+interface UnknownKey {
+  readonly path: InputPath;
+  readonly known: readonly string[];
+}
+
+/** Finds the keys that no schema has, at every depth that the schema describes. */
+function unknownKeys(
+  schema: SchemaParts,
+  value: unknown,
+  at: InputPath,
+  alsoKnown: readonly string[],
+): UnknownKey[] {
+  if (schema.wrapped !== undefined) return unknownKeys(schema.wrapped, value, at, alsoKnown);
+  const { entries, item } = schema;
+  if (Array.isArray(value)) {
+    if (item === undefined) return [];
+    return value.flatMap((one, index) => unknownKeys(item, one, [...at, index], []));
+  }
+  if (!isObject(value) || entries === undefined || schema.type === "loose_object") return [];
+  const known = [...new Set([...Object.keys(entries), ...alsoKnown])];
+  return Object.keys(value).flatMap((key): UnknownKey[] => {
+    const spelled = known.find((one) => one.toLowerCase() === key.toLowerCase());
+    if (spelled === undefined) return [{ path: [...at, key], known }];
+    const inside = alsoKnown.includes(spelled) ? undefined : entries[spelled];
+    return inside === undefined ? [] : unknownKeys(inside, value[key], [...at, key], []);
+  });
+}
+
+/** Returns the key of a strict object that is the nearest to one that it refused. */
+function nearestIn(schema: SchemaParts, path: InputPath, word: string): string | undefined {
+  let parts: SchemaParts | undefined = schema;
+  for (const step of path.slice(0, -1)) {
+    while (parts?.wrapped !== undefined) parts = parts.wrapped;
+    parts = typeof step === "number" ? parts?.item : parts?.entries?.[step];
+  }
+  return nearestWord(word, Object.keys(entriesOf(parts) ?? {}));
+}
+
+/** Returns the capabilities that a plugin reads: the keys of what runtimes hand to it. */
+function capabilitiesOf(plugin: Plugin | undefined): string[] {
+  return Object.keys(entriesOf(entriesOf(plugin?.config)?.runtimeConfig) ?? {});
+}
+
+function examineCapabilities(
+  { document, type }: PluginSite,
+  plugin: Plugin,
+  ipam: FoundPlugin | undefined,
+  report: Report,
+): void {
+  const capabilities = memberOf(document, "capabilities");
+  const declared = isObject(capabilities) ? capabilities : {};
+  const known = [...capabilitiesOf(plugin), ...capabilitiesOf(ipam?.plugin)];
+  // an IPAM plugin of somebody else's may know any
+  const knowsAll = ipam !== undefined && ipam.plugin === undefined;
+  for (const capability of Object.keys(declared)) {
+    if (known.includes(capability) || knowsAll) continue;
+    const meant = nearestWord(capability, known);
+    const reads = known.length === 0 ? "it knows none" : `it knows ${known.join(", ")}`;
+    report(
+      ["capabilities", capability],
+      "warning",
+      `${type} does not know the capability ${JSON.stringify(capability)}: what a runtime hands over is lost`,
+      meant === undefined ? reads : `did you mean ${JSON.stringify(meant)}?`,
+    );
+  }
+  const needed = CHAINED.get(plugin.name);
+  if (needed !== undefined && declared[needed] !== true) {
+    report(
+      ["type"],
+      "warning",
+      `${type} does not declare the capability ${JSON.stringify(needed)}, so that it never gets any`,
+      `add "capabilities": {${JSON.stringify(needed)}: true}`,
+    );
+  }
+}
