@@ -21,6 +21,11 @@ const TOOLS: Readonly<Record<string, string>> = {
   cpio: "cpio",
   modprobe: "kmod",
   strace: "strace",
+  promtool: "prometheus",
+  dot: "graphviz",
+  tmux: "tmux",
+  zsh: "zsh",
+  fish: "fish",
 };
 
 const REFERENCE_PLUGINS = [

@@ -42,6 +42,12 @@ export function ownerOf(folder: string, name: string): "ours" | "foreign" | "nob
   }
 }
 
+/** True if the plugin that runtimes find by that name is ours; without a file its name says it. */
+export function isOurPlugin(type: string, path: readonly string[]): boolean {
+  const folder = path.find((one) => lstatSync(join(one, type), { throwIfNoEntry: false }) !== undefined);
+  return folder === undefined ? type.startsWith("warren-") : ownerOf(folder, type) === "ours";
+}
+
 // twenty links lead to one file of 100 MB, which is read once
 const marked = new Map<string, boolean>();
 

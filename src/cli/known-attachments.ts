@@ -18,8 +18,8 @@ const placeSchema = v.object({
   ipam: v.nullish(v.object({ dataDir: v.nullish(v.string()) })),
 });
 
-/** Returns the stores of the network's plugins of ours, as far as they exist. */
-function storesOf(list: NetworkList): Store[] {
+/** Returns where the network's plugins, those that are ours, keep their stores. Throws CniError 7. */
+export function dataDirsOf(list: NetworkList): string[] {
   const dirs = list.plugins.flatMap(({ document }) => {
     const { dataDir, ipam } = parseInput(
       placeSchema,
@@ -29,7 +29,12 @@ function storesOf(list: NetworkList): Store[] {
     );
     return [dataDir ?? ipam?.dataDir ?? DEFAULT_DATA_DIR, ipam?.dataDir ?? DEFAULT_DATA_DIR];
   });
-  return [...new Set(dirs)].filter(storeExists).map(openStore);
+  return [...new Set(dirs)];
+}
+
+/** Returns the stores of the network's plugins of ours, as far as they exist. */
+function storesOf(list: NetworkList): Store[] {
+  return dataDirsOf(list).filter(storeExists).map(openStore);
 }
 
 /** An attachment that the cache or a store knows. */

@@ -13,3 +13,10 @@ export function rangeSetsOf(document: JsonObject): readonly RangeSet[] {
   const pools = v.safeParse(poolSchema, ipam);
   return pools.success ? parseRangeSets(pools.output) : [];
 }
+
+/** Returns the type of the IPAM plugin that a plugin's config names; undefined if it names none. */
+export function ipamTypeIn(document: JsonObject): string | undefined {
+  const ipam = memberOf(document, "ipam");
+  const type = isObject(ipam) ? memberOf(ipam, "type") : undefined;
+  return typeof type === "string" && type !== "" ? type : undefined;
+}

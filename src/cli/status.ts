@@ -1,31 +1,69 @@
-// `warren status NET`: would an ADD to this network work now? One line says yes, or no and why.
+// `warren status NET`: would an ADD to this network work now? One line says yes, or no and why. `warren status`: the
+// whole node at a glance, for a person, for a program (--json), or for Prometheus' textfile collector (--prometheus).
 import { CniError, describeError, ErrorCode } from "../cni/error.ts";
 import { checkStatus, requireVerb } from "../runtime/chain.ts";
 import { writeStdout } from "../sys/stdio.ts";
-import { operatorCommand } from "./command.ts";
-import { networkArgument, networkFlags, openNetwork } from "./settings.ts";
+import { operatorCommand, UsageError } from "./command.ts";
+import { storeFlags } from "./leases.ts";
+import { prometheusText } from "./node/prometheus.ts";
+import { isTroubled, reportText } from "./node/report.ts";
+import { type NodeSurvey, surveyNode } from "./node/survey.ts";
+import { type Flags, networkFlags, openNetwork, settingsOf } from "./settings.ts";
 
 export const command = operatorCommand({
   name: "status",
-  description: "Tell whether a network is ready for ADD requests",
-  args: { ...networkArgument, ...networkFlags },
+  description: "Tell whether a network is ready for ADD requests, or how the whole node is",
+  args: {
+    network: { type: "positional", required: false, description: "The network's name; else the whole node" },
+    ...networkFlags,
+    ...storeFlags,
+    prometheus: { type: "boolean", description: "The whole node in Prometheus' text format" },
+  },
   async run({ args }) {
-    const { runtime, list, settings } = openNetwork(args.network, args);
-    requireVerb(list, "STATUS");
-    try {
-      await checkStatus(runtime, list);
-    } catch (error) {
-      const [code, cause, details] =
-        error instanceof CniError
-          ? [error.code, error.message, error.details]
-          : [ErrorCode.internal, describeError(error), ""];
-      throw new CniError(code, `network ${list.name} is not ready: ${cause}`, details, { cause: error });
+    if (args.network !== undefined) {
+      if (args.prometheus === true)
+        throw new UsageError("--prometheus is about the whole node: leave out the network");
+      await statusOfNetwork(args.network, args);
+      return 0;
     }
-    writeStdout(
-      settings.json
-        ? `${JSON.stringify({ network: list.name, ready: true }, null, 4)}\n`
-        : `Network ${list.name} is ready for ADD requests\n`,
-    );
-    return 0;
+    if (args.prometheus === true && args.json === true) {
+      throw new UsageError("--json and --prometheus exclude each other");
+    }
+    const survey = await surveyNode(settingsOf(args, process.env), args["data-dir"]);
+    if (args.prometheus === true) {
+      writeStdout(prometheusText(survey));
+      return 0;
+    }
+    writeStdout(args.json === true ? jsonText(survey) : reportText(survey));
+    return isTroubled(survey) ? 1 : 0;
   },
 });
+
+async function statusOfNetwork(network: string, flags: Flags): Promise<void> {
+  const { runtime, list, settings } = openNetwork(network, flags);
+  requireVerb(list, "STATUS");
+  try {
+    await checkStatus(runtime, list);
+  } catch (error) {
+    const [code, cause, details] =
+      error instanceof CniError
+        ? [error.code, error.message, error.details]
+        : [ErrorCode.internal, describeError(error), ""];
+    throw new CniError(code, `network ${list.name} is not ready: ${cause}`, details, { cause: error });
+  }
+  writeStdout(
+    settings.json
+      ? `${JSON.stringify({ network: list.name, ready: true }, null, 4)}\n`
+      : `Network ${list.name} is ready for ADD requests\n`,
+  );
+}
+
+/** What the stores hold row by row is what `leases` and `show` are for. */
+function jsonText(survey: NodeSurvey): string {
+  const stores = survey.stores.map(({ leases, entries, ...store }) => store);
+  const document = { ...survey, stores };
+  // every digit of an IPv6 pool's size
+  const digits = (_key: string, value: unknown) =>
+    typeof value === "bigint" ? JSON.rawJSON(value.toString()) : value;
+  return `${JSON.stringify(document, digits, 4)}\n`;
+}

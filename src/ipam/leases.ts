@@ -229,7 +229,7 @@ async function chooseOrReclaim(
   for (const row of await deadLeases(store, network)) await reclaim(store, row);
   const second = await choose();
   if (second !== undefined) return second;
-  const resting = await store.all(COOLING_LEASES, { network, releasedAtMs: Number.MAX_SAFE_INTEGER });
+  const resting = await listRestingLeases(store, network);
   const yielding = resting.find((row) => rangeOf(set, addressFromBytes(row.address)) !== undefined);
   if (yielding === undefined) return undefined;
   await free(store, yielding);
@@ -326,6 +326,11 @@ export async function listLeases(store: Transaction): Promise<LeaseRow[]> {
   return store.all(HELD_LEASES, {});
 }
 
+/** Returns the addresses of a network that were released and rest. */
+export async function listRestingLeases(store: Transaction, network: string): Promise<LeaseRow[]> {
+  return store.all(COOLING_LEASES, { network, releasedAtMs: Number.MAX_SAFE_INTEGER });
+}
+
 /** Returns how many addresses a network's attachments hold. */
 export async function countLeases(store: Transaction, network: string): Promise<number> {
   return (await store.first(HELD_COUNT, { network }))?.held ?? 0;
@@ -362,10 +367,7 @@ export async function exhaustedSets(
       endOfRun: async (address) => (await runWith(store, network, address))?.last,
     });
     if (next !== undefined) continue;
-    const yielding = [
-      ...(await deadLeases(store, network)),
-      ...(await store.all(COOLING_LEASES, { network, releasedAtMs: Number.MAX_SAFE_INTEGER })),
-    ];
+    const yielding = [...(await deadLeases(store, network)), ...(await listRestingLeases(store, network))];
     if (!yielding.some((row) => rangeOf(set, addressFromBytes(row.address)) !== undefined))
       exhausted.push(set);
   }

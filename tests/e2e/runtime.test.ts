@@ -250,7 +250,6 @@ const USAGE: readonly (readonly [args: readonly string[], exitCode: number, mess
   [["add", "nolab", "x"], 1, "networks there: lab"],
   [["add", "lab", "x", "--cni-conf-dir=/nowhere"], 1, "no net configurations found in /nowhere"],
   [["add", "lab", "x", "--cni-bin-dir=/nowhere"], 1, 'failed to find plugin "bridge" in path [/nowhere]'],
-  [["status"], 2, "Missing required positional argument: NETWORK"],
   [["status", "lab", "x"], 2, 'unexpected argument "x"'],
   [["gc", "lab", ":eth0"], 2, '":eth0" is no attachment'],
   [["gc", "lab", "pod1:"], 2, '"pod1:" is no attachment'],

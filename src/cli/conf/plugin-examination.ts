@@ -7,7 +7,7 @@ import type { SchemaParts } from "../../cni/keys.ts";
 import type { Plugin } from "../../cni/plugin.ts";
 import { PLUGIN_NAMES, pluginCalled } from "../../plugins/index.ts";
 import { isObject, type JsonObject, memberOf } from "../../runtime/json.ts";
-import { rangeSetsOf } from "../pools.ts";
+import { ipamTypeIn, rangeSetsOf } from "../pools.ts";
 import { nearestWord } from "../spelling.ts";
 import { type ConfText, type Finding, findingAt, type Severity } from "./finding.ts";
 import type { FoundPlugin, PluginFinder } from "./plugin-finder.ts";
@@ -54,9 +54,8 @@ export async function examinePlugin(site: PluginSite, finder: PluginFinder): Pro
       "put it behind a plugin that makes an interface",
     );
   }
-  const ipam = memberOf(site.document, "ipam");
-  const ipamType = isObject(ipam) ? memberOf(ipam, "type") : undefined;
-  const foundIpam = typeof ipamType === "string" && ipamType !== "" ? await finder.find(ipamType) : undefined;
+  const ipamType = ipamTypeIn(site.document);
+  const foundIpam = ipamType === undefined ? undefined : await finder.find(ipamType);
   if (foundIpam !== undefined) reportPresence(site, foundIpam, ["ipam", "type"], report);
   if (foundIpam?.plugin !== undefined) examinePools(site, report);
   if (found.plugin !== undefined) {

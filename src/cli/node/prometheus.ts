@@ -1,0 +1,113 @@
+// The node's state in Prometheus' text exposition format (version 0.0.4), for a textfile collector: gauges only, each
+// with its unit in its name.
+import type { NodeSurvey } from "./survey.ts";
+
+type Labels = Readonly<Record<string, string>>;
+
+interface Sample {
+  readonly labels?: Labels;
+  readonly value: number | bigint;
+}
+
+interface Metric {
+  readonly name: string;
+  readonly help: string;
+  readonly samples: readonly Sample[];
+}
+
+/** Returns the metrics of the survey. A metric without samples is left out. */
+export function prometheusText(survey: NodeSurvey): string {
+  return metricsOf(survey)
+    .filter(({ samples }) => samples.length > 0)
+    .map(
+      ({ name, help, samples }) =>
+        `# HELP ${name} ${help}\n# TYPE ${name} gauge\n${samples.map((sample) => `${name}${line(sample)}\n`).join("")}`,
+    )
+    .join("");
+}
+
+function line({ labels = {}, value }: Sample): string {
+  const pairs = Object.entries(labels).map(([name, text]) => `${name}="${escaped(text)}"`);
+  return `${pairs.length === 0 ? "" : `{${pairs.join(",")}}`} ${value}`;
+}
+
+function escaped(text: string): string {
+  return text.replaceAll("\\", "\\\\").replaceAll("\n", "\\n").replaceAll('"', '\\"');
+}
+
+function flag(value: boolean): number {
+  return value ? 1 : 0;
+}
+
+function metricsOf(survey: NodeSurvey): Metric[] {
+  const { networks, pools, stores, features } = survey;
+  const ofPools = (
+    name: string,
+    help: string,
+    addressesOf: (pool: NodeSurvey["pools"][number]) => bigint,
+  ): Metric => ({
+    name: `warren_pool_addresses_${name}`,
+    help,
+    samples: pools.map((pool) => ({
+      labels: { network: pool.network, pool: pool.pool },
+      value: addressesOf(pool),
+    })),
+  });
+  return [
+    {
+      name: "warren_info",
+      help: "What runs here; the value is always 1.",
+      samples: [{ labels: { version: survey.version, kernel: survey.kernel }, value: 1 }],
+    },
+    {
+      name: "warren_config_files_broken",
+      help: "Config files that no runtime can use.",
+      samples: [{ value: survey.brokenFiles.length }],
+    },
+    {
+      name: "warren_network_ready",
+      help: "Whether STATUS says that an ADD would work; absent where it can't be asked.",
+      samples: networks.flatMap(({ name, ready }) =>
+        ready === undefined ? [] : [{ labels: { network: name }, value: flag(ready) }],
+      ),
+    },
+    {
+      name: "warren_network_attachments",
+      help: "Interfaces of containers that are written down.",
+      samples: networks.map(({ name, attachments }) => ({ labels: { network: name }, value: attachments })),
+    },
+    {
+      name: "warren_network_attachments_leaked",
+      help: "Those of them whose network namespace is gone.",
+      samples: networks.map(({ name, stale }) => ({ labels: { network: name }, value: stale })),
+    },
+    ofPools("capacity", "Addresses that the pool can give out.", ({ size, reserved }) => size - reserved),
+    ofPools("used", "Addresses held by containers that can be alive.", ({ used }) => used),
+    ofPools("leaked", "Addresses held by containers whose network namespace is gone.", ({ stale }) => stale),
+    ofPools("resting", "Addresses released, and kept back for their cooldown.", ({ resting }) => resting),
+    ofPools("reserved", "Addresses in the ranges that are never given out.", ({ reserved }) => reserved),
+    ofPools("available", "Addresses that are free.", ({ free }) => free),
+    {
+      name: "warren_store_readable",
+      help: "Whether the store can be read.",
+      samples: stores.map(({ path, problem }) => ({ labels: { path }, value: flag(problem === "") })),
+    },
+    {
+      name: "warren_store_size_bytes",
+      help: "Length of the store's file.",
+      samples: stores.map(({ path, bytes }) => ({ labels: { path }, value: bytes })),
+    },
+    {
+      name: "warren_store_log_size_bytes",
+      help: "Length of the store's write-ahead log.",
+      samples: stores.map(({ path, logBytes }) => ({ labels: { path }, value: logBytes })),
+    },
+    {
+      name: "warren_kernel_feature",
+      help: "Whether the kernel has what plugins need; absent where it can't be found out.",
+      samples: features.flatMap(({ feature, present }) =>
+        present === undefined ? [] : [{ labels: { feature }, value: flag(present) }],
+      ),
+    },
+  ];
+}

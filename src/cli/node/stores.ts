@@ -1,0 +1,69 @@
+// What the stores of a node hold, all of it at once: one that can't be read is told with the others and stops nobody.
+import { describeError } from "../../cni/error.ts";
+import { type LeaseRow, listLeases, listRestingLeases } from "../../ipam/leases.ts";
+import {
+  type AttachmentRow,
+  type KernelObject,
+  listAttachments,
+  listObjects,
+} from "../../ledger/attachments.ts";
+import { netnsIsGone } from "../../ledger/owner.ts";
+import { openStore, storeExists, storePath } from "../../store/sqlite.ts";
+import { statFile } from "../../sys/files.ts";
+
+/** A lease, and whether its holder can still be alive. */
+export interface KnownLease extends LeaseRow {
+  readonly state: "used" | "stale" | "resting";
+}
+
+/** What a plugin made for an attachment. */
+export interface KnownEntry extends AttachmentRow {
+  readonly objects: readonly KernelObject[];
+  readonly stale: boolean;
+}
+
+/** One store of the node. */
+export interface NodeStore {
+  readonly dataDir: string;
+  readonly path: string;
+  readonly bytes: number;
+  /** The length of the write-ahead log. */
+  readonly logBytes: number;
+  /** Why it can't be read; empty if it can. */
+  readonly problem: string;
+  readonly leases: readonly KnownLease[];
+  readonly entries: readonly KnownEntry[];
+}
+
+/** Returns the stores in those directories that have one. */
+export async function surveyStores(dataDirs: Iterable<string>): Promise<NodeStore[]> {
+  const stores: NodeStore[] = [];
+  for (const dataDir of new Set(dataDirs)) if (storeExists(dataDir)) stores.push(await surveyStore(dataDir));
+  return stores;
+}
+
+async function surveyStore(dataDir: string): Promise<NodeStore> {
+  const path = storePath(dataDir);
+  const bytesOf = (file: string) => Number(statFile(file)?.bytes ?? 0n);
+  const place = { dataDir, path, bytes: bytesOf(path), logBytes: bytesOf(`${path}-wal`) };
+  try {
+    return await openStore(dataDir).read(async (store) => {
+      const held = (await listLeases(store)).map(
+        (row): KnownLease => ({ ...row, state: netnsIsGone(row) ? "stale" : "used" }),
+      );
+      const rows = await listAttachments(store);
+      const entries: KnownEntry[] = [];
+      for (const row of rows) {
+        entries.push({ ...row, objects: await listObjects(store, row), stale: netnsIsGone(row) });
+      }
+      const resting: KnownLease[] = [];
+      for (const network of new Set([...held, ...rows].map((row) => row.network))) {
+        const released = await listRestingLeases(store, network);
+        resting.push(...released.map((row): KnownLease => ({ ...row, state: "resting" })));
+      }
+      return { ...place, problem: "", leases: [...held, ...resting], entries };
+    });
+  } catch (error) {
+    return { ...place, problem: describeError(error), leases: [], entries: [] };
+  }
+}

@@ -1,0 +1,194 @@
+// The node at a glance: its networks with what is attached to them and whether they are ready, its pools, its stores,
+// its kernel, its versions. Everything is read; nothing but a network's own STATUS, which commits a heartbeat, writes.
+import manifest from "../../../package.json" with { type: "json" };
+import { describeError } from "../../cni/error.ts";
+import { SUPPORTED_VERSIONS, versionAllows } from "../../cni/version.ts";
+import { assignmentOf } from "../../ipam/leases.ts";
+import { poolName, type RangeSet, rangeOf } from "../../ipam/pool.ts";
+import { type PoolUsage, usageOf } from "../../ipam/pool-usage.ts";
+import { checkStatus, type Runtime } from "../../runtime/chain.ts";
+import { type ConfFile, chooseByName, readConfFolder } from "../../runtime/conf-folder.ts";
+import type { NetworkList } from "../../runtime/conflist.ts";
+import { DEFAULT_DATA_DIR } from "../../store/sqlite.ts";
+import { isOurPlugin } from "../installation.ts";
+import { dataDirsOf } from "../known-attachments.ts";
+import { ipamTypeIn, rangeSetsOf } from "../pools.ts";
+import { runtimeOf, type Settings } from "../settings.ts";
+import { type KernelFeature, kernelRelease, surveyForwarding, surveyKernel } from "./kernel.ts";
+import { type KnownLease, type NodeStore, surveyStores } from "./stores.ts";
+
+/** A network: in a config, in a store, or in both. */
+export interface NodeNetwork {
+  readonly name: string;
+  /** The path of its config; undefined if only a store knows it. */
+  readonly file: string | undefined;
+  readonly cniVersion: string;
+  readonly plugins: readonly string[];
+  /** Undefined for a network that can't be asked: its version has no STATUS, or it has no config. */
+  readonly ready: boolean | undefined;
+  /** Why it is not ready, or was not asked. */
+  readonly problem: string;
+  /** Interfaces of containers, and how many of them belong to containers that are gone. */
+  readonly attachments: number;
+  readonly stale: number;
+}
+
+/** A pool of a network. */
+export interface NodePool extends PoolUsage {
+  readonly network: string;
+  /** The ranges, as `10.88.0.2-10.88.0.254`; empty for addresses that no pool of the config has. */
+  readonly pool: string;
+}
+
+/** Everything. */
+export interface NodeSurvey {
+  readonly version: string;
+  readonly cniVersions: readonly string[];
+  readonly kernel: string;
+  readonly features: readonly KernelFeature[];
+  readonly forwarding: { readonly ipv4: boolean | undefined; readonly ipv6: boolean | undefined };
+  readonly confFolder: string;
+  readonly brokenFiles: readonly { readonly file: string; readonly problem: string }[];
+  readonly networks: readonly NodeNetwork[];
+  readonly pools: readonly NodePool[];
+  readonly stores: readonly NodeStore[];
+}
+
+/** The node's networks and stores without asking plugins or the kernel. */
+export interface NodeInventory {
+  readonly lists: readonly { readonly file: ConfFile; readonly list: NetworkList }[];
+  readonly brokenFiles: NodeSurvey["brokenFiles"];
+  readonly stores: readonly NodeStore[];
+}
+
+/** Returns what is configured and what is written down. Throws CniError 5 if the folder can't be read. */
+export async function takeInventory(settings: Settings, dataDirs: readonly string[]): Promise<NodeInventory> {
+  const folder = readConfFolder(settings.confFolder);
+  const lists: { file: ConfFile; list: NetworkList }[] = [];
+  const brokenFiles: { file: string; problem: string }[] = [];
+  const stores = new Set(dataDirs);
+  for (const file of folder.files) {
+    if (file.problem !== undefined) {
+      brokenFiles.push({ file: file.path, problem: describeError(file.problem) });
+      continue;
+    }
+    // the files behind it of the same name are never used
+    if (file.network === undefined || chooseByName(folder, file.network.name)?.path !== file.path) continue;
+    lists.push({ file, list: file.network });
+    try {
+      for (const dataDir of dataDirsOf(file.network)) stores.add(dataDir);
+    } catch (error) {
+      brokenFiles.push({ file: file.path, problem: describeError(error) });
+    }
+  }
+  return { lists, brokenFiles, stores: await surveyStores(stores) };
+}
+
+/** Returns everything. Throws CniError 5 if the folder of configs can't be read. */
+export async function surveyNode(
+  settings: Settings,
+  dataDir: string = DEFAULT_DATA_DIR,
+): Promise<NodeSurvey> {
+  const { lists, brokenFiles, stores } = await takeInventory(settings, [dataDir]);
+  const runtime: Runtime = runtimeOf(settings);
+  const networks: NodeNetwork[] = [];
+  for (const { file, list } of lists) {
+    const plugins = list.plugins.map(({ type }) => type);
+    const { name, cniVersion } = list;
+    const asked = await readiness(runtime, list);
+    networks.push({ name, file: file.path, cniVersion, plugins, ...asked, ...attachedTo(name, stores) });
+  }
+  const known = new Set(networks.map(({ name }) => name));
+  const written = stores.flatMap(({ entries, leases }) =>
+    [...entries, ...leases].map(({ network }) => network),
+  );
+  for (const name of new Set(written)) {
+    if (known.has(name)) continue;
+    const problem = "no config has it: DEL and GC can't be called";
+    const nothing = { file: undefined, cniVersion: "", plugins: [], ready: undefined };
+    networks.push({ name, ...nothing, problem, ...attachedTo(name, stores) });
+  }
+  const leases = stores.flatMap((store) => store.leases);
+  return {
+    version: manifest.version,
+    cniVersions: SUPPORTED_VERSIONS,
+    kernel: kernelRelease(),
+    features: surveyKernel(),
+    forwarding: surveyForwarding(),
+    confFolder: settings.confFolder,
+    brokenFiles,
+    networks,
+    pools: networks.flatMap(({ name }) => {
+      const list = lists.find((one) => one.list.name === name)?.list;
+      return poolsOf(name, list, leases, settings.pluginPath);
+    }),
+    stores,
+  };
+}
+
+async function readiness(
+  runtime: Runtime,
+  list: NetworkList,
+): Promise<Pick<NodeNetwork, "ready" | "problem">> {
+  if (!versionAllows(list.cniVersion === "" ? "0.1.0" : list.cniVersion, "STATUS")) {
+    return { ready: undefined, problem: `cniVersion ${list.cniVersion} has no STATUS` };
+  }
+  try {
+    await checkStatus(runtime, list);
+    return { ready: true, problem: "" };
+  } catch (error) {
+    return { ready: false, problem: describeError(error) };
+  }
+}
+
+function attachedTo(
+  network: string,
+  stores: readonly NodeStore[],
+): Pick<NodeNetwork, "attachments" | "stale"> {
+  const all = new Map<string, boolean>();
+  for (const { entries, leases } of stores) {
+    const rows = [
+      ...entries,
+      ...leases
+        .filter(({ state }) => state !== "resting")
+        .map((row) => ({ ...row, stale: row.state === "stale" })),
+    ];
+    for (const row of rows) {
+      if (row.network !== network) continue;
+      all.set(JSON.stringify([row.containerId, row.ifname]), row.stale);
+    }
+  }
+  return { attachments: all.size, stale: [...all.values()].filter((stale) => stale).length };
+}
+
+function poolsOf(
+  network: string,
+  list: NetworkList | undefined,
+  leases: readonly KnownLease[],
+  pluginPath: readonly string[],
+): NodePool[] {
+  const own = leases.filter((lease) => lease.network === network);
+  const holdings = own.map((lease) => ({ address: assignmentOf(lease).address, state: lease.state }));
+  const sets = list === undefined ? [] : ownSets(list, pluginPath);
+  const pools = sets.map((set): NodePool => ({ network, pool: poolName(set), ...usageOf(set, holdings) }));
+  const outside = holdings.filter(({ address }) => sets.every((set) => rangeOf(set, address) === undefined));
+  if (outside.length === 0) return pools;
+  const count = (state: KnownLease["state"]) =>
+    BigInt(outside.filter((holding) => holding.state === state).length);
+  const counts = { used: count("used"), stale: count("stale"), resting: count("resting") };
+  return [...pools, { network, pool: "", size: BigInt(outside.length), ...counts, reserved: 0n, free: 0n }];
+}
+
+/** The pools that plugins of ours give out: what others have given, they alone know. */
+function ownSets(list: NetworkList, pluginPath: readonly string[]): RangeSet[] {
+  return list.plugins.flatMap(({ document }) => {
+    const type = ipamTypeIn(document);
+    if (type === undefined || !isOurPlugin(type, pluginPath)) return [];
+    try {
+      return [...rangeSetsOf(document)];
+    } catch {
+      // STATUS says what is wrong with them
+      return [];
+    }
+  });
+}
