@@ -23,6 +23,7 @@ const TOOLS: Readonly<Record<string, string>> = {
   strace: "strace",
   promtool: "prometheus",
   dot: "graphviz",
+  "rsvg-convert": "librsvg2-bin",
   tmux: "tmux",
   zsh: "zsh",
   fish: "fish",

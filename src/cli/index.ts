@@ -22,6 +22,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<AnyCommand>>> = {
   show: async () => (await import("./show.ts")).command,
   events: async () => (await import("./events.ts")).command,
   reveal: async () => (await import("./reveal.ts")).command,
+  map: async () => (await import("./map/index.ts")).command,
   conf: async () => (await import("./conf/index.ts")).command,
   replay: async () => (await import("./replay.ts")).command,
   lab: async () => (await import("./lab/index.ts")).command,

@@ -20,7 +20,9 @@ export function formatTable(rows: readonly object[], columns?: number): string {
   const wanted = keys.map((key) =>
     Math.max(...[key, ...cells.map((row) => row.get(key) ?? "")].map((cell) => Bun.stringWidth(cell))),
   );
-  const widths = columns === undefined ? wanted : fitted(wanted, columns);
+  // cells with colours are drawings, which can't be broken
+  const rigid = keys.map((key) => cells.some((row) => (row.get(key) ?? "").includes("\u001b")));
+  const widths = columns === undefined ? wanted : fitted(wanted, rigid, columns);
   const line = (texts: readonly string[]) =>
     texts
       .map((text, index) => text + " ".repeat(Math.max(0, (widths[index] ?? 0) - Bun.stringWidth(text))))
@@ -37,14 +39,14 @@ export function formatTable(rows: readonly object[], columns?: number): string {
 }
 
 /** Takes from the widest column until all fit, or none can give any more. */
-function fitted(wanted: readonly number[], columns: number): number[] {
+function fitted(wanted: readonly number[], rigid: readonly boolean[], columns: number): number[] {
   const widths = [...wanted];
   const room = columns - GAP.length * (widths.length - 1);
   let excess = widths.reduce((sum, width) => sum + width, 0) - room;
   while (excess > 0) {
-    const widest = Math.max(...widths);
+    const widest = Math.max(...widths.filter((_, index) => rigid[index] !== true));
     if (widest <= NARROWEST) break;
-    widths[widths.indexOf(widest)] = widest - 1;
+    widths[widths.findIndex((width, index) => width === widest && rigid[index] !== true)] = widest - 1;
     excess--;
   }
   return widths;

@@ -103,10 +103,19 @@ export function removeMasquerade(names: readonly string[]): void {
 export function listMasquerade(network: string): string[] {
   const nftables = openNfTablesIfAny();
   if (nftables === undefined) return [];
-  const first = masqueradeName(network, { address: { family: 4, value: 0n }, length: 0 });
-  const stem = first.slice(0, first.length - "0.0.0.0/0".length);
+  const stem = stemOf(network);
   // what follows the stem is a subnet; a longer network name would go on with a letter or a dash
   return listChains(nftables).filter((name) => name.startsWith(stem) && isSubnet(name.slice(stem.length)));
+}
+
+/** Returns the subnet that a masquerade chain of the network is for, such as `10.88.0.0/16`. */
+export function masqueradedSubnet(network: string, chain: string): string {
+  return chain.slice(stemOf(network).length).replaceAll("_", ":");
+}
+
+function stemOf(network: string): string {
+  const first = masqueradeName(network, { address: { family: 4, value: 0n }, length: 0 });
+  return first.slice(0, first.length - "0.0.0.0/0".length);
 }
 
 function listChains(nftables: NetlinkSocket): string[] {

@@ -84,6 +84,11 @@ function disciplineAt(host: Connection, index: number, parent: number): Installe
   return outcome.replies[0];
 }
 
+/** Returns how many bytes a second a token bucket lets leave by `link`; undefined if there is none. */
+export function sendingRate(host: Connection, link: Link): bigint | undefined {
+  return disciplineAt(host, link.index, Parent.root)?.bucket?.rate;
+}
+
 /** Lets everything leave at once again, unless what holds it up is not a token bucket of ours. */
 export function unlimitSending(host: Connection, index: number): void {
   const found = disciplineAt(host, index, Parent.root);

@@ -95,7 +95,7 @@ test("the tables for a person, and nothing of the probes stays on the host", asy
   ]).toEqual(before);
   expect(text).toStartWith("Warren 0.1.0, CNI 0.1.0 to 1.1.0, Linux ");
   expect(text).toMatch(/^pods +1\.1\.0 +warren-bridge +3 +1 +ready$/m);
-  expect(text).toMatch(/^pods +10\.88\.0\.1-10\.88\.0\.254 +2 +1 +1 +65 +185 +█▓▒░░░░░·{12}$/m);
+  expect(text).toMatch(/^pods +10\.88\.0\.0\/24 +2 +1 +1 +65 +185 +█▓▒░░░░░·{12}$/m);
   expect(text).not.toContain("\u001b");
   expect(await node.succeed(["status"], { LANG: "C" })).toMatch(/ 185 +#!~-----\.{12}$/m);
 });

@@ -4,6 +4,8 @@ import { paragraph, type Style, styled, terminalColumns } from "../terminal.ts";
 import type { NodePool, NodeSurvey } from "./survey.ts";
 
 const BAR_CELLS = 20;
+/** On a terminal with less room than that the bar is half as long. */
+const ROOMY_COLUMNS = 100;
 
 /** Characters that any font has where the locale is not of Unicode. */
 const SHAPES = {
@@ -63,11 +65,12 @@ function networks({ networks, brokenFiles, confFolder }: NodeSurvey): string {
 
 function pools({ pools }: NodeSurvey): string {
   if (pools.length === 0) return "";
+  const cells = (terminalColumns() ?? ROOMY_COLUMNS) < ROOMY_COLUMNS ? BAR_CELLS / 2 : BAR_CELLS;
   const rows = pools.map((pool) => ({
     network: pool.network,
-    pool: pool.pool === "" ? "in no pool of the config" : pool.pool,
+    pool: pool.ranges === "" ? "in no pool of the config" : pool.ranges,
     ...Object.fromEntries(STATES.map((state) => [state, shortNumber(pool[state])])),
-    bar: barOf(pool),
+    bar: barOf(pool, cells),
   }));
   const shapes = shapesHere();
   const legend = STATES.map((state) => `${styled(STYLES[state], shapes[state])} ${state}`).join("  ");
@@ -81,21 +84,21 @@ function shapesHere(): (typeof SHAPES)["unicode" | "ascii"] {
 }
 
 /** A share that is not nothing is seen, however small it is. */
-function barOf(pool: NodePool): string {
+function barOf(pool: NodePool, length: number): string {
   const shapes = shapesHere();
   const cells = new Map<(typeof STATES)[number], number>();
   for (const state of STATES) {
     if (state === "free" || pool[state] === 0n) continue;
-    cells.set(state, Math.max(1, Math.round((Number(pool[state]) / Number(pool.size)) * BAR_CELLS)));
+    cells.set(state, Math.max(1, Math.round((Number(pool[state]) / Number(pool.size)) * length)));
   }
   const taken = () => [...cells.values()].reduce((sum, count) => sum + count, 0);
   const least = pool.free > 0n ? 1 : 0;
-  while (taken() > BAR_CELLS - least) {
+  while (taken() > length - least) {
     const [largest] = [...cells].sort(([, left], [, right]) => right - left);
     if (largest === undefined || largest[1] <= 1) break;
     cells.set(largest[0], largest[1] - 1);
   }
-  cells.set("free", Math.max(0, BAR_CELLS - taken()));
+  cells.set("free", Math.max(0, length - taken()));
   return STATES.map((state) => styled(STYLES[state], shapes[state].repeat(cells.get(state) ?? 0))).join("");
 }
 

@@ -3,8 +3,9 @@
 import manifest from "../../../package.json" with { type: "json" };
 import { describeError } from "../../cni/error.ts";
 import { SUPPORTED_VERSIONS, versionAllows } from "../../cni/version.ts";
+import { firstAddress, formatPrefix, lastAddress } from "../../ip/prefix.ts";
 import { assignmentOf } from "../../ipam/leases.ts";
-import { poolName, type RangeSet, rangeOf } from "../../ipam/pool.ts";
+import { describeRange, poolName, type Range, type RangeSet, rangeOf } from "../../ipam/pool.ts";
 import { type PoolUsage, usageOf } from "../../ipam/pool-usage.ts";
 import { checkStatus, type Runtime } from "../../runtime/chain.ts";
 import { type ConfFile, chooseByName, readConfFolder } from "../../runtime/conf-folder.ts";
@@ -38,6 +39,8 @@ export interface NodePool extends PoolUsage {
   readonly network: string;
   /** The ranges, as `10.88.0.2-10.88.0.254`; empty for addresses that no pool of the config has. */
   readonly pool: string;
+  /** The same for people: whole subnets by their prefixes. */
+  readonly ranges: string;
 }
 
 /** Everything. */
@@ -170,13 +173,31 @@ function poolsOf(
   const own = leases.filter((lease) => lease.network === network);
   const holdings = own.map((lease) => ({ address: assignmentOf(lease).address, state: lease.state }));
   const sets = list === undefined ? [] : ownSets(list, pluginPath);
-  const pools = sets.map((set): NodePool => ({ network, pool: poolName(set), ...usageOf(set, holdings) }));
+  const pools = sets.map(
+    (set): NodePool => ({
+      network,
+      pool: poolName(set),
+      ranges: set.ranges.map(rangeText).join(","),
+      ...usageOf(set, holdings),
+    }),
+  );
   const outside = holdings.filter(({ address }) => sets.every((set) => rangeOf(set, address) === undefined));
   if (outside.length === 0) return pools;
   const count = (state: KnownLease["state"]) =>
     BigInt(outside.filter((holding) => holding.state === state).length);
   const counts = { used: count("used"), stale: count("stale"), resting: count("resting") };
-  return [...pools, { network, pool: "", size: BigInt(outside.length), ...counts, reserved: 0n, free: 0n }];
+  return [
+    ...pools,
+    { network, pool: "", ranges: "", size: BigInt(outside.length), ...counts, reserved: 0n, free: 0n },
+  ];
+}
+
+/** A range that leaves out nothing but the ends of its subnet is the subnet. */
+function rangeText(range: Range): string {
+  const { subnet, first, last } = range;
+  const isWhole =
+    first.value <= firstAddress(subnet).value + 1n && last.value >= lastAddress(subnet).value - 1n;
+  return isWhole ? formatPrefix(subnet) : describeRange(range);
 }
 
 /** The pools that plugins of ours give out: what others have given, they alone know. */
