@@ -4,6 +4,7 @@ import { CniError, describeError, ErrorCode } from "../cni/error.ts";
 import { checkStatus, requireVerb } from "../runtime/chain.ts";
 import { writeStdout } from "../sys/stdio.ts";
 import { operatorCommand, UsageError } from "./command.ts";
+import { eventDocument } from "./events.ts";
 import { storeFlags } from "./leases.ts";
 import { prometheusText } from "./node/prometheus.ts";
 import { isTroubled, reportText } from "./node/report.ts";
@@ -58,10 +59,13 @@ async function statusOfNetwork(network: string, flags: Flags): Promise<void> {
   );
 }
 
-/** What the stores hold row by row is what `leases` and `show` are for. */
+/** What the stores hold row by row is what `leases`, `show` and `events` are for. */
 function jsonText(survey: NodeSurvey): string {
-  const stores = survey.stores.map(({ leases, entries, ...store }) => store);
-  const document = { ...survey, stores };
+  const stores = survey.stores.map(({ leases, entries, events, ...store }) => ({
+    ...store,
+    calls: { total: events.at(-1)?.sequence ?? 0, remembered: events.length },
+  }));
+  const document = { ...survey, stores, lastErrors: survey.lastErrors.map(eventDocument) };
   // every digit of an IPv6 pool's size
   const digits = (_key: string, value: unknown) =>
     typeof value === "bigint" ? JSON.rawJSON(value.toString()) : value;

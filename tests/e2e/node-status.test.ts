@@ -112,6 +112,7 @@ test("what is broken is said in words, and the exit code is 1", async () => {
   const { exitCode, stdout } = await node.warren(["status"]);
   expect(exitCode).toBe(1);
   expect(stdout).toContain("broken: ");
+  expect(stdout).not.toContain("Last errors");
   expect(stdout).toContain("30-broken.conflist: no JSON at line 1, column 2");
   expect(stdout).toContain("old: cniVersion 1.0.0 has no STATUS\n");
   // its config is gone, its attachments are not
@@ -128,6 +129,47 @@ test("what is broken is said in words, and the exit code is 1", async () => {
   expect(corrupt.exitCode).toBe(1);
   expect(JSON.parse(corrupt.stdout).stores[0].problem).toContain("is not an SQLite database");
   expect(JSON.parse(corrupt.stdout).networks[0]).toMatchObject({ name: "pods", ready: false });
+});
+
+test("the last errors are those of the journal, the latest first", async () => {
+  await using node = await TestNode.create();
+  await node.populate();
+  await node.host.addNetns("second");
+  expect(
+    (
+      await node.warren(["add", "pods", "second", "--container-id", "early"], {
+        CNI_ARGS: "IP=10.88.0.2",
+      })
+    ).exitCode,
+  ).toBe(1);
+  expect(
+    (await node.warren(["add", "pods", "second", "--container-id", "late"], { CNI_ARGS: "IP=192.0.2.1" }))
+      .exitCode,
+  ).toBe(1);
+  const { lastErrors, stores } = JSON.parse(await node.succeed(["status", "--json"]));
+  expect(lastErrors).toMatchObject([
+    { verb: "ADD", plugin: "bridge", network: "pods", container: "late", code: 7 },
+    { verb: "ADD", plugin: "bridge", network: "pods", container: "early", code: 100 },
+  ]);
+  const events = JSON.parse(await node.succeed(["events", "--json", "--limit", "10000"]));
+  expect(stores[0].calls.total).toBeLessThanOrEqual(events.at(-1).sequence);
+  const text = await node.succeed(["status"]);
+  expect(text).toContain("Last errors (warren events --failed)\n");
+  expect(text).toContain(
+    " ADD bridge pods late eth0: error 7: failed to allocate all requested IPs: 192.0.2.1",
+  );
+  const metrics = (await node.succeed(["status", "--prometheus"])).split("\n");
+  expect(metrics).toContain(
+    'warren_journal_calls{network="pods",plugin="bridge",verb="ADD",outcome="error"} 2',
+  );
+  expect(metrics).toContain('warren_journal_calls{network="wire",plugin="ptp",verb="ADD",outcome="ok"} 2');
+  const adds = events.filter((event: { verb: string }) => event.verb === "ADD");
+  expect(metrics).toContain(
+    `warren_journal_call_duration_seconds_bucket{verb="ADD",le="+Inf"} ${adds.length}`,
+  );
+  expect(metrics).toContain(`warren_journal_call_duration_seconds_count{verb="ADD"} ${adds.length}`);
+  const fast = adds.filter((event: { ms: number }) => event.ms <= 10).length;
+  expect(metrics).toContain(`warren_journal_call_duration_seconds_bucket{verb="ADD",le="0.01"} ${fast}`);
 });
 
 testWith(tools.program("promtool"))(

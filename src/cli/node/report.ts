@@ -1,4 +1,5 @@
 // The node at a glance as text: tables, a bar for each pool, and what is wrong in words.
+import { shownEvent } from "../events.ts";
 import { formatTable } from "../table.ts";
 import { paragraph, type Style, styled, terminalColumns } from "../terminal.ts";
 import type { NodePool, NodeSurvey } from "./survey.ts";
@@ -25,7 +26,14 @@ const STATES = ["used", "stale", "resting", "reserved", "free"] as const;
 
 /** Returns the survey for a person. */
 export function reportText(survey: NodeSurvey): string {
-  return [versions(survey), networks(survey), pools(survey), stores(survey), kernel(survey)]
+  return [
+    versions(survey),
+    networks(survey),
+    pools(survey),
+    lastErrors(survey),
+    stores(survey),
+    kernel(survey),
+  ]
     .filter((part) => part !== "")
     .join("\n");
 }
@@ -105,6 +113,16 @@ function barOf(pool: NodePool, length: number): string {
 /** Up to six digits as they are, and then so many that the size is seen: 18,446,744,073,709,551,614 is 1.8e19. */
 export function shortNumber(value: bigint): string {
   return value < 1_000_000n ? value.toString() : Number(value).toExponential(1).replace("e+", "e");
+}
+
+function lastErrors({ lastErrors }: NodeSurvey): string {
+  if (lastErrors.length === 0) return "";
+  const lines = lastErrors.map((event) => {
+    const { time, verb, plugin, network, container, ifname, outcome } = shownEvent(event);
+    const who = container === "" ? "" : ` ${container} ${ifname}`;
+    return paragraph(`${time.replace(/T|\.\d+Z/g, " ")}${verb} ${plugin} ${network}${who}: ${outcome}`);
+  });
+  return `${styled("bold", "Last errors")} (warren events --failed)\n${lines.join("")}`;
 }
 
 function stores({ stores }: NodeSurvey): string {

@@ -7,6 +7,7 @@ import {
   listAttachments,
   listObjects,
 } from "../../ledger/attachments.ts";
+import { type Event, listEvents } from "../../ledger/events.ts";
 import { netnsIsGone } from "../../ledger/owner.ts";
 import { openStore, storeExists, storePath } from "../../store/sqlite.ts";
 import { statFile } from "../../sys/files.ts";
@@ -33,6 +34,8 @@ export interface NodeStore {
   readonly problem: string;
   readonly leases: readonly KnownLease[];
   readonly entries: readonly KnownEntry[];
+  /** The calls that the journal holds, the oldest first. */
+  readonly events: readonly Event[];
 }
 
 /** Returns the stores in those directories that have one. */
@@ -61,9 +64,15 @@ async function surveyStore(dataDir: string): Promise<NodeStore> {
         const released = await listRestingLeases(store, network);
         resting.push(...released.map((row): KnownLease => ({ ...row, state: "resting" })));
       }
-      return { ...place, problem: "", leases: [...held, ...resting], entries };
+      return {
+        ...place,
+        problem: "",
+        leases: [...held, ...resting],
+        entries,
+        events: await listEvents(store),
+      };
     });
   } catch (error) {
-    return { ...place, problem: describeError(error), leases: [], entries: [] };
+    return { ...place, problem: describeError(error), leases: [], entries: [], events: [] };
   }
 }

@@ -7,6 +7,7 @@ import { firstAddress, formatPrefix, lastAddress } from "../../ip/prefix.ts";
 import { assignmentOf } from "../../ipam/leases.ts";
 import { describeRange, poolName, type Range, type RangeSet, rangeOf } from "../../ipam/pool.ts";
 import { type PoolUsage, usageOf } from "../../ipam/pool-usage.ts";
+import type { Event } from "../../ledger/events.ts";
 import { checkStatus, type Runtime } from "../../runtime/chain.ts";
 import { type ConfFile, chooseByName, readConfFolder } from "../../runtime/conf-folder.ts";
 import type { NetworkList } from "../../runtime/conflist.ts";
@@ -55,7 +56,12 @@ export interface NodeSurvey {
   readonly networks: readonly NodeNetwork[];
   readonly pools: readonly NodePool[];
   readonly stores: readonly NodeStore[];
+  /** The last calls that failed, the latest first. */
+  readonly lastErrors: readonly Event[];
 }
+
+/** How many calls that failed are shown. */
+const SHOWN_ERRORS = 5;
 
 /** The node's networks and stores without asking plugins or the kernel. */
 export interface NodeInventory {
@@ -126,6 +132,10 @@ export async function surveyNode(
       return poolsOf(name, list, leases, settings.pluginPath);
     }),
     stores,
+    lastErrors: stores
+      .flatMap(({ events }) => events.filter(({ code }) => code !== 0))
+      .sort((left, right) => right.atMs - left.atMs)
+      .slice(0, SHOWN_ERRORS),
   };
 }
 
