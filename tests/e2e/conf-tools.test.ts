@@ -1,6 +1,16 @@
 // The tools for a folder of configs, as an operator uses them: what they find and say, and what they leave in the files.
 import { expect, test } from "bun:test";
-import { mkdirSync, readdirSync, readFileSync, renameSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { join, resolve } from "node:path";
 import { PLUGIN_FOLDER } from "../support/plugins.ts";
 import { Sandbox, WARREN } from "../support/sandbox.ts";
@@ -79,16 +89,18 @@ const bridge = (name: string, keys: object = {}, others: object[] = []) => ({
   plugins: [{ type: "warren-bridge", bridge: `br-${name}`, ...keys }, ...others],
 });
 const ipam = (subnet: string, keys: object = {}) => ({ ipam: { type: "warren-ipam", subnet, ...keys } });
+const PORTMAP = { type: "warren-portmap", capabilities: { portMappings: true } };
 const ALL = readdirSync(PLUGIN_FOLDER).filter((name) => name.startsWith("warren-"));
 
 test.each(readdirSync(SAMPLES).filter((name) => name.endsWith(".conflist")))(
   "S3-P05 the doctor finds no fault with the sample %s",
   async (sample) => {
-    using folder = new Folder({ [sample]: readFileSync(join(SAMPLES, sample), "utf8") }, ALL);
+    const text = readFileSync(join(SAMPLES, sample), "utf8");
+    using folder = new Folder({ [sample]: text }, ALL);
     expect(await findings(folder)).toEqual([]);
     const { exitCode, stdout } = await folder.conf("doctor");
     expect(stdout).toBe(
-      `containerd takes ${sample} (network ${sample === "lab-status-gc.conflist" ? "ipam-status" : sample.split(".")[0]}): the only file\nnothing to find fault with\n`,
+      `containerd takes ${sample} (network ${JSON.parse(text).name}): the only file\nnothing to find fault with\n`,
     );
     expect(exitCode).toBe(0);
   },
@@ -309,6 +321,47 @@ test("S3-P01 add, remove and undo change one place of the file that containerd t
   });
   expect(readdirSync(folder.net).sort()).toEqual(["10-a.conflist", "20-b.conflist"]);
 });
+
+test("S2-13 a logger is put into a list in use and taken out again: every byte, the mode and a link are as before", async () => {
+  const text =
+    '{\n    "name": "cbr0",\n    "x-mine": 18446744073709551615,\n    "cniVersion": "1.0.0",\n    "plugins": [\n        {"type": "flannel"},\n        {"type": "portmap", "capabilities": {"portMappings": true}}\n    ]\n}\n';
+  using folder = new Folder({}, ALL);
+  const real = join(folder.path, "kept-elsewhere.conflist");
+  writeFileSync(real, text);
+  chmodSync(real, 0o640);
+  symlinkSync(real, join(folder.net, "10-flannel.conflist"));
+  const logger = JSON.stringify({ type: "warren-trace", cniOutput: "/var/log/cni-calls.log" });
+  const add = () => folder.conf("add", logger, "--after", "flannel");
+  expect((await add()).exitCode).toBe(0);
+  const types = (JSON.parse(readFileSync(real, "utf8")).plugins as { type: string }[]).map(
+    ({ type }) => type,
+  );
+  expect(types).toEqual(["flannel", "warren-trace", "portmap"]);
+  expect((await add()).stdout).toContain("nothing to change");
+  expect((await folder.conf("remove", "warren-trace")).exitCode).toBe(0);
+  expect(readFileSync(real, "utf8")).toBe(text);
+  expect(statSync(real).mode & 0o777).toBe(0o640);
+  expect(lstatSync(join(folder.net, "10-flannel.conflist")).isSymbolicLink()).toBe(true);
+  expect(readdirSync(folder.net)).toEqual(["10-flannel.conflist"]);
+});
+
+test.each<[what: string, plugins: object[], more: object, found: RegExp[]]>([
+  [
+    "in front of portmap",
+    [{ type: "warren-rewrite" }, PORTMAP],
+    { disableCheck: true },
+    [/stands before warren-portmap/],
+  ],
+  ["last", [PORTMAP, { type: "warren-rewrite" }], { disableCheck: true }, []],
+  ["with CHECK", [{ type: "warren-rewrite" }], {}, [/CHECK of this network fails/]],
+  ["that only annotates", [{ type: "warren-rewrite", mode: "annotate-only" }], {}, []],
+])(
+  "S4-10 the doctor knows what made-up addresses do to the plugins around: rewrite %s",
+  async (_, behind, more, found) => {
+    using folder = new Folder({ "10-a.conflist": { ...bridge("a", {}, behind), ...more } }, ALL);
+    expect(await findings(folder)).toEqual(found.map((message) => expect.stringMatching(message)));
+  },
+);
 
 test("conf undo takes back what fuse --write wrote", async () => {
   using folder = new Folder({ "10-a.conflist": bridge("a", {}, [{ type: "warren-firewall" }]) }, ALL);

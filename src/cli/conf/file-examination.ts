@@ -13,6 +13,7 @@ import { nearestWord } from "../spelling.ts";
 import { type ConfText, type Finding, findingAt } from "./finding.ts";
 import { examinePlugin } from "./plugin-examination.ts";
 import type { PluginFinder } from "./plugin-finder.ts";
+import { examineReportedAddresses } from "./reported-addresses.ts";
 
 /** A file with its text, as far as it can be read and is JSON. */
 interface ReadFile {
@@ -31,6 +32,7 @@ export async function examineFile(file: ConfFile, finder: PluginFinder): Promise
   if (file.form === "list") found.push(...unknownListKeys(text, document));
   if (file.network === undefined) return found;
   found.push(...examineNetwork(text, file.network, file.form));
+  if (file.form === "list") found.push(...examineReportedAddresses(text, file.network));
   const dropIns = file.network.dropIns.map(readJson);
   const plugins = file.network.plugins.length - dropIns.length;
   for (const [index, plugin] of file.network.plugins.entries()) {

@@ -6,7 +6,7 @@ import { connectHost } from "../../net/connection.ts";
 import { MissingFeatureError } from "../../net/feature.ts";
 import { probeFirewall } from "../../net/firewall.ts";
 import { forwards } from "../../net/forwarding.ts";
-import { probeMacvlan } from "../../net/macvlan.ts";
+import { probeLinkDriver } from "../../net/link-driver.ts";
 import { probeMasquerade } from "../../net/masquerade.ts";
 import { openPortMapTable, rehearsePortMaps } from "../../net/port-map-table.ts";
 import { probeShaping } from "../../net/shaping.ts";
@@ -61,7 +61,7 @@ const PROBES: readonly Probe[] = [
     neededBy: "macvlan",
     probe: () => {
       using host = connectHost();
-      probeMacvlan(host);
+      probeLinkDriver(host, "macvlan");
     },
   },
 ];
