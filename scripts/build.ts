@@ -120,7 +120,7 @@ export async function build(target: Target, folder: string): Promise<string> {
     format: "esm",
     minify: true,
     bytecode: true,
-    // two pieces: the plugins, which every process loads, and the operator's commands, which no plugin does
+    // in pieces: a plugin's process loads what it is called for, and the operator's commands are loaded by no plugin
     splitting: true,
     plugins: [replaced("src/cli/index.ts", commands)],
     sourcemap: "none",

@@ -1,7 +1,9 @@
 // Which plugin or command am I; nothing else. The name that the executable is called by decides: a plugin's
 // name runs that plugin, `warren` and `cnitool` are the operator's tool, which is loaded only then.
+import { versionAnswer } from "./cni/version.ts";
 import { pluginCalled } from "./plugins/index.ts";
-import { refuseUnknownPlugin, runAsPlugin } from "./world.ts";
+import { exitNow } from "./sys/process.ts";
+import { writeStdout } from "./sys/stdio.ts";
 
 function calledAs(): string {
   const name = process.argv0 === "" ? process.execPath : process.argv0;
@@ -10,9 +12,15 @@ function calledAs(): string {
 
 const name = calledAs();
 const plugin = pluginCalled(name);
-if (plugin !== undefined) {
+if (plugin !== undefined && process.env.CNI_COMMAND === "VERSION") {
+  // asked before every call by some runtimes, and the same for all plugins: none is loaded for it
+  writeStdout(versionAnswer());
+  exitNow(0);
+} else if (plugin !== undefined) {
+  const { runAsPlugin } = await import("./world.ts");
   await runAsPlugin(plugin);
 } else if ((process.env.CNI_COMMAND ?? "") !== "" && process.argv.length <= 2) {
+  const { refuseUnknownPlugin } = await import("./world.ts");
   refuseUnknownPlugin(name);
 } else {
   const { runCommand } = await import("./cli/index.ts");

@@ -1,7 +1,6 @@
 // The real world for a plugin: this process's environment, standard streams, network namespace and executable.
 // It also says what the errors of the lower layers mean to a runtime, which those layers don't know.
 import { CniError, ErrorCode } from "./cni/error.ts";
-import type { Plugin } from "./cni/plugin.ts";
 import { runPlugin, type World } from "./cni/runner.ts";
 import { CURRENT_VERSION } from "./cni/version.ts";
 import { formatPrefix } from "./ip/prefix.ts";
@@ -13,7 +12,7 @@ import { NetnsError } from "./net/netns.ts";
 import { PortStateError } from "./net/veth.ts";
 import { UnfilteredBridgeError } from "./net/vlan-filter.ts";
 import { NetlinkError } from "./netlink/message.ts";
-import { PLUGIN_NAMES, pluginCalled } from "./plugins/index.ts";
+import { loadPlugin, PLUGIN_NAMES, pluginCalled } from "./plugins/index.ts";
 import { maskText } from "./record/redaction.ts";
 import { DEFAULT_DATA_DIR, leaveStores } from "./store/sqlite.ts";
 import { StoreError } from "./store/store.ts";
@@ -23,9 +22,10 @@ import { endPhase, phaseReport } from "./sys/phases.ts";
 import { exitNow, ownExecutable } from "./sys/process.ts";
 import { readStdin, writeStderr, writeStdout } from "./sys/stdio.ts";
 
-/** Runs this process's call of `plugin` and ends the process. */
-export async function runAsPlugin(plugin: Plugin): Promise<never> {
+/** Runs this process's call of the plugin of this name and ends the process. */
+export async function runAsPlugin(name: string): Promise<never> {
   let exitCode = 1;
+  const plugin = await loadPlugin(name);
   endPhase();
   try {
     exitCode = await runPlugin(plugin, WORLD);
@@ -63,11 +63,12 @@ export const WORLD: World = {
       own !== undefined && other !== undefined && own.inode === other.inode && own.device === other.device
     );
   },
-  ownPlugin(file) {
+  async ownPlugin(file) {
     const own = ownExecutable();
     const other = statFile(file);
     const same = own !== undefined && own.inode === other?.inode && own.device === other.device;
-    return same ? pluginCalled(file.slice(file.lastIndexOf("/") + 1)) : undefined;
+    const name = same ? pluginCalled(file.slice(file.lastIndexOf("/") + 1)) : undefined;
+    return name === undefined ? undefined : loadPlugin(name);
   },
   explain,
   remember: (plugin, transcript) => rememberCall(plugin, transcript, DEFAULT_DATA_DIR, maskText),

@@ -48,7 +48,7 @@ export const chainedCleanupEntries = {
 };
 
 /** What a chain in one process reads of the config of the plugin that it belongs to. */
-type FusedKeys = PlaceKeys & { readonly [Key in keyof typeof chainedCleanupEntries]?: unknown };
+export type FusedKeys = PlaceKeys & { readonly [Key in keyof typeof chainedCleanupEntries]?: unknown };
 
 /** The additions that one attachment is to get, in the order of the chain. */
 export class Additions {
@@ -97,12 +97,20 @@ interface ChainedKeys {
   readonly dataDir?: string | null | undefined;
 }
 
+/** A chained plugin that is loaded only when it is asked for, and what tells whether it is. */
+export interface ChainedPiece
+  extends Pick<ChainedPlugin<ChainedKeys, ChainedKeys>, "name" | "capability" | "uniqueKeys"> {
+  load(): Promise<ChainedPlugin<ChainedKeys, ChainedKeys>>;
+}
+
 /** Returns the plugin with the chained ones that its config may ask for, in the order of the chain. */
 export function fused<Config extends FusedKeys, Cleanup extends FusedKeys>(
   plugin: InterfacePlugin<Config, Cleanup>,
-  chain: readonly ChainedPlugin<ChainedKeys, ChainedKeys>[],
+  chain: readonly ChainedPiece[],
 ): Plugin<Config, Cleanup> {
-  const askedBy = (call: Call<FusedKeys>) => chain.filter((chained) => isAskedFor(chained, call.config));
+  const askedBy = (call: Call<FusedKeys>) => loaded(chain.filter((one) => isAskedFor(one, call.config)));
+  const concerned = (recorded: ReadonlySet<string>, call: Call<FusedKeys>) =>
+    loaded(chain.filter((one) => recorded.has(one.name) || isAskedFor(one, call.config)));
   return {
     ...plugin,
     uniqueKeys: [
@@ -111,7 +119,7 @@ export function fused<Config extends FusedKeys, Cleanup extends FusedKeys>(
     ],
 
     async add(call) {
-      const additions = askedBy(call).flatMap(
+      const additions = (await askedBy(call)).flatMap(
         (chained) => chained.additionOf({ ...call, config: configOf(chained, call) }) ?? [],
       );
       return plugin.add(call, new Additions(additions));
@@ -120,8 +128,7 @@ export function fused<Config extends FusedKeys, Cleanup extends FusedKeys>(
     async del(call) {
       const recorded = await recordedPlugins(call);
       const failures = new Failures();
-      for (const chained of chain.toReversed()) {
-        if (!recorded.has(chained.name) && !isAskedFor(chained, call.config)) continue;
+      for (const chained of (await concerned(recorded, call)).toReversed()) {
         await failures.collect(() => chained.del({ ...call, config: cleanupOf(call) }));
       }
       await failures.collect(() => plugin.del(call));
@@ -130,12 +137,13 @@ export function fused<Config extends FusedKeys, Cleanup extends FusedKeys>(
 
     async check(call) {
       await plugin.check(call);
-      for (const chained of askedBy(call)) await chained.check({ ...call, config: configOf(chained, call) });
+      for (const chained of await askedBy(call))
+        await chained.check({ ...call, config: configOf(chained, call) });
     },
 
     async status(call) {
       await plugin.status?.(call);
-      for (const chained of askedBy(call)) {
+      for (const chained of await askedBy(call)) {
         await chained.status?.({ ...call, config: configOf(chained, call) });
       }
     },
@@ -146,8 +154,7 @@ export function fused<Config extends FusedKeys, Cleanup extends FusedKeys>(
       // without a list nothing is collected, and the plugin has said so for all
       if (call.valid === undefined) return failures.rethrow(`GC of network ${call.network}`);
       const recorded = await networkPlugins(call);
-      for (const chained of chain) {
-        if (!recorded.has(chained.name) && !isAskedFor(chained, call.config)) continue;
+      for (const chained of await concerned(recorded, call)) {
         await failures.collect(() => chained.gc?.({ ...call, config: cleanupOf(call) }));
       }
       failures.rethrow(`GC of network ${call.network}`);
@@ -155,11 +162,12 @@ export function fused<Config extends FusedKeys, Cleanup extends FusedKeys>(
   };
 }
 
+function loaded(pieces: readonly ChainedPiece[]): Promise<ChainedPlugin<ChainedKeys, ChainedKeys>[]> {
+  return Promise.all(pieces.map(({ load }) => load()));
+}
+
 /** True if the config has the plugin's object, or its capability: declared, or used by the runtime. */
-function isAskedFor(
-  { name, capability }: ChainedPlugin<ChainedKeys, ChainedKeys>,
-  config: FusedKeys,
-): boolean {
+function isAskedFor({ name, capability }: ChainedPiece, config: FusedKeys): boolean {
   if ((valueAt(config, name) ?? null) !== null) return true;
   if (capability === undefined) return false;
   return (

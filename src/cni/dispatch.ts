@@ -16,7 +16,7 @@ export interface DelegationWorld {
   readonly variables: Variables;
   writeStderr(text: string): void;
   /** Returns the plugin that `file` is if `file` is this same executable, to be called in this process. */
-  ownPlugin(file: string): Plugin | undefined;
+  ownPlugin(file: string): Promise<Plugin | undefined>;
 }
 
 /** A call whose environment and protocol keys have been checked. */
@@ -118,7 +118,7 @@ function supportedVersion(version: unknown, what: string): string {
 /** Delegation as SPEC.md, section 4, has it: same config, same environment, the verb in CNI_COMMAND. */
 async function delegateOf(type: string, request: Request): Promise<Delegate> {
   const file = findPlugin(type, request.environment.path);
-  const own = request.world.ownPlugin(file);
+  const own = await request.world.ownPlugin(file);
   if (own !== undefined && own.givesAddresses !== true) {
     // one that delegates itself would call itself for ever
     throw new CniError(

@@ -15,6 +15,7 @@ import {
   SUPPORTED_VERSIONS,
   type Verb,
   versionAllows,
+  versionAnswer,
 } from "./version.ts";
 
 /** The outside world of a plugin call. */
@@ -38,9 +39,7 @@ export async function runPlugin(plugin: Plugin, world: World): Promise<0 | 1> {
     return 0;
   }
   if (variables.CNI_COMMAND === "VERSION") {
-    world.writeStdout(
-      `${JSON.stringify({ cniVersion: CURRENT_VERSION, supportedVersions: SUPPORTED_VERSIONS })}\n`,
-    );
+    world.writeStdout(versionAnswer());
     return 0;
   }
   const call = new RunningCall(plugin, world);

@@ -9,6 +9,11 @@ export type CniVersion = (typeof SUPPORTED_VERSIONS)[number];
 /** The newest version: what VERSION answers with, and the shape that results have inside Warren. */
 export const CURRENT_VERSION: CniVersion = "1.1.0";
 
+/** Returns what VERSION is answered with, by every plugin. */
+export function versionAnswer(): string {
+  return `${JSON.stringify({ cniVersion: CURRENT_VERSION, supportedVersions: SUPPORTED_VERSIONS })}\n`;
+}
+
 /** True if Warren speaks `version`. */
 export function isSupportedVersion(version: string): version is CniVersion {
   return SUPPORTED_VERSIONS.some((supported) => supported === version);

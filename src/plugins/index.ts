@@ -1,36 +1,61 @@
-// The catalogue: every plugin in the executable, by the name that chooses it. All are loaded at the start: one piece
-// of bytecode costs a plugin's process 1 ms less than pieces that are fetched when they are called for.
-import { fused } from "../attachment/fused.ts";
+// The catalogue: every plugin in the executable, by the name that chooses it. A process loads what it is called for and
+// what that delegates to, so that a call costs the same however many plugins there are.
+import type { ChainedPiece, FusedKeys, InterfacePlugin } from "../attachment/fused.ts";
 import type { Plugin } from "../cni/plugin.ts";
-import { bandwidth } from "./bandwidth.ts";
-import { bridge } from "./bridge.ts";
-import { firewall } from "./firewall.ts";
-import { hostLocal } from "./host-local.ts";
-import { ipam } from "./ipam.ts";
-import { loopback } from "./loopback.ts";
-import { macvlan } from "./macvlan.ts";
-import { portmap } from "./portmap.ts";
-import { ptp } from "./ptp.ts";
-import { rewrite } from "./rewrite.ts";
-import { fixedAddresses } from "./static.ts";
-import { trace } from "./trace.ts";
-import { tuning } from "./tuning.ts";
 
 /** What an interface plugin can have in its own process, in the order in which it is added. */
-const CHAIN = [portmap, bandwidth, firewall, tuning];
+export const CHAIN: readonly ChainedPiece[] = [
+  {
+    name: "portmap",
+    capability: "portMappings",
+    load: async () => (await import("./portmap.ts")).portmap,
+  },
+  {
+    name: "bandwidth",
+    capability: "bandwidth",
+    load: async () => (await import("./bandwidth.ts")).bandwidth,
+  },
+  { name: "firewall", load: async () => (await import("./firewall.ts")).firewall },
+  {
+    name: "tuning",
+    uniqueKeys: ["sysctl", "args.cni.sysctl"],
+    load: async () => (await import("./tuning.ts")).tuning,
+  },
+];
 
-const PLUGINS: ReadonlyMap<string, Plugin> = new Map(
-  [
-    ...[fused(bridge, CHAIN), fused(macvlan, CHAIN), fused(ptp, CHAIN), loopback],
-    ...[bandwidth, firewall, portmap, rewrite, trace, tuning],
-    ...[hostLocal, ipam, fixedAddresses],
-  ].map((plugin: Plugin) => [plugin.name, plugin]),
-);
+/** Returns an interface plugin with the chain that it can have. */
+async function withChain<Config extends FusedKeys, Cleanup extends FusedKeys>(
+  plugin: InterfacePlugin<Config, Cleanup>,
+): Promise<Plugin<Config, Cleanup>> {
+  const { fused } = await import("../attachment/fused.ts");
+  return fused(plugin, CHAIN);
+}
+
+const PLUGINS: Readonly<Record<string, () => Promise<Plugin>>> = {
+  bridge: async () => withChain((await import("./bridge.ts")).bridge),
+  macvlan: async () => withChain((await import("./macvlan.ts")).macvlan),
+  ptp: async () => withChain((await import("./ptp.ts")).ptp),
+  loopback: async () => (await import("./loopback.ts")).loopback,
+  ...Object.fromEntries(CHAIN.map(({ name, load }) => [name, load])),
+  rewrite: async () => (await import("./rewrite.ts")).rewrite,
+  trace: async () => (await import("./trace.ts")).trace,
+  "host-local": async () => (await import("./host-local.ts")).hostLocal,
+  ipam: async () => (await import("./ipam.ts")).ipam,
+  static: async () => (await import("./static.ts")).fixedAddresses,
+};
 
 /** The names of all plugins. */
-export const PLUGIN_NAMES: readonly string[] = [...PLUGINS.keys()];
+export const PLUGIN_NAMES: readonly string[] = Object.keys(PLUGINS);
 
-/** Returns the plugin that `name`, the name that the executable is called by, stands for; undefined for none. */
-export function pluginCalled(name: string): Plugin | undefined {
-  return PLUGINS.get(name.startsWith("warren-") ? name.slice("warren-".length) : name);
+/** Returns the name of the plugin that an executable of this name is; undefined if it is none. */
+export function pluginCalled(name: string): string | undefined {
+  const plain = name.startsWith("warren-") ? name.slice("warren-".length) : name;
+  return Object.hasOwn(PLUGINS, plain) ? plain : undefined;
+}
+
+/** Loads the plugin of this name; throws RangeError for a name that is not in the catalogue. */
+export async function loadPlugin(name: string): Promise<Plugin> {
+  const load = PLUGINS[name];
+  if (load === undefined) throw new RangeError(`there is no plugin ${JSON.stringify(name)}`);
+  return load();
 }

@@ -89,7 +89,7 @@ export class TestHost extends TemporaryDirectory {
         output.stderr += more;
       },
       isOwnNetns: (path) => path === options.ownNetns,
-      ownPlugin: (file) => this.delegates.get(file),
+      ownPlugin: async (file) => this.delegates.get(file),
       explain: () => undefined,
     };
     return { exitCode: await runPlugin(options.plugin ?? ipam, world), ...output };

@@ -5,8 +5,9 @@ import { Database } from "bun:sqlite";
 import { existsSync, readdirSync } from "node:fs";
 import fc from "fast-check";
 import { ErrorCode } from "../../src/cni/error.ts";
+import type { Plugin } from "../../src/cni/plugin.ts";
 import { runPlugin } from "../../src/cni/runner.ts";
-import { pluginCalled } from "../../src/plugins/index.ts";
+import { loadPlugin, pluginCalled } from "../../src/plugins/index.ts";
 import { WORLD } from "../../src/world.ts";
 import { type FuzzedCall, fuzzedCall, type Grounds } from "./fuzzed-calls.ts";
 
@@ -22,8 +23,13 @@ interface Said {
 const [seed = "0", count = "1000", directory = "/nowhere", pluginFolder = "/nowhere"] = process.argv.slice(2);
 const grounds: Grounds = { directory, netns: "/run/netns/pod1", pluginFolder };
 
+async function pluginOf(file: string): Promise<Plugin | undefined> {
+  const name = pluginCalled(file);
+  return name === undefined ? undefined : loadPlugin(name);
+}
+
 async function make(call: FuzzedCall): Promise<Said> {
-  const plugin = pluginCalled(call.plugin);
+  const plugin = await pluginOf(call.plugin);
   if (plugin === undefined) throw new Error(`there is no plugin ${call.plugin}`);
   const said = { stdout: "", stderr: "" };
   const exitCode = await runPlugin(plugin, {
@@ -36,8 +42,8 @@ async function make(call: FuzzedCall): Promise<Said> {
     writeStderr: (text) => {
       said.stderr += text;
     },
-    ownPlugin: (file) =>
-      file.startsWith(`${pluginFolder}/`) ? pluginCalled(file.slice(pluginFolder.length + 1)) : undefined,
+    ownPlugin: async (file) =>
+      file.startsWith(`${pluginFolder}/`) ? pluginOf(file.slice(pluginFolder.length + 1)) : undefined,
   });
   return { exitCode, ...said };
 }

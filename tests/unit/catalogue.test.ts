@@ -1,0 +1,20 @@
+// The catalogue says of plugins that are not loaded what they say of themselves.
+import { expect, test } from "bun:test";
+import { CHAIN, loadPlugin, PLUGIN_NAMES, pluginCalled } from "../../src/plugins/index.ts";
+
+test.each(PLUGIN_NAMES)("%s is loaded by its own name", async (name) => {
+  expect((await loadPlugin(name)).name).toBe(name);
+  expect([pluginCalled(name), pluginCalled(`warren-${name}`)]).toEqual([name, name]);
+});
+
+test("what is no plugin is not called", () => {
+  expect(["", "warren", "warren-", "toString", "warren-constructor"].map(pluginCalled)).toEqual(
+    Array(5).fill(undefined),
+  );
+});
+
+test.each(CHAIN.map((piece) => [piece.name, piece] as const))("%s is told as it is", async (_, piece) => {
+  const { name, capability, uniqueKeys } = await piece.load();
+  const { load: _load, ...told } = piece;
+  expect({ capability: undefined, uniqueKeys: undefined, ...told }).toEqual({ name, capability, uniqueKeys });
+});
