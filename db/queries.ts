@@ -90,6 +90,17 @@ const EVENT = {
   baggage: events.baggage,
 };
 
+const OBJECT = {
+  network: objects.network,
+  containerId: objects.containerId,
+  ifname: objects.ifname,
+  plugin: objects.plugin,
+  kind: objects.kind,
+  name: objects.name,
+  detail: objects.detail,
+};
+const OBJECT_COLUMNS = Object.keys(OBJECT);
+
 const held = isNull(leases.releasedAtMs);
 
 function ownedBy(table: typeof leases | typeof attachments | typeof objects): SQL | undefined {
@@ -108,8 +119,13 @@ function enteredBy(table: typeof attachments | typeof objects): SQL | undefined 
  * True in SQL if the row's attachment is not in the JSON list of `[containerId, ifname]` pairs given as `valid`. What
  * is stale is worked out once, as a set; compared row by row, 10,000 among 60,000 took eleven seconds.
  */
-function isStale(table: typeof leases | typeof attachments): SQL {
+function isStale(table: typeof leases | typeof attachments | typeof objects): SQL {
   return sql`(${table.containerId}, ${table.ifname}) in (select ${table.containerId}, ${table.ifname} from ${table} where ${table.network} = ${given("network")} except select value ->> 0, value ->> 1 from json_each(${given("valid")}))`;
+}
+
+/** True in SQL if the row's attachment is in the JSON list of `[containerId, ifname]` pairs given as `owners`. */
+function isOfOwners(table: typeof attachments | typeof objects): SQL {
+  return sql`(${table.containerId}, ${table.ifname}) in (select value ->> 0, value ->> 1 from json_each(${given("owners")}))`;
 }
 
 // leases ------------------------------------------------------------------------------------------------------
@@ -407,6 +423,19 @@ export function staleAttachments(): Statement<
   );
 }
 
+/** The objects of `staleAttachments`. */
+export function staleObjects(): Statement<{ network: string; plugin: string; valid: string }, ObjectRow> {
+  return statement<{ network: string; plugin: string; valid: string }>()(
+    database
+      .select(OBJECT)
+      .from(objects)
+      .where(
+        and(eq(objects.network, given("network")), eq(objects.plugin, given("plugin")), isStale(objects)),
+      ),
+    OBJECT_COLUMNS,
+  );
+}
+
 export function attachmentCount(): Statement<{ network: string; plugin: string }, { attached: number }> {
   return statement<{ network: string; plugin: string }>()(
     database
@@ -417,13 +446,28 @@ export function attachmentCount(): Statement<{ network: string; plugin: string }
   );
 }
 
-export function deleteAttachment(): Statement<Entry, never> {
-  return statement<Entry>()(database.delete(attachments).where(enteredBy(attachments)));
+/** What one plugin wrote down about attachments, given as JSON pairs. */
+export function deleteAttachments(): Statement<{ network: string; plugin: string; owners: string }, never> {
+  return statement<{ network: string; plugin: string; owners: string }>()(
+    database
+      .delete(attachments)
+      .where(
+        and(
+          eq(attachments.network, given("network")),
+          eq(attachments.plugin, given("plugin")),
+          isOfOwners(attachments),
+        ),
+      ),
+  );
 }
 
-/** What every plugin of the chain made. */
-export function deleteAttachmentsOfOwner(): Statement<Owner, never> {
-  return statement<Owner>()(database.delete(attachments).where(ownedBy(attachments)));
+/** What every plugin of the chain wrote down about them. */
+export function deleteAttachmentsOfOwners(): Statement<{ network: string; owners: string }, never> {
+  return statement<{ network: string; owners: string }>()(
+    database
+      .delete(attachments)
+      .where(and(eq(attachments.network, given("network")), isOfOwners(attachments))),
+  );
 }
 
 export function putObject(): Statement<ObjectRow, never> {
@@ -513,13 +557,47 @@ export function objectClaimants(): Statement<{ kind: string; name: string }, Att
   );
 }
 
-export function deleteObjects(): Statement<Entry, never> {
-  return statement<Entry>()(database.delete(objects).where(enteredBy(objects)));
+/** The objects that one plugin wrote down for attachments, given as JSON pairs. */
+export function objectsOfOwners(): Statement<{ network: string; plugin: string; owners: string }, ObjectRow> {
+  return statement<{ network: string; plugin: string; owners: string }>()(
+    database
+      .select(OBJECT)
+      .from(objects)
+      .where(
+        and(eq(objects.network, given("network")), eq(objects.plugin, given("plugin")), isOfOwners(objects)),
+      ),
+    OBJECT_COLUMNS,
+  );
+}
+
+export function deleteObjects(): Statement<{ network: string; plugin: string; owners: string }, never> {
+  return statement<{ network: string; plugin: string; owners: string }>()(
+    database
+      .delete(objects)
+      .where(
+        and(eq(objects.network, given("network")), eq(objects.plugin, given("plugin")), isOfOwners(objects)),
+      ),
+  );
 }
 
 /** Those of every plugin of the chain. */
-export function deleteObjectsOfOwner(): Statement<Owner, never> {
-  return statement<Owner>()(database.delete(objects).where(ownedBy(objects)));
+export function deleteObjectsOfOwners(): Statement<{ network: string; owners: string }, never> {
+  return statement<{ network: string; owners: string }>()(
+    database.delete(objects).where(and(eq(objects.network, given("network")), isOfOwners(objects))),
+  );
+}
+
+/** Those of the objects, given as JSON pairs of kind and name, that no attachment needs. */
+export function unclaimedObjects(): Statement<{ objects: string }, { kind: string; name: string }> {
+  return statement<{ objects: string }>()(
+    database
+      .select({ kind: sql<string>`value ->> 0`.as("kind"), name: sql<string>`value ->> 1`.as("name") })
+      .from(sql`json_each(${given("objects")})`)
+      .where(
+        sql`not exists (select 1 from ${objects} where ${objects.kind} = value ->> 0 and ${objects.name} = value ->> 1)`,
+      ),
+    ["kind", "name"],
+  );
 }
 
 // heartbeat ---------------------------------------------------------------------------------------------------

@@ -1,21 +1,12 @@
 // The GC of the plugins that stand behind another one in a chain: it goes by what each of them wrote down itself.
 import type { Failures } from "../cni/error.ts";
 import type { AttachmentKey } from "../cni/network-config.ts";
-import {
-  type AttachmentRow,
-  forgetAttachment,
-  type KernelObject,
-  listObjects,
-  listStaleAttachments,
-} from "../ledger/attachments.ts";
+import { forgetAttachments, listStaleEntries, type WrittenEntry } from "../ledger/attachments.ts";
 import { describeOwner } from "../ledger/owner.ts";
 import { openStore, storeExists } from "../store/sqlite.ts";
 
 /** What an attachment that is not valid left behind. */
-export interface StaleEntry {
-  readonly row: AttachmentRow;
-  readonly objects: readonly KernelObject[];
-}
+export type StaleEntry = WrittenEntry;
 
 /** An entry whose objects could not all be taken back, and why. */
 export interface StuckEntry {
@@ -41,13 +32,7 @@ export async function collectEntries(collection: ChainedCollection): Promise<voi
   const { network, dataDir, plugin, valid, failures, note } = collection;
   if (!storeExists(dataDir)) return;
   const store = openStore(dataDir);
-  const stale = await store.read(async (transaction) => {
-    const entries: StaleEntry[] = [];
-    for (const row of await listStaleAttachments(transaction, network, plugin, valid)) {
-      entries.push({ row, objects: await listObjects(transaction, row) });
-    }
-    return entries;
-  });
+  const stale = await store.read((transaction) => listStaleEntries(transaction, network, plugin, valid));
   const stuck = new Map((await collection.takeBack(stale)).map(({ entry, error }) => [entry, error]));
   for (const error of stuck.values()) {
     await failures.collect(() => {
@@ -58,7 +43,12 @@ export async function collectEntries(collection: ChainedCollection): Promise<voi
   const gone = stale.filter((entry) => !stuck.has(entry));
   await failures.collect(() =>
     store.transaction(async (transaction) => {
-      for (const { row } of gone) await forgetAttachment(transaction, row);
+      await forgetAttachments(
+        transaction,
+        network,
+        plugin,
+        gone.map(({ row }) => row),
+      );
     }),
   );
   for (const { row } of gone) note(`warren-${plugin}: removed ${describeOwner(row)}`);

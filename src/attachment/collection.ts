@@ -6,18 +6,17 @@ import type { Delegate } from "../cni/plugin.ts";
 import {
   countAttachments,
   findAttachment,
-  forgetAttachment,
+  forgetAttachments,
   isClaimed,
   type KernelObject,
   kernelObject,
-  listObjects,
-  listStaleAttachments,
+  listStaleEntries,
 } from "../ledger/attachments.ts";
 import { describeOwner, type Owner } from "../ledger/owner.ts";
 import { connectHost } from "../net/connection.ts";
 import { listMasquerade } from "../net/masquerade.ts";
 import { listTaggedVeths, removeLinks } from "../net/veth.ts";
-import { openStore } from "../store/sqlite.ts";
+import { inExistingStore } from "../store/sqlite.ts";
 import type { Transaction } from "../store/store.ts";
 import { ownerFromAlias } from "./identity.ts";
 import { removeObjects } from "./reservation.ts";
@@ -39,16 +38,17 @@ export interface Collection {
 
 /** Removes everything of attachments that are not valid: links, chains, and what is written about them. */
 export async function collectAttachments(collection: Collection): Promise<void> {
-  const { network, dataDir, plugin, valid, ipam, failures, note } = collection;
+  const { network, dataDir, plugin, ipam, failures, note } = collection;
   using host = connectHost();
   // links first, then the store: an ADD writes before it makes its link, so a link without an entry is nobody's
   const tagged = listTaggedVeths(host).flatMap(({ name, alias }) => {
     const owner = ownerFromAlias(alias);
     return owner?.network === network ? [{ name, owner }] : [];
   });
-  const store = openStore(dataDir);
-  const stale = await store.read((transaction) =>
-    staleLinks(transaction, { network, plugin, valid }, tagged),
+  const stale = await inExistingStore(
+    dataDir,
+    (store) => staleAttachments(store, collection, tagged),
+    "read",
   );
   const names = stale.flatMap(({ links }) => links);
   const stuck = new Map(removeLinks(host, names).map(({ name, error }) => [name, error]));
@@ -66,20 +66,9 @@ export async function collectAttachments(collection: Collection): Promise<void> 
     });
   }
   await failures.collect(async () => {
-    await store.transaction(async (transaction) => {
-      const unclaimed: KernelObject[] = [];
-      for (const owner of gone) {
-        unclaimed.push(...(await forgetAttachment(transaction, { ...owner, plugin })));
-      }
-      // and chains that a lost store left behind: nobody claims them
-      const left: KernelObject[] = [];
-      if ((await countAttachments(transaction, network, plugin)) === 0) {
-        for (const name of listMasquerade(network)) {
-          if (!(await isClaimed(transaction, "masquerade", name)))
-            left.push(kernelObject("masquerade", name));
-        }
-      }
-      removeObjects([...unclaimed, ...left]);
+    await inExistingStore(dataDir, async (store) => {
+      const unclaimed = store === undefined ? [] : await forgetAttachments(store, network, plugin, gone);
+      removeObjects([...unclaimed, ...(await unclaimedChains(store, collection))]);
     });
     for (const owner of gone) note(`warren-${plugin}: removed ${describeOwner(owner)}`);
   });
@@ -94,27 +83,47 @@ export interface StaleAttachment {
   readonly links: readonly string[];
 }
 
+interface TaggedLink {
+  readonly name: string;
+  readonly owner: Owner;
+}
+
 /** Returns the attachments that are not valid with their links, and links whose attachment nobody wrote down. */
-async function staleLinks(
-  store: Transaction,
-  { network, plugin, valid }: Pick<Collection, "network" | "plugin" | "valid">,
-  tagged: readonly { readonly name: string; readonly owner: Owner }[],
+async function staleAttachments(
+  store: Transaction | undefined,
+  { network, plugin, valid }: Collection,
+  tagged: readonly TaggedLink[],
 ): Promise<StaleAttachment[]> {
-  const stale: StaleAttachment[] = [];
-  for (const row of await listStaleAttachments(store, network, plugin, valid)) {
+  const entries = store === undefined ? [] : await listStaleEntries(store, network, plugin, valid);
+  const stale = entries.map(({ row, objects }): StaleAttachment => {
     const owner: Owner = { network, containerId: row.containerId, ifname: row.ifname };
-    const objects = await listObjects(store, row);
     const links = objects.filter(({ kind }) => kind === "link").map(({ name }) => name);
-    stale.push({ owner, netns: row.netns, netnsInode: row.netnsInode, links });
-  }
+    return { owner, netns: row.netns, netnsInode: row.netnsInode, links };
+  });
   const known = new Set(stale.flatMap(({ links }) => links));
   for (const { name, owner } of tagged) {
     const isValid = valid.some(
       ({ containerId, ifname }) => containerId === owner.containerId && ifname === owner.ifname,
     );
-    if (isValid || known.has(name) || (await findAttachment(store, { ...owner, plugin })) !== undefined)
-      continue;
+    if (isValid || known.has(name)) continue;
+    if (store !== undefined && (await findAttachment(store, { ...owner, plugin })) !== undefined) continue;
     stale.push({ owner, netns: "", netnsInode: null, links: [name] });
   }
   return stale;
+}
+
+/** Returns the network's chains that a lost store left behind: nobody claims them, and nobody needs them. */
+async function unclaimedChains(
+  store: Transaction | undefined,
+  { network, plugin, valid }: Collection,
+): Promise<KernelObject[]> {
+  // who is valid and not written down was lost with the store, and may be alive behind such a chain
+  if (valid.length > 0) return [];
+  if (store !== undefined && (await countAttachments(store, network, plugin)) > 0) return [];
+  const left: KernelObject[] = [];
+  for (const name of listMasquerade(network)) {
+    if (store === undefined || !(await isClaimed(store, "masquerade", name)))
+      left.push(kernelObject("masquerade", name));
+  }
+  return left;
 }

@@ -5,7 +5,7 @@ import type { AddCall, AttachmentCall, Call, CheckCall, GcCall } from "../cni/pl
 import type { Dns, Result, Route } from "../cni/result.ts";
 import { bitsOf, formatAddress } from "../ip/address.ts";
 import { formatPrefix } from "../ip/prefix.ts";
-import { describeOwner, holderOf } from "../ledger/owner.ts";
+import { describeOwner, holderOf, type Owner } from "../ledger/owner.ts";
 import { beat } from "../store/heartbeat.ts";
 import { DEFAULT_DATA_DIR, openStore, storeExists } from "../store/sqlite.ts";
 import type { Transaction } from "../store/store.ts";
@@ -16,7 +16,6 @@ import {
   describeHolder,
   exhaustedSets,
   type LeaseRequest,
-  type LeaseRow,
   lease,
   leasesOf,
   listStaleLeases,
@@ -24,7 +23,7 @@ import {
   UNKNOWN_INTERFACE,
 } from "./leases.ts";
 import { type Assignment, assignedPrefix, describeRangeSet, type RangeSet, rangeOf } from "./pool.ts";
-import { dropReclaimed, takeOver } from "./take-over.ts";
+import { assignmentsOf, dropReclaimed, takeOver } from "./take-over.ts";
 
 /** Where a plugin keeps the addresses of a network. */
 export interface Place {
@@ -150,15 +149,7 @@ export async function checkAddresses(
 ): Promise<void> {
   const { network, attachment, previous, note } = call;
   const owner = { network, containerId: attachment.containerId, ifname: attachment.ifname };
-  // only where the reference's files may have to be taken over there is something to write
-  const held =
-    place.filesDir === undefined
-      ? await openStore(place.dataDir).read((store) => leasesOf(store, owner))
-      : await storeOf(place, network, async (store, files) => {
-          if (files !== undefined)
-            await takeOver(store, files, network, { owner, sets, note: noteOf(place, note) });
-          return leasesOf(store, owner);
-        });
+  const held = await heldBy(place, owner, sets, note);
   if (held.length === 0) {
     throw new CniError(
       ErrorCode.stateDiffers,
@@ -168,18 +159,41 @@ export async function checkAddresses(
   }
   if (previous === undefined) return;
   const reported = new Set(previous.ips.map(({ address }) => address));
-  for (const row of held) {
-    if (isReported(row, reported)) continue;
+  for (const assignment of held) {
+    if (isReported(assignment, reported)) continue;
     throw new CniError(
       ErrorCode.stateDiffers,
-      `${describeOwner(owner)} holds the address ${formatPrefix(assignedPrefix(assignmentOf(row)))}, which its result does not have`,
+      `${describeOwner(owner)} holds the address ${formatPrefix(assignedPrefix(assignment))}, which its result does not have`,
       `the result has ${[...reported].join(", ") || "none"}; DEL it, and ADD it again`,
     );
   }
 }
 
-function isReported(row: LeaseRow, reported: ReadonlySet<string>): boolean {
-  const { address, prefixLength } = assignmentOf(row);
+async function heldBy(
+  place: Place,
+  owner: Owner,
+  sets: readonly RangeSet[],
+  note: (text: string) => void,
+): Promise<Assignment[]> {
+  const { network } = owner;
+  if (!storeExists(place.dataDir)) {
+    // to look is no reason to make a store: the files say it too
+    using files = filesOf(place, network);
+    return files === undefined ? [] : assignmentsOf(files, owner, sets);
+  }
+  // only where the reference's files may have to be taken over there is something to write
+  const rows =
+    place.filesDir === undefined
+      ? await openStore(place.dataDir).read((store) => leasesOf(store, owner))
+      : await storeOf(place, network, async (store, files) => {
+          if (files !== undefined)
+            await takeOver(store, files, network, { owner, sets, note: noteOf(place, note) });
+          return leasesOf(store, owner);
+        });
+  return rows.map(assignmentOf);
+}
+
+function isReported({ address, prefixLength }: Assignment, reported: ReadonlySet<string>): boolean {
   if (reported.has(formatPrefix({ address, length: prefixLength }))) return true;
   // the file of an address that no range has any more says nothing of a prefix
   if (prefixLength < bitsOf(address.family)) return false;

@@ -20,7 +20,7 @@ import type { LeaseRow } from "../../db/queries.ts";
 import { CniError, ErrorCode } from "../cni/error.ts";
 import type { AttachmentKey } from "../cni/network-config.ts";
 import { type Address, addressBytes, addressFromBytes, formatAddress, sameAddress } from "../ip/address.ts";
-import { forgetOwner, pairs } from "../ledger/attachments.ts";
+import { forgetOwners, pairs } from "../ledger/attachments.ts";
 import { type Holder, netnsIsGone, type Owner, podOf } from "../ledger/owner.ts";
 import type { Transaction } from "../store/store.ts";
 import { currentBootId } from "../sys/process.ts";
@@ -271,7 +271,7 @@ async function deadLeases(store: Transaction, network: string): Promise<LeaseRow
 /** Frees a lease of an earlier boot; the kernel objects of its attachment went with that boot. */
 async function reclaim(store: Transaction, row: LeaseRow): Promise<void> {
   await free(store, row);
-  await forgetOwner(store, row);
+  await forgetOwners(store, row.network, [row]);
 }
 
 async function freeRested(store: Transaction, network: string, cooldownMs: number): Promise<void> {

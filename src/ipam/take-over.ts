@@ -58,6 +58,15 @@ export async function takeOver(
   if (owner !== undefined) await nameInterface(store, owner);
 }
 
+/** Returns what the files alone say that an attachment holds. */
+export function assignmentsOf(files: LeaseFiles, owner: Owner, sets: readonly RangeSet[]): Assignment[] {
+  const { leases } = files.list();
+  const own = leases.filter(({ containerId }) => containerId === owner.containerId);
+  const named = own.filter(({ ifname }) => ifname === owner.ifname);
+  const held = named.length > 0 ? named : own.filter(({ ifname }) => ifname === UNKNOWN_INTERFACE);
+  return held.map((file) => assignmentIn(file, sets));
+}
+
 /** A file of old names no interface, and then its container's may be any. */
 function isOfInterface({ ifname }: LeaseFile, row: LeaseRow): boolean {
   return ifname === row.ifname || ifname === UNKNOWN_INTERFACE;

@@ -5,18 +5,21 @@ import {
   allAttachments,
   attachmentCount,
   attachmentOf,
-  deleteAttachment,
-  deleteAttachmentsOfOwner,
+  deleteAttachments,
+  deleteAttachmentsOfOwners,
   deleteObjects,
-  deleteObjectsOfOwner,
+  deleteObjectsOfOwners,
   networkPlugins,
   objectClaimants,
   objectClaims,
   objectsOfEntry,
+  objectsOfOwners,
   ownerPlugins,
   putAttachment,
   putObject,
   staleAttachments,
+  staleObjects,
+  unclaimedObjects,
 } from "../../db/queries.ts" with { type: "macro" };
 import type { AttachmentRow, Entry, ObjectRow } from "../../db/queries.ts";
 import type { AttachmentKey } from "../cni/network-config.ts";
@@ -28,15 +31,18 @@ const PUT_ATTACHMENT = putAttachment();
 const ATTACHMENT_OF = attachmentOf();
 const ALL_ATTACHMENTS = allAttachments();
 const STALE_ATTACHMENTS = staleAttachments();
+const STALE_OBJECTS = staleObjects();
 const ATTACHMENT_COUNT = attachmentCount();
-const DELETE_ATTACHMENT = deleteAttachment();
+const DELETE_ATTACHMENTS = deleteAttachments();
+const DELETE_ATTACHMENTS_OF_OWNERS = deleteAttachmentsOfOwners();
 const PUT_OBJECT = putObject();
 const OBJECTS_OF_ENTRY = objectsOfEntry();
+const OBJECTS_OF_OWNERS = objectsOfOwners();
 const OBJECT_CLAIMS = objectClaims();
 const OBJECT_CLAIMANTS = objectClaimants();
+const UNCLAIMED_OBJECTS = unclaimedObjects();
 const DELETE_OBJECTS = deleteObjects();
-const DELETE_ATTACHMENTS_OF_OWNER = deleteAttachmentsOfOwner();
-const DELETE_OBJECTS_OF_OWNER = deleteObjectsOfOwner();
+const DELETE_OBJECTS_OF_OWNERS = deleteObjectsOfOwners();
 const OWNER_PLUGINS = ownerPlugins();
 const NETWORK_PLUGINS = networkPlugins();
 
@@ -100,6 +106,11 @@ function isKernelObject(
   return KINDS.includes(row.kind);
 }
 
+/** Returns the object of a row; none for a kind that only a later version knows. */
+function objectsIn(row: Pick<ObjectRow, "kind" | "name" | "detail">): KernelObject[] {
+  return isKernelObject(row) ? [{ kind: row.kind, name: row.name, detail: row.detail }] : [];
+}
+
 /** Returns an object whose name says all. */
 export function kernelObject(kind: ObjectKind, name: string): KernelObject {
   return { kind, name, detail: "" };
@@ -160,6 +171,30 @@ export async function listStaleAttachments(
   return store.all(STALE_ATTACHMENTS, { network, plugin, valid: pairs(valid) });
 }
 
+/** What one plugin wrote down about an attachment. */
+export interface WrittenEntry {
+  readonly row: AttachmentRow;
+  readonly objects: readonly KernelObject[];
+}
+
+/** Returns what `listStaleAttachments` does, with the objects. */
+export async function listStaleEntries(
+  store: Transaction,
+  network: string,
+  plugin: string,
+  valid: readonly AttachmentKey[],
+): Promise<WrittenEntry[]> {
+  const rows = await listStaleAttachments(store, network, plugin, valid);
+  const written = await store.all(STALE_OBJECTS, { network, plugin, valid: pairs(valid) });
+  const objects = Map.groupBy(written, attachmentKey);
+  return rows.map((row) => ({ row, objects: objects.get(attachmentKey(row))?.flatMap(objectsIn) ?? [] }));
+}
+
+/** Neither of the two has a slash in it. */
+function attachmentKey({ containerId, ifname }: AttachmentKey): string {
+  return `${containerId}/${ifname}`;
+}
+
 /** Returns the pairs as the JSON that the queries compare with: as pairs, never as joined strings. */
 export function pairs(valid: readonly AttachmentKey[]): string {
   return JSON.stringify(valid.map(({ containerId, ifname }) => [containerId, ifname]));
@@ -191,19 +226,35 @@ export async function listObjects(store: Transaction, entry: Entry): Promise<Ker
  * meanwhile.
  */
 export async function forgetAttachment(store: Transaction, entry: Entry): Promise<KernelObject[]> {
-  const objects = await listObjects(store, entry);
-  await store.run(DELETE_OBJECTS, keyOf(entry));
-  await store.run(DELETE_ATTACHMENT, keyOf(entry));
-  const unclaimed: KernelObject[] = [];
-  for (const object of objects) if ((await claimsOf(store, object)) === 0) unclaimed.push(object);
-  return unclaimed;
+  return forgetAttachments(store, entry.network, entry.plugin, [entry]);
 }
 
-/** Forgets what every plugin wrote down about an attachment: its objects went with the boot that it was made in. */
-export async function forgetOwner(store: Transaction, owner: Owner): Promise<void> {
-  const { network, containerId, ifname } = owner;
-  await store.run(DELETE_OBJECTS_OF_OWNER, { network, containerId, ifname });
-  await store.run(DELETE_ATTACHMENTS_OF_OWNER, { network, containerId, ifname });
+/** Does as `forgetAttachment` for many attachments that the plugin has on a network, in as many steps as for one. */
+export async function forgetAttachments(
+  store: Transaction,
+  network: string,
+  plugin: string,
+  attachments: readonly AttachmentKey[],
+): Promise<KernelObject[]> {
+  const which = { network, plugin, owners: pairs(attachments) };
+  const objects = (await store.all(OBJECTS_OF_OWNERS, which)).flatMap(objectsIn);
+  await store.run(DELETE_OBJECTS, which);
+  await store.run(DELETE_ATTACHMENTS, which);
+  if (objects.length === 0) return [];
+  const byName = new Map(objects.map((object) => [JSON.stringify([object.kind, object.name]), object]));
+  const unclaimed = await store.all(UNCLAIMED_OBJECTS, { objects: `[${[...byName.keys()].join()}]` });
+  return unclaimed.flatMap(({ kind, name }) => byName.get(JSON.stringify([kind, name])) ?? []);
+}
+
+/** Forgets what every plugin wrote down about attachments: their objects went with the boot that they were made in. */
+export async function forgetOwners(
+  store: Transaction,
+  network: string,
+  owners: readonly AttachmentKey[],
+): Promise<void> {
+  const which = { network, owners: pairs(owners) };
+  await store.run(DELETE_OBJECTS_OF_OWNERS, which);
+  await store.run(DELETE_ATTACHMENTS_OF_OWNERS, which);
 }
 
 async function claimsOf(

@@ -66,7 +66,7 @@ import {
 import { BusError } from "../net/system-bus.ts";
 import { findLink } from "../net/veth.ts";
 import { beat } from "../store/heartbeat.ts";
-import { openStore, storeExists } from "../store/sqlite.ts";
+import { inExistingStore, openStore, storeExists } from "../store/sqlite.ts";
 import type { Transaction } from "../store/store.ts";
 
 const PLUGIN = "firewall";
@@ -376,13 +376,9 @@ export const firewall = defineChained({
       owner.network === network &&
       owner.containerId === attachment.containerId &&
       owner.ifname === attachment.ifname;
-    if (!storeExists(dataDir)) {
-      await removeOrphans(undefined, isOwn);
-      await removeUnused(undefined);
-      return;
-    }
-    await openStore(dataDir).transaction(async (store) => {
-      if ((await findAttachment(store, entry)) !== undefined) return forget(store, [entry]);
+    await inExistingStore(dataDir, async (store) => {
+      if (store !== undefined && (await findAttachment(store, entry)) !== undefined)
+        return forget(store, [entry]);
       await removeOrphans(store, isOwn);
       await removeUnused(store);
     });
@@ -443,10 +439,12 @@ export const firewall = defineChained({
       return;
     }
     const gone: Owner[] = [];
-    await openStore(dataDirOf(config)).transaction(async (store) => {
-      const stale = await listStaleAttachments(store, network, PLUGIN, valid);
-      await forget(store, stale);
-      gone.push(...stale);
+    await inExistingStore(dataDirOf(config), async (store) => {
+      if (store !== undefined) {
+        const stale = await listStaleAttachments(store, network, PLUGIN, valid);
+        await forget(store, stale);
+        gone.push(...stale);
+      }
       const isDoomed = (owner: Owner) =>
         owner.network === network &&
         !valid.some((one) => one.containerId === owner.containerId && one.ifname === owner.ifname);

@@ -75,7 +75,21 @@ export function openStore(dataDir: string = DEFAULT_DATA_DIR): Store {
 
 /** True if there is a store in `dataDir`; opens and creates nothing. */
 export function storeExists(dataDir: string): boolean {
-  return statFile(storePath(dataDir)) !== undefined;
+  return !isAbsent(storePath(dataDir));
+}
+
+/**
+ * Runs `work` in one transaction of the store in `dataDir`, or without any where there is none: looking and removing
+ * are no reason to make one. Throws StoreError.
+ */
+export async function inExistingStore<T>(
+  dataDir: string,
+  work: (transaction: Transaction | undefined) => Promise<T>,
+  access: "write" | "read" = "write",
+): Promise<T> {
+  if (!storeExists(dataDir)) return work(undefined);
+  const store = openStore(dataDir);
+  return access === "read" ? store.read(work) : store.transaction(work);
 }
 
 /** Returns the store in `dataDir` if this process has it open, else any other that it has open. */
