@@ -8,6 +8,20 @@ export class UsageError extends Error {
   override readonly name = "UsageError";
 }
 
+/** A program that can't be started: reported with the exit code that shells give, 126 or 127. */
+export class ProgramError extends Error {
+  override readonly name = "ProgramError";
+
+  constructor(
+    message: string,
+    /** 127 where there is no such program, 126 where there is one that can't be executed. */
+    readonly exitCode: 126 | 127,
+    options?: { readonly cause?: unknown },
+  ) {
+    super(message, options);
+  }
+}
+
 /** What a command of Warren consists of. */
 export interface OperatorCommand<Args extends ArgsDef> {
   readonly name: string;

@@ -4,18 +4,61 @@ import { resolve } from "node:path";
 import { enterNetns, netnsPath } from "../net/netns.ts";
 import { replaceProcess } from "../sys/exec.ts";
 import { statFile } from "../sys/files.ts";
-import { operatorCommand, splitAtDashes, UsageError } from "./command.ts";
+import { isSystemError } from "../sys/libc.ts";
+import { operatorCommand, ProgramError, splitAtDashes, UsageError } from "./command.ts";
 
-/** Returns the path of the program that a shell would start for `name`; throws UsageError if there is none. */
+/** Returns the path of the program that a shell would start for `name`; throws ProgramError if there is none. */
 export function findProgram(name: string): string {
   if (name.includes("/")) {
-    if (statFile(name) !== undefined) return resolve(name);
-    throw new UsageError(`command ${JSON.stringify(name)} is not there`);
+    const problem = unexecutable(name);
+    if (problem === undefined) return resolve(name);
+    throw new ProgramError(
+      `command ${JSON.stringify(name)} ${problem}`,
+      problem === ABSENT ? NOT_FOUND : NOT_EXECUTABLE,
+    );
   }
-  const found = Bun.which(name, { PATH: process.env.PATH ?? "" });
-  if (found === null) throw new UsageError(`command ${JSON.stringify(name)} is not in PATH`);
-  return resolve(found);
+  const folders = name === "" ? [] : (process.env.PATH ?? "").split(":");
+  const there = folders.map((folder) => `${folder || "."}/${name}`).filter(isFile);
+  const program = there.find((file) => unexecutable(file) === undefined);
+  if (program !== undefined) return resolve(program);
+  const [file] = there;
+  if (file === undefined) throw new ProgramError(`command ${JSON.stringify(name)} is not in PATH`, NOT_FOUND);
+  throw new ProgramError(`command ${JSON.stringify(file)} is not executable`, NOT_EXECUTABLE);
 }
+
+function isFile(path: string): boolean {
+  return statFile(path)?.kind === "file";
+}
+
+const NOT_FOUND = 127;
+const NOT_EXECUTABLE = 126;
+const ABSENT = "is not there";
+
+/** Returns why a file can't be executed, as far as its status tells; undefined if it can. */
+function unexecutable(file: string): string | undefined {
+  const status = statFile(file);
+  if (status === undefined) return ABSENT;
+  if (status.kind === "directory") return "is a directory";
+  return (status.mode & 0o111) === 0 ? "is not executable" : undefined;
+}
+
+/** Becomes the program; throws ProgramError if the kernel refuses to execute it. */
+function become(program: string, words: readonly string[]): never {
+  try {
+    return replaceProcess(program, words, process.env);
+  } catch (error) {
+    if (!isSystemError(error)) throw error;
+    // the file is there: what is missing is what it needs, the interpreter behind its #! say
+    const reason = REASONS[error.errnoName] ?? `can't be executed: ${error.message}`;
+    throw new ProgramError(`command ${JSON.stringify(program)} ${reason}`, NOT_EXECUTABLE, { cause: error });
+  }
+}
+
+const REASONS: Readonly<Record<string, string>> = {
+  ENOEXEC: "is neither a program of this machine nor a script with a #! line",
+  ENOENT: "needs an interpreter that is not there",
+  EACCES: "may not be executed",
+};
 
 export const command = operatorCommand({
   name: "enter",
@@ -29,6 +72,6 @@ export const command = operatorCommand({
     if (name === undefined) throw new UsageError("no command; expected: enter NETNS -- CMD ...");
     const program = findProgram(name);
     enterNetns(netnsPath(args.netns));
-    return replaceProcess(program, words, process.env);
+    return become(program, words);
   },
 });

@@ -7,6 +7,7 @@ import { netnsInode } from "../net/netns.ts";
 import { checkAttachment } from "../runtime/attachment.ts";
 import { collectGarbage, requireVerb } from "../runtime/chain.ts";
 import { writeStdout } from "../sys/stdio.ts";
+import { collectAbandonedRuns } from "./abandoned-runs.ts";
 import { operatorCommand, UsageError } from "./command.ts";
 import { type KnownAttachment, knownAttachments, previewCollection } from "./known-attachments.ts";
 import { containerIdOf, netnsOf, networkArgument, networkFlags, openNetwork } from "./settings.ts";
@@ -90,6 +91,7 @@ export const command = operatorCommand({
       else printTable(doomed);
       return 0;
     }
+    await collectAbandonedRuns(runtime, settings.cacheFolder);
     const removed = await collectGarbage(runtime, list, valid);
     if (list.disableGC) log.info(`network ${list.name} has disableGC set: nothing was collected`);
     const answer = { network: list.name, removed };

@@ -5,7 +5,7 @@ import { CniError, describeError, ErrorCode } from "../cni/error.ts";
 import { CURRENT_VERSION } from "../cni/version.ts";
 import { log } from "../log.ts";
 import { writeStdout } from "../sys/stdio.ts";
-import { splitAtDashes, UsageError } from "./command.ts";
+import { ProgramError, splitAtDashes, UsageError } from "./command.ts";
 
 // biome-ignore lint/suspicious/noExplicitAny: citty's own type for a command whatever its arguments
 type AnyCommand = CommandDef<any>;
@@ -39,7 +39,7 @@ const root: AnyCommand = {
 
 /**
  * Runs what the command line asks for and returns the exit code: 0, 1 for a failure, 2 for a command line that
- * can't be meant, the command's own for `run`. `calledAs` "cnitool" takes and answers as that tool does.
+ * can't be meant, for `run` the command's own, or 126 and 127 as shells have them where it can't be started. `calledAs` "cnitool" takes and answers as that tool does.
  */
 export async function runCommand(calledAs: "warren" | "cnitool", args: string[]): Promise<number> {
   try {
@@ -47,6 +47,7 @@ export async function runCommand(calledAs: "warren" | "cnitool", args: string[])
     return await runAsWarren(args);
   } catch (error) {
     report(error, splitAtDashes(args).before);
+    if (error instanceof ProgramError) return error.exitCode;
     return calledAs === "warren" && isUsage(error) ? 2 : 1;
   }
 }

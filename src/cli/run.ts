@@ -10,6 +10,8 @@ import { createNetns, deleteNetns, openNetns } from "../net/netns.ts";
 import { type Attachment, checkAttachment } from "../runtime/attachment.ts";
 import { addToNetwork, deleteFromNetwork } from "../runtime/chain.ts";
 import { loadNetwork, type NetworkList } from "../runtime/conflist.ts";
+import { RunRecord } from "../runtime/run-record.ts";
+import { collectAbandonedRuns } from "./abandoned-runs.ts";
 import { operatorCommand, splitAtDashes, UsageError } from "./command.ts";
 import { findProgram } from "./enter.ts";
 import {
@@ -69,6 +71,13 @@ export const command = operatorCommand({
     await using stack = new AsyncDisposableStack();
     const interruption = stack.use(new Interruption());
     const runtime = runtimeOf(settings);
+    await collectAbandonedRuns(runtime, settings.cacheFolder);
+    const record = stack.use(RunRecord.begin(settings.cacheFolder, pod, { netns, attachments }));
+    let isStuck = false;
+    stack.defer(() => {
+      // what a failing DEL leaves is for the next run to try again
+      if (!isStuck) record.end();
+    });
     createNetns(netns);
     stack.defer(() => deleteNetns(netns));
     // programs expect it, and no network list speaks of it: container runtimes set it up by themselves too
@@ -79,7 +88,9 @@ export const command = operatorCommand({
       } catch (error) {
         // a second Ctrl-C reaches the plugin too, which is in our process group; DEL may be repeated at will
         log.warn(`${describeError(error)}; trying once more`);
+        isStuck = true;
         await deleteFromNetwork(runtime, list, attachment);
+        isStuck = false;
       }
     };
     for (const { list, attachment } of attachments) {

@@ -1,7 +1,7 @@
 // Network namespaces as an operator names them: a path that pins one. Opening tells a namespace from any other
 // file, and knows our own; making and deleting pin and unpin one the way `ip netns` does.
 import { makeDirectory, parentOf, removeFile } from "../sys/directory.ts";
-import { OpenFlag, openFile, statDescriptor, statFile } from "../sys/files.ts";
+import { type FileStatus, OpenFlag, openFile, statDescriptor, statFile } from "../sys/files.ts";
 import { type Descriptor, isSystemError } from "../sys/libc.ts";
 import {
   bindMount,
@@ -150,4 +150,26 @@ export function deleteNetns(path: string): void {
     if (!isSystemError(error, "EINVAL")) throw error;
   }
   removeFile(path);
+}
+
+/** True if a process that this one can see is in the namespace at `path`; false where there is none. */
+export function isInhabited(path: string): boolean {
+  const netns = statFile(path);
+  if (netns === undefined) return false;
+  const processes = new Bun.Glob("[0-9]*").scanSync({ cwd: "/proc", onlyFiles: false });
+  for (const process of processes) {
+    const own = statIfAllowed(`/proc/${process}/ns/net`);
+    if (own?.inode === netns.inode && own.device === netns.device) return true;
+  }
+  return false;
+}
+
+function statIfAllowed(path: string): FileStatus | undefined {
+  try {
+    return statFile(path);
+  } catch (error) {
+    // it has ended meanwhile, or is somebody else's, and then not in a namespace of ours
+    if (isSystemError(error, "ESRCH", "EACCES", "EPERM")) return undefined;
+    throw error;
+  }
 }

@@ -2,7 +2,20 @@
 // an ADD that finds its store in place, so these calls are bound when first used.
 import { dlopen } from "bun:ffi";
 import { statFile } from "./files.ts";
-import { checkedInt, checkedPath, LIBC, lastErrno, memory, retried, SystemError } from "./libc.ts";
+import {
+  checkedInt,
+  checkedPath,
+  isSystemError,
+  LIBC,
+  lastErrno,
+  memory,
+  retried,
+  SystemError,
+} from "./libc.ts";
+
+/** Operations of flock(2). */
+const LOCK_EX = 2;
+const LOCK_NB = 4;
 
 let bound: ReturnType<typeof bind> | undefined;
 function bind() {
@@ -62,7 +75,18 @@ export function tryLock(fd: number, what: string): boolean {
 
 /** Waits until the open file is locked for this process alone; the lock goes with the descriptor. */
 export function lockExclusively(fd: number, what: string): void {
-  retried(`flock ${what}`, () => calls().flock(checkedInt(fd, "file descriptor"), 2));
+  retried(`flock ${what}`, () => calls().flock(checkedInt(fd, "file descriptor"), LOCK_EX));
+}
+
+/** Locks the open file for this process alone; returns false, without waiting, if somebody else has it locked. */
+export function lockIfFree(fd: number, what: string): boolean {
+  try {
+    retried(`flock ${what}`, () => calls().flock(checkedInt(fd, "file descriptor"), LOCK_EX | LOCK_NB));
+    return true;
+  } catch (error) {
+    if (isSystemError(error, "EAGAIN")) return false;
+    throw error;
+  }
 }
 
 /** Returns how many bytes an ordinary user may still write to the file system that `path` is on (statfs(2)). */

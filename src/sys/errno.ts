@@ -10,6 +10,7 @@ const NAMES = {
   5: "EIO",
   6: "ENXIO",
   7: "E2BIG",
+  8: "ENOEXEC",
   9: "EBADF",
   11: "EAGAIN",
   12: "ENOMEM",

@@ -154,10 +154,93 @@ test("X-41 a failing DEL is tried once more, told, and does not keep the others 
   expect((await stage.host.run(["ls", "/run/netns"])).stdout).toBe("");
 });
 
-test("X-41 a program that is not there is told before anything is made", async () => {
+test.each<[code: number, program: string, words: string]>([
+  [127, "no-such-program", 'command "no-such-program" is not in PATH'],
+  [127, "./no-such-program", 'command "./no-such-program" is not there'],
+  [126, "./data", 'command "./data" is not executable'],
+  [126, "/", 'command "/" is a directory'],
+])("X-41 exit code %d for the program %s, before anything is made", async (code, program, words) => {
   await using stage = await Stage.create();
-  expect((await stage.run("one", "--", "no-such-program")).exitCode).toBe(2);
-  const { exitCode, stderr } = await stage.run("one", "--", "./no-such-program");
-  expect([exitCode, stderr]).toEqual([2, 'Error: command "./no-such-program" is not there\n']);
+  await stage.host.text(["touch", "data"]);
+  const { exitCode, stderr } = await stage.run("one", "--", program);
+  expect([exitCode, stderr]).toEqual([code, `Error: ${words}\n`]);
   expect(await stage.finish()).toEqual([]);
+});
+
+test.each<[program: string, words: string, prepare: string]>([
+  ["./script", "is neither a program", "echo data > script; chmod +x script"],
+  ["./script", "needs an interpreter that is not there", "echo '#!/no/such' > script; chmod +x script"],
+])("X-41 exit code 126 for %s, which %s, and everything is deleted", async (program, words, prepare) => {
+  await using stage = await Stage.create();
+  await stage.host.text(["sh", "-c", prepare]);
+  const { exitCode, stderr } = await stage.run("one", "--", program);
+  expect(exitCode).toBe(126);
+  expect(stderr).toContain(words);
+  expect(await stage.finish()).toEqual(["ADD a eth0", "DEL a eth0"]);
+});
+
+/** Returns the names of the namespaces that runs have made. */
+async function namespaces(stage: Stage): Promise<string[]> {
+  const { stdout } = await stage.host.run(["ls", "/run/netns"]);
+  return stdout.split("\n").filter((name) => name.startsWith("warren-run-"));
+}
+
+test.each([
+  ["run", ["one", "--", "true"]],
+  ["gc", ["two"]],
+] as const)(
+  "X-41 what a run leaves that is killed by SIGKILL goes with the next %s, when its command has ended too",
+  async (verb, args) => {
+    await using stage = await Stage.create();
+    const { child, said } = await stage.start("one", "two", "--", "sh", "-c", "echo $$; exec sleep 60");
+    child.kill("SIGKILL");
+    await child.exited;
+    const left = await namespaces(stage);
+    expect(left).toHaveLength(1);
+    // its command is alive, and keeps its network
+    expect((await stage.run("one", "--", "true")).exitCode).toBe(0);
+    expect(await namespaces(stage)).toEqual(left);
+    expect(stage.files.takeNames()).toEqual(["ADD a", "ADD b", "ADD a", "DEL a"]);
+    await stage.host.text(["kill", "-9", said.trim()]);
+    while ((await stage.host.run(["readlink", `/proc/${said.trim()}/ns/net`])).exitCode === 0)
+      await Bun.sleep(10);
+    // by the network as it was, whatever has become of its config
+    stage.files.configure("two.conflist", { cniVersion: "1.1.0", name: "two", plugins: [{ type: "a" }] });
+    const { exitCode, stderr } = await stage.host.run([WARREN, verb, ...args], stage.options);
+    expect(exitCode).toBe(0);
+    expect(stderr).toContain(`removed /var/run/netns/${left[0]}, which a killed run left`);
+    expect((await stage.finish()).slice(0, 2)).toEqual(["DEL b eth1", "DEL a eth0"]);
+    expect((await stage.host.run(["ls", "/var/lib/cni/warren-runs"])).stdout).toBe("");
+  },
+);
+
+test("X-41 a run that is killed in the middle of an ADD is taken back too, and one that is at work is left alone", async () => {
+  await using stage = await Stage.create();
+  const other = await stage.start("one", "--", "sh", "-c", "echo up; exec sleep 60");
+  stage.files.takeNames();
+  stage.files.script("b", "ADD", "touch $folder/.adding; sleep 0.3");
+  const child = stage.host.start([WARREN, "run", "one", "two", "--", "true"], stage.options);
+  while (!readdirSync(stage.files.bin).includes(".adding")) await Bun.sleep(10);
+  child.kill("SIGKILL");
+  await child.exited;
+  expect((await stage.run("one", "--", "true")).exitCode).toBe(0);
+  const names = stage.files.takeNames();
+  expect(names).toEqual(["ADD a", "ADD b", "DEL b", "DEL a", "ADD a", "DEL a"]);
+  expect(await namespaces(stage)).toHaveLength(1);
+  other.child.kill("SIGTERM");
+  expect(await other.child.exited).toBe(143);
+  expect(await stage.finish()).toEqual(["DEL a eth0"]);
+});
+
+test("X-41 what a failing DEL leaves is tried again by the next run", async () => {
+  await using stage = await Stage.create();
+  stage.files.fail("b", "DEL", { code: 11, msg: "busy" });
+  expect((await stage.run("two", "--", "true")).exitCode).toBe(1);
+  expect((await stage.run("one", "--", "true")).stderr).toContain(
+    'can\'t be removed: plugin type="b" failed',
+  );
+  stage.files.script("b", "DEL", "exit 0");
+  stage.files.takeNames();
+  expect((await stage.run("one", "--", "true")).exitCode).toBe(0);
+  expect(await stage.finish()).toEqual(["DEL b eth0", "ADD a eth0", "DEL a eth0"]);
 });
