@@ -125,6 +125,11 @@ function formatVersion6(value: bigint): string {
 /** Returns the address as the kernel and the store hold it: 4 or 16 bytes, most significant first. */
 export function addressBytes(address: Address): Uint8Array<ArrayBuffer> {
   const bytes = new Uint8Array(new ArrayBuffer(bitsOf(address.family) / 8));
+  if (address.family === 4) {
+    // without big numbers, of which a GC of ten thousand leases would make a hundred thousand
+    new DataView(bytes.buffer).setUint32(0, Number(address.value));
+    return bytes;
+  }
   let rest = address.value;
   for (let index = bytes.length - 1; index >= 0; index--) {
     bytes[index] = Number(rest & 0xffn);
@@ -138,9 +143,13 @@ export function addressFromBytes(bytes: Uint8Array): Address {
   if (bytes.length !== 4 && bytes.length !== 16) {
     throw new RangeError(`an address has 4 or 16 bytes, got ${bytes.length}`);
   }
+  if (bytes.length === 4) {
+    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    return { family: 4, value: BigInt(view.getUint32(0)) };
+  }
   let value = 0n;
   for (const byte of bytes) value = (value << 8n) | BigInt(byte);
-  return { family: bytes.length === 4 ? 4 : 6, value };
+  return { family: 6, value };
 }
 
 /** Returns the address `distance` places further; undefined beyond the first or the last of its family. */

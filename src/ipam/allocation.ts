@@ -136,7 +136,7 @@ export async function takeAddressesBack(call: AttachmentCall<unknown>, place: Pl
     if (rows.length === 0 && place.filesDir !== undefined) {
       rows = await leasesOf(store, { ...owner, ifname: UNKNOWN_INTERFACE });
     }
-    for (const row of rows) await release(store, row, place.cooldownMs);
+    await release(store, network, rows, place.cooldownMs);
     files?.removeOf(owner);
   });
 }
@@ -243,19 +243,26 @@ export async function collectAddresses(call: GcCall<unknown>, place: Place): Pro
   if (storeExists(place.dataDir)) {
     await storeOf(place, network, async (store, files) => {
       collectFiles(files);
-      for (const row of await listStaleLeases(store, network, valid)) {
-        await release(store, row, place.cooldownMs);
-        released.set(formatAddress(assignmentOf(row).address), describeHolder(row));
-      }
+      const stale = await listStaleLeases(store, network, valid);
+      await release(store, network, stale, place.cooldownMs);
+      for (const row of stale) released.set(formatAddress(assignmentOf(row).address), describeHolder(row));
     });
   } else {
     using files = filesOf(place, network);
     collectFiles(files);
   }
-  for (const [address, holder] of released) note(`network ${network}: released ${address} of ${holder}`);
-  if (released.size > 0) note(`network ${network}: ${released.size} leases released`);
+  if (released.size === 0) return;
+  const lines = [...released].map(([address, holder]) => `released ${address} of ${holder}`);
+  note([...lines, `${released.size} leases released`].map((line) => `network ${network}: ${line}`));
 }
 
-function noteOf(place: Place, note: (text: string) => void): (text: string) => void {
-  return (text) => note(`warren-${place.plugin}: ${text}`);
+/** Returns a note that names the plugin in every line; several lines are one write. */
+function noteOf(place: Place, note: (text: string) => void): (lines: string | readonly string[]) => void {
+  return (lines) =>
+    note(
+      [lines]
+        .flat()
+        .map((line) => `warren-${place.plugin}: ${line}`)
+        .join("\n"),
+    );
 }

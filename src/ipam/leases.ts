@@ -3,9 +3,9 @@
 
 import {
   coolingLeases,
-  coolLease,
+  coolLeases,
   cursorOf,
-  deleteLease,
+  deleteLeases,
   heldCount,
   heldLeases,
   insertLease,
@@ -34,7 +34,7 @@ import {
   rangeOf,
   reservation,
 } from "./pool.ts";
-import { freeFromRuns, runWith, takeFromRuns } from "./runs.ts";
+import { freeFromRuns, hexList, runWith, takeFromRuns } from "./runs.ts";
 
 const LEASE_AT = leaseAt();
 const LEASES_OF_OWNER = leasesOfOwner();
@@ -44,8 +44,8 @@ const STALE_LEASES = staleLeases();
 const EARLIER_BOOTS = leasesOfEarlierBoots();
 const COOLING_LEASES = coolingLeases();
 const INSERT_LEASE = insertLease();
-const DELETE_LEASE = deleteLease();
-const COOL_LEASE = coolLease();
+const DELETE_LEASES = deleteLeases();
+const COOL_LEASES = coolLeases();
 const MOVE_LEASES = moveLeases();
 const CURSOR_OF = cursorOf();
 const PUT_CURSOR = putCursor();
@@ -182,8 +182,8 @@ async function claim(
 ): Promise<void> {
   const row = await store.first(LEASE_AT, { network, address: addressBytes(address) });
   if (row === undefined) return;
-  if (row.releasedAtMs !== null) return free(store, row);
-  if (isOfDeadBoot(row)) return reclaim(store, row);
+  if (row.releasedAtMs !== null) return free(store, network, [row]);
+  if (isOfDeadBoot(row)) return reclaim(store, network, [row]);
   throw new CniError(
     ErrorCode.addressInUse,
     `${before}requested IP address ${formatAddress(address)} is not available in ${place}: it is held by ${describeHolder(row)}`,
@@ -226,13 +226,13 @@ async function chooseOrReclaim(
   const first = await choose();
   if (first !== undefined) return first;
   // only now: looking at every namespace of an earlier boot is too much for an ADD that finds an address
-  for (const row of await deadLeases(store, network)) await reclaim(store, row);
+  await reclaim(store, network, await deadLeases(store, network));
   const second = await choose();
   if (second !== undefined) return second;
   const resting = await listRestingLeases(store, network);
   const yielding = resting.find((row) => rangeOf(set, addressFromBytes(row.address)) !== undefined);
   if (yielding === undefined) return undefined;
-  await free(store, yielding);
+  await free(store, network, [yielding]);
   return choose();
 }
 
@@ -254,9 +254,11 @@ async function hold(
   await takeFromRuns(store, holder.network, assignment.address);
 }
 
-async function free(store: Transaction, row: LeaseRow): Promise<void> {
-  await store.run(DELETE_LEASE, { network: row.network, address: row.address });
-  await freeFromRuns(store, row.network, addressFromBytes(row.address));
+async function free(store: Transaction, network: string, rows: readonly LeaseRow[]): Promise<void> {
+  if (rows.length === 0) return;
+  const addresses = rows.map((row) => addressFromBytes(row.address));
+  await store.run(DELETE_LEASES, { network, addresses: hexList(addresses) });
+  await freeFromRuns(store, network, addresses);
 }
 
 /** A lease of an earlier boot whose namespace is gone can't be alive. */
@@ -268,16 +270,16 @@ async function deadLeases(store: Transaction, network: string): Promise<LeaseRow
   return (await store.all(EARLIER_BOOTS, { network, bootId: currentBootId() })).filter(netnsIsGone);
 }
 
-/** Frees a lease of an earlier boot; the kernel objects of its attachment went with that boot. */
-async function reclaim(store: Transaction, row: LeaseRow): Promise<void> {
-  await free(store, row);
-  await forgetOwners(store, row.network, [row]);
+/** Frees leases of an earlier boot; the kernel objects of their attachments went with that boot. */
+async function reclaim(store: Transaction, network: string, rows: readonly LeaseRow[]): Promise<void> {
+  if (rows.length === 0) return;
+  await free(store, network, rows);
+  await forgetOwners(store, network, rows);
 }
 
 async function freeRested(store: Transaction, network: string, cooldownMs: number): Promise<void> {
-  for (const row of await store.all(COOLING_LEASES, { network, releasedAtMs: Date.now() - cooldownMs })) {
-    await free(store, row);
-  }
+  const rested = await store.all(COOLING_LEASES, { network, releasedAtMs: Date.now() - cooldownMs });
+  await free(store, network, rested);
 }
 
 /** Returns the addresses that an attachment holds, in the order of its range sets. */
@@ -296,7 +298,7 @@ export async function leasesOf(store: Transaction, owner: Owner): Promise<LeaseR
 export async function adopt(store: Transaction, holder: Holder, assignment: Assignment): Promise<void> {
   const key = { network: holder.network, address: addressBytes(assignment.address) };
   const resting = await store.first(LEASE_AT, key);
-  if (resting !== undefined) await free(store, resting);
+  if (resting !== undefined) await free(store, holder.network, [resting]);
   const last = (await leasesOf(store, holder)).at(-1);
   await hold(store, holder, assignment, last === undefined ? 0 : last.ordinal + 1);
 }
@@ -305,7 +307,8 @@ export async function adopt(store: Transaction, holder: Holder, assignment: Assi
 export async function nameInterface(store: Transaction, owner: Owner): Promise<void> {
   if ((await leasesOf(store, owner)).length > 0) return;
   for (const row of await leasesOf(store, { ...owner, ifname: UNKNOWN_INTERFACE })) {
-    await store.run(DELETE_LEASE, { network: row.network, address: row.address });
+    const addresses = hexList([addressFromBytes(row.address)]);
+    await store.run(DELETE_LEASES, { network: row.network, addresses });
     await store.run(INSERT_LEASE, { ...row, ifname: owner.ifname });
   }
 }
@@ -336,10 +339,16 @@ export async function countLeases(store: Transaction, network: string): Promise<
   return (await store.first(HELD_COUNT, { network }))?.held ?? 0;
 }
 
-/** Releases one lease: it is free at once, or rests for `cooldownMs`. */
-export async function release(store: Transaction, row: LeaseRow, cooldownMs: number): Promise<void> {
-  if (cooldownMs === 0) return free(store, row);
-  await store.run(COOL_LEASE, { network: row.network, address: row.address, releasedAtMs: Date.now() });
+/** Releases leases of a network: they are free at once, or rest for `cooldownMs`. */
+export async function release(
+  store: Transaction,
+  network: string,
+  rows: readonly LeaseRow[],
+  cooldownMs: number,
+): Promise<void> {
+  if (cooldownMs === 0) return free(store, network, rows);
+  const addresses = hexList(rows.map((row) => addressFromBytes(row.address)));
+  await store.run(COOL_LEASES, { network, addresses, releasedAtMs: Date.now() });
 }
 
 /**

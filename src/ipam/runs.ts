@@ -1,16 +1,21 @@
-// The runs of held addresses, kept exact in the transaction that takes or frees an address: taking one joins it
-// with its neighbours, freeing one splits its run. Two to four small queries each, however many are held.
+// The runs of held addresses, kept exact in the transaction that takes or frees addresses: taking one joins it with
+// its neighbours, freeing some splits their runs. A few queries each, however many are held, and however many are freed.
 
-import { deleteRun, putRun, runAtOrBefore } from "../../db/queries.ts" with { type: "macro" };
+import { deleteRuns, insertRuns, putRun, runAtOrBefore, runsHolding } from "../../db/queries.ts" with {
+  type: "macro",
+};
 import type { RunRow } from "../../db/queries.ts";
 import { type Address, addressAfter, addressBytes, addressFromBytes } from "../ip/address.ts";
 import type { Transaction } from "../store/store.ts";
 
 const RUN_AT_OR_BEFORE = runAtOrBefore();
 const PUT_RUN = putRun();
-const DELETE_RUN = deleteRun();
+const RUNS_HOLDING = runsHolding();
+const INSERT_RUNS = insertRuns();
+const DELETE_RUNS = deleteRuns();
 
-interface Run {
+/** Consecutive held addresses of one family, both ends included. */
+export interface Run {
   readonly first: Address;
   readonly last: Address;
 }
@@ -41,35 +46,57 @@ export async function takeFromRuns(store: Transaction, network: string, address:
     next === undefined ? undefined : runWith(store, network, next);
   const before = await neighbour(addressAfter(address, -1n));
   const after = await neighbour(addressAfter(address));
-  if (after !== undefined) await dropRun(store, network, after);
-  await writeRun(store, network, { first: before?.first ?? address, last: after?.last ?? address });
-}
-
-/** Records that `address`, which was held, is free now. */
-export async function freeFromRuns(store: Transaction, network: string, address: Address): Promise<void> {
-  const run = await runWith(store, network, address);
-  if (run === undefined) return;
-  const before = addressAfter(address, -1n);
-  const after = addressAfter(address);
-  if (before !== undefined && run.first.value < address.value) {
-    await writeRun(store, network, { first: run.first, last: before });
-  } else {
-    await dropRun(store, network, run);
-  }
-  if (after !== undefined && address.value < run.last.value) {
-    await writeRun(store, network, { first: after, last: run.last });
-  }
-}
-
-async function writeRun(store: Transaction, network: string, run: Run): Promise<void> {
+  const { family } = address;
+  if (after !== undefined) await store.run(DELETE_RUNS, { network, family, firsts: hexList([after.first]) });
   await store.run(PUT_RUN, {
     network,
-    family: run.first.family,
-    first: addressBytes(run.first),
-    last: addressBytes(run.last),
+    family,
+    first: addressBytes(before?.first ?? address),
+    last: addressBytes(after?.last ?? address),
   });
 }
 
-async function dropRun(store: Transaction, network: string, run: Run): Promise<void> {
-  await store.run(DELETE_RUN, { network, family: run.first.family, first: addressBytes(run.first) });
+/** Records that addresses, which were held, are free now. */
+export async function freeFromRuns(
+  store: Transaction,
+  network: string,
+  addresses: readonly Address[],
+): Promise<void> {
+  for (const [family, freed] of Map.groupBy(addresses, (address) => address.family)) {
+    const ascending = freed.toSorted((one, other) => (one.value < other.value ? -1 : 1));
+    const rows = await store.all(RUNS_HOLDING, { network, family, addresses: hexList(ascending) });
+    const whole = rows.map(runOf);
+    const pieces = withoutAddresses(whole, ascending).map(({ first, last }) => [hex(first), hex(last)]);
+    await store.run(DELETE_RUNS, { network, family, firsts: hexList(whole.map(({ first }) => first)) });
+    await store.run(INSERT_RUNS, { network, family, runs: JSON.stringify(pieces) });
+  }
+}
+
+/** Returns what is left of runs without some addresses; both are of one family and in ascending order. */
+export function withoutAddresses(whole: readonly Run[], freed: readonly Address[]): Run[] {
+  const pieces: Run[] = [];
+  let at = 0;
+  for (const { first, last } of whole) {
+    let start: Address | undefined = first;
+    for (; start !== undefined; at++) {
+      const next: Address | undefined = freed[at];
+      if (next === undefined || next.value > last.value) break;
+      // between two runs, or twice in the list: nothing to take out
+      if (next.value < start.value) continue;
+      const before = addressAfter(next, -1n);
+      if (before !== undefined && start.value < next.value) pieces.push({ first: start, last: before });
+      start = addressAfter(next);
+    }
+    if (start !== undefined && start.value <= last.value) pieces.push({ first: start, last });
+  }
+  return pieces;
+}
+
+/** Returns addresses as the JSON that queries take. */
+export function hexList(addresses: readonly Address[]): string {
+  return JSON.stringify(addresses.map(hex));
+}
+
+function hex(address: Address): string {
+  return addressBytes(address).toHex();
 }

@@ -18,6 +18,7 @@ import {
 } from "../../../src/ipam/leases.ts";
 import { assignedPrefix, parseRangeSets } from "../../../src/ipam/pool.ts";
 import { holderOf } from "../../../src/ledger/owner.ts";
+import type { Transaction } from "../../../src/store/store.ts";
 import { TemporaryDirectory } from "../../support/world.ts";
 
 type PoolConfig = Parameters<typeof parseRangeSets>[0];
@@ -66,7 +67,7 @@ class Pool extends TemporaryDirectory {
   async take(containerId: string, wish: Wish = {}): Promise<void> {
     const owner = { network: wish.network ?? "lab", containerId, ifname: wish.ifname ?? "eth0" };
     await this.store.transaction(async (store) => {
-      for (const row of await leasesOf(store, owner)) await release(store, row, wish.cooldownMs ?? 0);
+      await release(store, owner.network, await leasesOf(store, owner), wish.cooldownMs ?? 0);
     });
   }
 
@@ -348,3 +349,42 @@ test("whatever is given, released and left to rest: no address has two holders, 
     { numRuns: 40 },
   );
 }, 30_000);
+
+/** Returns a transaction that counts its queries, and the count. */
+function counting(store: Transaction): { readonly transaction: Transaction; readonly count: () => number } {
+  let queries = 0;
+  const counted =
+    <Arguments extends unknown[], Result>(query: (...given: Arguments) => Result) =>
+    (...given: Arguments) => {
+      queries++;
+      return query(...given);
+    };
+  return {
+    transaction: {
+      location: store.location,
+      all: counted(store.all.bind(store)) as Transaction["all"],
+      first: counted(store.first.bind(store)) as Transaction["first"],
+      run: counted(store.run.bind(store)) as Transaction["run"],
+    },
+    count: () => queries,
+  };
+}
+
+test.each([0, 3_600_000])(
+  "releasing 200 leases takes as many queries as releasing two (cooldown %d ms)",
+  async (cooldownMs) => {
+    using pool = new Pool({ subnet: "10.1.0.0/22" });
+    const counts: number[] = [];
+    for (const many of [2, 200]) {
+      for (let at = 0; at < many; at++) await pool.give(`c${at}`);
+      await pool.store.transaction(async (store) => {
+        const { transaction, count } = counting(store);
+        const stale = await listStaleLeases(transaction, "lab", [{ containerId: "c1", ifname: "eth0" }]);
+        await release(transaction, "lab", stale, cooldownMs);
+        counts.push(count());
+      });
+      expect(pool.rows().filter((row) => !row.endsWith("resting"))).toHaveLength(1);
+    }
+    expect(counts[1]).toBe(counts[0] ?? 0);
+  },
+);

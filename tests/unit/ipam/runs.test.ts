@@ -39,7 +39,7 @@ test("runs are exactly the held addresses after any sequence of taking and freei
         await takeFromRuns(transaction, "other", { family, value: base });
         for (const step of offsets) {
           const address: Address = { family, value: base + BigInt(step) };
-          if (held.delete(address.value)) await freeFromRuns(transaction, network, address);
+          if (held.delete(address.value)) await freeFromRuns(transaction, network, [address]);
           else {
             held.add(address.value);
             await takeFromRuns(transaction, network, address);
@@ -59,5 +59,33 @@ test("runs are exactly the held addresses after any sequence of taking and freei
       });
     }),
     { numRuns: 150 },
+  );
+});
+
+test("freeing many addresses at once leaves what freeing them one by one would", async () => {
+  using directory = new TemporaryDirectory();
+  const { store } = directory;
+  let number = 0;
+  await fc.assert(
+    fc.asyncProperty(
+      fc.constantFrom(...SPACES),
+      fc.uniqueArray(offset),
+      fc.array(offset),
+      async ({ family, base }, taken, freed) => {
+        const network = `n${number++}`;
+        const addressAt = (at: number): Address => ({ family, value: base + BigInt(at) });
+        const rows = await store.transaction(async (transaction) => {
+          for (const at of taken) await takeFromRuns(transaction, network, addressAt(at));
+          // twice in the list, free already, in any order
+          await freeFromRuns(transaction, network, freed.map(addressAt));
+          return transaction.all(runsOfNetwork(), { network });
+        });
+        const held = new Set(taken.filter((at) => !freed.includes(at)).map((at) => addressAt(at).value));
+        expect(
+          rows.map((row) => [addressFromBytes(row.first).value, addressFromBytes(row.last).value]),
+        ).toEqual(runsOf(held));
+      },
+    ),
+    { numRuns: 300 },
   );
 });
