@@ -1,8 +1,6 @@
 // The store as one SQLite file: opened without a word to the schema when it is in place, made whole before it gets
 // its name when it isn't, and left without the checkpoint that a normal close would pay for.
 import { Database, SQLiteError, type SQLQueryBindings } from "bun:sqlite";
-import migration0001 from "../../db/migrations/0001-store.sql" with { type: "text" };
-import migration0002 from "../../db/migrations/0002-events.sql" with { type: "text" };
 import type { SqlValue, Statement } from "../../db/statement.ts";
 import {
   fileSystemType,
@@ -16,18 +14,13 @@ import { OpenFlag, openFile, statFile, statName } from "../sys/files.ts";
 import { SystemError } from "../sys/libc.ts";
 import { beginPhase, endPhase } from "../sys/phases.ts";
 import { LOCK_TIMEOUT_MS, storeErrorOf } from "./diagnosis.ts";
+import { migrate, refuseNewer, SCHEMA_VERSION, schemaVersion } from "./migrations.ts";
 import { type Store, StoreError, type Transaction } from "./store.ts";
 
 /** Where the store is unless `dataDir` says otherwise. */
 export const DEFAULT_DATA_DIR = "/var/lib/cni/warren";
 
 const FILE_NAME = "warren.db";
-
-/** Each migration's SQL; applying number N takes the schema from version N to N + 1. Only ever append. */
-const MIGRATIONS: readonly string[] = [migration0001, migration0002];
-
-/** The version of the schema that this executable writes. */
-export const SCHEMA_VERSION = MIGRATIONS.length;
 
 /**
  * How long the write-ahead log may grow before leaving checkpoints it. Whoever leaves by `exitNow` saves the
@@ -144,6 +137,8 @@ class SqliteStore implements Store {
     try {
       beginPhase(begin);
       this.#database.run(begin);
+      // another version of the executable may have been here since the store was opened
+      refuseNewer(schemaVersion(this.#database), this.location);
       endPhase();
       this.#open = new SqliteTransaction(this.#database, this.location);
       const result = await work(this.#open);
@@ -266,11 +261,6 @@ function isAbsent(location: string): boolean {
   return status === undefined || (status.kind === "file" && status.bytes === 0n);
 }
 
-function schemaVersion(database: Database): number {
-  const version = database.query("PRAGMA user_version").values()[0]?.[0];
-  return typeof version === "number" ? version : 0;
-}
-
 /**
  * Makes a store that is whole when it gets its name, one process at a time. Set up under its own name it would be met
  * half made, and there busy_timeout does not hold: setting the journal mode reads before it writes, and SQLite waits
@@ -345,26 +335,4 @@ function makeDataDirectory(dataDir: string, location: string): void {
     );
   }
   makeDirectory(dataDir, 0o700);
-}
-
-/** Brings the schema of an older store up to date; of callers that meet there the first does it. */
-function migrate(database: Database, location: string): void {
-  database.run("BEGIN IMMEDIATE");
-  try {
-    const version = schemaVersion(database);
-    if (version > SCHEMA_VERSION) {
-      throw new StoreError(
-        location,
-        "newer schema",
-        `the store ${location} has schema version ${version}, this executable knows versions up to ${SCHEMA_VERSION}`,
-        "upgrade Warren to the version that wrote the store",
-      );
-    }
-    for (const sql of MIGRATIONS.slice(version)) database.run(sql);
-    database.run(`PRAGMA user_version=${SCHEMA_VERSION}`);
-    database.run("COMMIT");
-  } catch (error) {
-    if (database.inTransaction) database.run("ROLLBACK");
-    throw error;
-  }
 }

@@ -8,7 +8,7 @@ import { is } from "drizzle-orm";
 import { getTableConfig, SQLiteColumn, SQLiteSyncDialect, SQLiteTable } from "drizzle-orm/sqlite-core";
 import * as queries from "../../../db/queries.ts";
 import * as schema from "../../../db/schema.ts";
-import { SCHEMA_VERSION } from "../../../src/store/sqlite.ts";
+import { SCHEMA_VERSION } from "../../../src/store/migrations.ts";
 
 const MIGRATIONS = resolve(import.meta.dir, "../../../db/migrations");
 

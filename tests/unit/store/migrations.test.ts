@@ -1,0 +1,60 @@
+// Two versions of the executable on one store: the newer one brings the schema up to date, once, whoever else is at
+// work, and the older one says so and touches nothing.
+import { expect, test } from "bun:test";
+import { join } from "node:path";
+import { beat } from "../../../src/store/heartbeat.ts";
+import { SCHEMA_VERSION } from "../../../src/store/migrations.ts";
+import { WARREN } from "../../support/sandbox.ts";
+import { TestHost } from "../../support/world.ts";
+
+const MIGRATOR = join(import.meta.dir, "../../support/migrator.ts");
+
+async function status(host: TestHost): Promise<string> {
+  const child = Bun.spawn([`${WARREN}-ipam`], {
+    env: { CNI_COMMAND: "STATUS", CNI_PATH: "/nowhere" },
+    stdin: new Blob([JSON.stringify(host.config())]),
+    stdout: "pipe",
+  });
+  const text = await new Response(child.stdout).text();
+  if ((await child.exited) === 0) return "ready";
+  const { code, msg } = JSON.parse(text);
+  return `${code} ${msg}`;
+}
+
+test("X-24 many that migrate at once do it once, beside an older executable that is told to be upgraded", async () => {
+  using host = new TestHost();
+  await host.add(host.config());
+  const leases = host.leases();
+  const path = join(host.dataDir, "warren.db");
+  const refusal = `50 the store ${path} has schema version ${SCHEMA_VERSION + 1}, this executable knows versions up to ${SCHEMA_VERSION}`;
+  const migrators = Array.from({ length: 6 }, () =>
+    Bun.spawn([process.execPath, MIGRATOR, path], { stdout: "pipe", stderr: "pipe" }),
+  );
+  const olderOnes = Array.from({ length: 12 }, async (_, at) => {
+    await Bun.sleep(at * 10);
+    return status(host);
+  });
+  const problems = await Promise.all(migrators.map(({ stderr }) => new Response(stderr).text()));
+  expect(problems).toEqual(problems.map(() => ""));
+  for (const answer of await Promise.all(olderOnes)) expect(["ready", refusal]).toContain(answer);
+  using database = host.database();
+  expect(database.query("PRAGMA user_version").values()).toEqual([[SCHEMA_VERSION + 1]]);
+  expect(database.query("SELECT count(*) FROM colours").values()).toEqual([[0]]);
+  expect(database.query("PRAGMA integrity_check").values()).toEqual([["ok"]]);
+  expect(host.leases()).toEqual(leases);
+  expect(await status(host)).toBe(refusal);
+});
+
+test("X-24 one that had the store open before another version migrated it writes nothing more", async () => {
+  using host = new TestHost();
+  const { store } = host;
+  await store.transaction(beat);
+  const child = Bun.spawn([process.execPath, MIGRATOR, join(host.dataDir, "warren.db")]);
+  expect(await child.exited).toBe(0);
+  using database = host.database();
+  const before = database.query("SELECT * FROM heartbeat").values();
+  for (const work of [store.transaction(beat), store.read(async () => 0)]) {
+    expect(await work.catch((error: unknown) => error)).toMatchObject({ problem: "newer schema" });
+  }
+  expect(database.query("SELECT * FROM heartbeat").values()).toEqual(before);
+});
