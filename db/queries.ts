@@ -267,6 +267,16 @@ export function coolLeases(): Statement<{ network: string; addresses: string; re
   );
 }
 
+/** Says of leases that were released later than now that they were released now. */
+export function restFromNow(): Statement<{ network: string; nowMs: number }, never> {
+  return statement<{ network: string; nowMs: number }>()(
+    database
+      .update(leases)
+      .set({ releasedAtMs: sql`${given("nowMs")}` })
+      .where(and(eq(leases.network, given("network")), gt(leases.releasedAtMs, given("nowMs")))),
+  );
+}
+
 /** Says of an attachment's leases where it lives now. */
 export function moveLeases(): Statement<
   Owner & { netns: string; netnsInode: string | null; bootId: string },

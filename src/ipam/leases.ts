@@ -14,6 +14,7 @@ import {
   leasesOfOwner,
   moveLeases,
   putCursor,
+  restFromNow,
   staleLeases,
 } from "../../db/queries.ts" with { type: "macro" };
 import type { LeaseRow } from "../../db/queries.ts";
@@ -47,6 +48,7 @@ const INSERT_LEASE = insertLease();
 const DELETE_LEASES = deleteLeases();
 const COOL_LEASES = coolLeases();
 const MOVE_LEASES = moveLeases();
+const REST_FROM_NOW = restFromNow();
 const CURSOR_OF = cursorOf();
 const PUT_CURSOR = putCursor();
 
@@ -278,8 +280,11 @@ async function reclaim(store: Transaction, network: string, rows: readonly Lease
 }
 
 async function freeRested(store: Transaction, network: string, cooldownMs: number): Promise<void> {
-  const rested = await store.all(COOLING_LEASES, { network, releasedAtMs: Date.now() - cooldownMs });
-  await free(store, network, rested);
+  const nowMs = Date.now();
+  // a clock that was put back makes releases of the future, which would rest until it is there again
+  if (cooldownMs > 0) await store.run(REST_FROM_NOW, { network, nowMs });
+  const releasedAtMs = cooldownMs > 0 ? nowMs - cooldownMs : Number.MAX_SAFE_INTEGER;
+  await free(store, network, await store.all(COOLING_LEASES, { network, releasedAtMs }));
 }
 
 /** Returns the addresses that an attachment holds, in the order of its range sets. */

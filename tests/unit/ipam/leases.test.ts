@@ -1,6 +1,6 @@
 // Leases on a real store: who gets which address, who keeps it, and what happens to those that nobody can hold any
 // more. What a test says about the store it reads from the file itself.
-import { expect, test } from "bun:test";
+import { expect, setSystemTime, test } from "bun:test";
 import { rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import fc from "fast-check";
@@ -238,6 +238,38 @@ test("a released address rests for the cooldown, and yields before its time only
   expect(await pool.give("g", hour)).toBe("10.1.0.2/29");
   expect(await pool.give("h", hour)).toStartWith("101 ");
   expect(pool.rows().some((row) => row.endsWith("resting"))).toBeFalse();
+});
+
+test("a clock that is put back by a year makes an address rest for the cooldown, not for the year", async () => {
+  using pool = new Pool({ subnet: "10.1.0.0/29" });
+  await pool.give("a");
+  const year = 365 * 86_400_000;
+  setSystemTime(new Date(Date.now() + year));
+  try {
+    await pool.take("a", { cooldownMs: 60_000 });
+  } finally {
+    setSystemTime();
+  }
+  // it rests, whatever the clock said when it was released
+  expect(await pool.give("b", { cooldownMs: 60_000, order: "lowest" })).toBe("10.1.0.3/29");
+  setSystemTime(new Date(Date.now() + 61_000));
+  try {
+    expect(await pool.give("c", { cooldownMs: 60_000, order: "lowest" })).toBe("10.1.0.2/29");
+  } finally {
+    setSystemTime();
+  }
+});
+
+test("without a cooldown nothing rests, whatever the clock said when it was released", async () => {
+  using pool = new Pool({ subnet: "10.1.0.0/29" });
+  await pool.give("a");
+  setSystemTime(new Date(Date.now() + 3_600_000));
+  try {
+    await pool.take("a", { cooldownMs: 60_000 });
+  } finally {
+    setSystemTime();
+  }
+  expect(await pool.give("b", { order: "lowest" })).toBe("10.1.0.2/29");
 });
 
 test("a resting address may be asked for by name, and one whose time is over is free", async () => {
