@@ -10,7 +10,7 @@ import {
   removeFile,
   renameFile,
 } from "../sys/directory.ts";
-import { OpenFlag, openFile, statFile, statName } from "../sys/files.ts";
+import { type FileStatus, OpenFlag, openFile, statFile, statName } from "../sys/files.ts";
 import { SystemError } from "../sys/libc.ts";
 import { beginPhase, endPhase } from "../sys/phases.ts";
 import { LOCK_TIMEOUT_MS, storeErrorOf } from "./diagnosis.ts";
@@ -68,7 +68,7 @@ export function openStore(dataDir: string = DEFAULT_DATA_DIR): Store {
 
 /** True if there is a store in `dataDir`; opens and creates nothing. */
 export function storeExists(dataDir: string): boolean {
-  return !isAbsent(storePath(dataDir));
+  return !isNothing(statName(storePath(dataDir)));
 }
 
 /**
@@ -98,6 +98,7 @@ export function leaveStores(): void {
 class SqliteStore implements Store {
   readonly location: string;
   readonly #database: Database;
+  readonly #file: string;
   #open: Transaction | undefined;
 
   constructor(dataDir: string) {
@@ -105,6 +106,7 @@ class SqliteStore implements Store {
     beginPhase(`open the store ${this.location}`);
     this.#database = openDatabase(dataDir, this.location);
     endPhase();
+    this.#file = identityOf(this.location);
   }
 
   async transaction<T>(work: (transaction: Transaction) => Promise<T>): Promise<T> {
@@ -140,11 +142,13 @@ class SqliteStore implements Store {
       // another version of the executable may have been here since the store was opened
       refuseNewer(schemaVersion(this.#database), this.location);
       endPhase();
+      const files = this.#filesInUse();
       this.#open = new SqliteTransaction(this.#database, this.location);
       const result = await work(this.#open);
       beginPhase("COMMIT");
       this.#database.run("COMMIT");
       endPhase();
+      if (this.#filesInUse() !== files) throw removed(this.location);
       return result;
     } catch (error) {
       this.#rollBack();
@@ -153,6 +157,16 @@ class SqliteStore implements Store {
     } finally {
       this.#open = undefined;
     }
+  }
+
+  /**
+   * Returns which files the names of the store lead to. What SQLite has open may have been removed or replaced: it
+   * would read and commit there, and nobody else would ever see it.
+   */
+  #filesInUse(): string {
+    const file = identityOf(this.location);
+    if (file !== this.#file) throw removed(this.location);
+    return `${file} ${identityOf(`${this.location}-wal`)}`;
   }
 
   #rollBack(): void {
@@ -234,11 +248,26 @@ function rowOf<Parameters, Row>(statement: Statement<Parameters, Row>, values: r
   return row as Row;
 }
 
+function identityOf(path: string): string {
+  const status = statFile(path);
+  return status === undefined ? "absent" : `${status.device} ${status.inode}`;
+}
+
+function removed(location: string): StoreError {
+  return new StoreError(
+    location,
+    "removed",
+    `the store ${location} was removed or replaced while it was in use`,
+    "try again; leases that the removed store had are lost",
+  );
+}
+
 function openDatabase(dataDir: string, location: string): Database {
   let database: Database | undefined;
   try {
     // the short way, taken by every call but the first: the file is there and its schema is ours
     if (isAbsent(location)) createStore(dataDir, location);
+    refuseWithoutLog(location);
     database = new Database(location, { readwrite: true, create: false });
     // busy_timeout first: even the next pragma can meet a lock
     database.run(`PRAGMA busy_timeout=${LOCK_TIMEOUT_MS}; PRAGMA synchronous=NORMAL`);
@@ -251,14 +280,41 @@ function openDatabase(dataDir: string, location: string): Database {
   }
 }
 
+/** How often a log that is missing is looked for, and the pause in between. */
+const LOG_TRIES = 5;
+const LOG_PAUSE_MS = 2;
+
 /**
- * An empty file is one that somebody has touched: no store is ever without its schema. Throws ELOOP where the name is a
- * symbolic link: opened through it the store would be somebody else's file, and a rename would silently replace it.
+ * Throws StoreError for a store whose log was removed: SQLite makes the log before its index and removes it after that,
+ * so that an index alone is what somebody else left. What was only in the log, the youngest leases, is lost then.
+ */
+function refuseWithoutLog(location: string): void {
+  for (let tries = 0; tries < LOG_TRIES; tries++) {
+    // others open and close it meanwhile: what is seen once may be two moments
+    if (statFile(`${location}-wal`) !== undefined || statFile(`${location}-shm`) === undefined) return;
+    Bun.sleepSync(LOG_PAUSE_MS);
+  }
+  throw new StoreError(
+    location,
+    "removed",
+    `the write-ahead log ${location}-wal was removed, and the last leases with it`,
+    `put it back; or end what uses the store, remove ${location}-shm, and run warren gc with what lives`,
+  );
+}
+
+/** An empty file is one that somebody has touched: no store is ever without its schema. */
+function isNothing(status: FileStatus | undefined): boolean {
+  return status === undefined || (status.kind === "file" && status.bytes === 0n);
+}
+
+/**
+ * True if a store has to be made. Throws ELOOP where the name is a symbolic link: opened through it the store would be
+ * somebody else's file, and a rename would silently replace it.
  */
 function isAbsent(location: string): boolean {
   const status = statName(location);
   if (status?.kind === "link") throw new SystemError(`open ${location}`, ELOOP);
-  return status === undefined || (status.kind === "file" && status.bytes === 0n);
+  return isNothing(status);
 }
 
 /**

@@ -57,6 +57,7 @@ export type StoreProblem =
   | "permission denied"
   | "disk full"
   | "corrupt"
+  | "removed"
   | "newer schema"
   | "locked"
   | "out of descriptors"
