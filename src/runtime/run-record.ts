@@ -160,7 +160,7 @@ function readPlan(file: Descriptor, path: string): RunPlan {
   return {
     netns,
     attachments: attachments.map(({ list, attachment }) => ({
-      list: { ...list, disableCheck: false, disableGC: false, bytes: new Uint8Array() },
+      list: { ...list, disableCheck: false, disableGC: false, bytes: new Uint8Array(), dropIns: [] },
       attachment,
     })),
   };

@@ -5,7 +5,7 @@ import { CniError, ErrorCode } from "../../cni/error.ts";
 import { type InputPath, refusalsOf } from "../../cni/input.ts";
 import type { SchemaParts } from "../../cni/keys.ts";
 import type { Plugin } from "../../cni/plugin.ts";
-import { PLUGIN_NAMES, pluginCalled } from "../../plugins/index.ts";
+import { loadPlugin, PLUGIN_NAMES } from "../../plugins/index.ts";
 import { isObject, type JsonObject, memberOf } from "../../runtime/json.ts";
 import { ipamTypeIn, rangeSetsOf } from "../pools.ts";
 import { nearestWord } from "../spelling.ts";
@@ -59,7 +59,7 @@ export async function examinePlugin(site: PluginSite, finder: PluginFinder): Pro
   if (foundIpam !== undefined) reportPresence(site, foundIpam, ["ipam", "type"], report);
   if (foundIpam?.plugin !== undefined) examinePools(site, report);
   if (found.plugin !== undefined) {
-    examineKeys(site, found.plugin, foundIpam, report);
+    await examineKeys(site, found.plugin, foundIpam, report);
     examineCapabilities(site, found.plugin, foundIpam, report);
   }
   return findings;
@@ -113,21 +113,20 @@ function entriesOf(schema: SchemaParts | undefined): SchemaParts["entries"] {
 }
 
 /** Returns the plugins of ours that this one does the work of where its config has their names as keys. */
-function insidesOf(plugin: Plugin): ReadonlyMap<string, Plugin> {
+async function insidesOf(plugin: Plugin): Promise<ReadonlyMap<string, Plugin>> {
   const inside = new Map<string, Plugin>();
   for (const name of Object.keys(entriesOf(plugin.config) ?? {})) {
-    const chained = CHAINED.has(name) ? pluginCalled(name) : undefined;
-    if (chained !== undefined) inside.set(name, chained);
+    if (CHAINED.has(name)) inside.set(name, await loadPlugin(name));
   }
   return inside;
 }
 
-function examineKeys(
+async function examineKeys(
   { document, type }: PluginSite,
   plugin: Plugin,
   ipam: FoundPlugin | undefined,
   report: Report,
-): void {
+): Promise<void> {
   const told = new Set<string>();
   const refuse = (owner: string, schema: Plugin["config"], at: InputPath, object: unknown) => {
     for (const { path, message, details } of refusalsOf(schema, object, ErrorCode.invalidConfig, owner)) {
@@ -160,7 +159,7 @@ function examineKeys(
   };
   refuse(type, plugin.config, [], document);
   if (ipam?.plugin !== undefined) refuse(ipam.type, ipam.plugin.config, [], document);
-  const insides = insidesOf(plugin);
+  const insides = await insidesOf(plugin);
   for (const [key, chained] of insides) {
     const inside = memberOf(document, key);
     if (isObject(inside)) refuse(`${type}, key ${JSON.stringify(key)}`, chained.config, [key], inside);

@@ -7,7 +7,7 @@ import { executePlugin, findPlugin } from "../../cni/execution.ts";
 import { parseInput } from "../../cni/input.ts";
 import type { Plugin } from "../../cni/plugin.ts";
 import { CURRENT_VERSION } from "../../cni/version.ts";
-import { pluginCalled } from "../../plugins/index.ts";
+import { loadPlugin, pluginCalled } from "../../plugins/index.ts";
 import { parseJson } from "../../runtime/json.ts";
 import { ownerOf } from "../installation.ts";
 
@@ -31,6 +31,12 @@ export interface FoundPlugin {
   readonly problem: string | undefined;
 }
 
+/** Returns the plugin of ours that an executable of this name is; undefined if it is none. */
+async function ownPlugin(type: string): Promise<Plugin | undefined> {
+  const name = pluginCalled(type);
+  return name === undefined ? undefined : loadPlugin(name);
+}
+
 /** Finds plugins in the folders of CNI_PATH, each once. */
 export class PluginFinder {
   readonly #found = new Map<string, Promise<FoundPlugin>>();
@@ -50,11 +56,11 @@ export class PluginFinder {
       file = findPlugin(type, this.path);
     } catch (error) {
       const isOurs = type.startsWith("warren-");
-      const plugin = isOurs ? pluginCalled(type) : undefined;
+      const plugin = isOurs ? await ownPlugin(type) : undefined;
       return { type, file: undefined, isOurs, plugin, versions: undefined, problem: describeError(error) };
     }
     const isOurs = ownerOf(dirname(file), basename(file)) === "ours";
-    const found = { type, file, isOurs, plugin: isOurs ? pluginCalled(type) : undefined };
+    const found = { type, file, isOurs, plugin: isOurs ? await ownPlugin(type) : undefined };
     try {
       const versions = await this.#versionsOf(file);
       return { ...found, versions, problem: undefined };
