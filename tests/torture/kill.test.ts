@@ -5,5 +5,5 @@ import { killTest, ordealsOf } from "./ordeal.ts";
 import { SCENES } from "./scenes.ts";
 
 describe.each(SCENES.map((scene) => [scene.name, scene] as const))("kill -9 in %s", (_, scene) => {
-  for (const ordeal of ordealsOf(scene)) killTest(ordeal, 2);
+  for (const ordeal of ordealsOf(scene)) killTest(ordeal, 1);
 });

@@ -4,6 +4,7 @@ import { describe, expect } from "bun:test";
 import { readFileSync } from "node:fs";
 import { PLUGIN_FOLDER, variables } from "../support/plugins.ts";
 import { testWith } from "../support/sandbox.ts";
+import { IS_FULL } from "./extent.ts";
 import { describeOrdeal, lead, ordealsOf } from "./ordeal.ts";
 import { CHAIN, SCENES, Stage } from "./scenes.ts";
 import { strace } from "./steps.ts";
@@ -27,20 +28,26 @@ function filterSockets(trace: string): { readonly opened: number; readonly closi
   return { opened, closings };
 }
 
-describe.each([...SCENES, CHAIN].map((scene) => [scene.name, scene] as const))("in %s", (_, scene) => {
-  for (const ordeal of ordealsOf(scene)) {
-    withStrace(`X-20 ${describeOrdeal(ordeal)} waits for no packet filter`, async () => {
-      await using stage = await Stage.create(scene);
-      const { run } = await lead(stage, ordeal);
-      const file = `${stage.sandbox.directory}/sockets`;
-      const { exitCode } = await stage.sandbox.run(
-        ["strace", "-f", "-o", file, "-e", "trace=socket,close", `${PLUGIN_FOLDER}/${run.config.type}`],
-        { env: variables(run.verb, run.target), stdin: JSON.stringify(run.config) },
-      );
-      expect(exitCode).toBe(0);
-      const { opened, closings } = filterSockets(readFileSync(file, "utf8"));
-      expect(closings).toEqual([]);
-      expect(opened).toBeLessThanOrEqual(1);
-    });
-  }
-});
+/** Those that have most to do with the packet filter; a chain has nothing that they have not. */
+const SOME = SCENES.filter(({ name }) => /^bridge$|all inside/.test(name));
+
+describe.each((IS_FULL ? [...SCENES, CHAIN] : SOME).map((scene) => [scene.name, scene] as const))(
+  "in %s",
+  (_, scene) => {
+    for (const ordeal of ordealsOf(scene)) {
+      withStrace(`X-20 ${describeOrdeal(ordeal)} waits for no packet filter`, async () => {
+        await using stage = await Stage.create(scene);
+        const { run } = await lead(stage, ordeal);
+        const file = `${stage.sandbox.directory}/sockets`;
+        const { exitCode } = await stage.sandbox.run(
+          ["strace", "-f", "-o", file, "-e", "trace=socket,close", `${PLUGIN_FOLDER}/${run.config.type}`],
+          { env: variables(run.verb, run.target), stdin: JSON.stringify(run.config) },
+        );
+        expect(exitCode).toBe(0);
+        const { opened, closings } = filterSockets(readFileSync(file, "utf8"));
+        expect(closings).toEqual([]);
+        expect(opened).toBeLessThanOrEqual(1);
+      });
+    }
+  },
+);
