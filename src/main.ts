@@ -2,17 +2,21 @@
 // name runs that plugin, `warren` and `cnitool` are the operator's tool, which is loaded only then.
 import { versionAnswer } from "./cni/version.ts";
 import { pluginCalled } from "./plugins/index.ts";
+import { isInRecorderFolder } from "./record/recorder-folder.ts";
 import { exitNow } from "./sys/process.ts";
 import { writeStdout } from "./sys/stdio.ts";
 
 function calledAs(): string {
-  const name = process.argv0 === "" ? process.execPath : process.argv0;
-  return name.slice(name.lastIndexOf("/") + 1);
+  return process.argv0 === "" ? process.execPath : process.argv0;
 }
 
-const name = calledAs();
+const path = calledAs();
+const name = path.slice(path.lastIndexOf("/") + 1);
 const plugin = pluginCalled(name);
-if (plugin !== undefined && process.env.CNI_COMMAND === "VERSION") {
+if (isInRecorderFolder(path)) {
+  const { runAsRecorder } = await import("./cli/index.ts");
+  await runAsRecorder(path);
+} else if (plugin !== undefined && process.env.CNI_COMMAND === "VERSION") {
   // asked before every call by some runtimes, and the same for all plugins: none is loaded for it
   writeStdout(versionAnswer());
   exitNow(0);

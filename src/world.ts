@@ -13,6 +13,7 @@ import { PortStateError } from "./net/veth.ts";
 import { UnfilteredBridgeError } from "./net/vlan-filter.ts";
 import { NetlinkError } from "./netlink/message.ts";
 import { loadPlugin, PLUGIN_NAMES, pluginCalled } from "./plugins/index.ts";
+import { isInRecorderFolder } from "./record/recorder-folder.ts";
 import { maskText } from "./record/redaction.ts";
 import { DEFAULT_DATA_DIR, leaveStores } from "./store/sqlite.ts";
 import { StoreError } from "./store/store.ts";
@@ -64,6 +65,8 @@ export const WORLD: World = {
     );
   },
   async ownPlugin(file) {
+    // a recorder stands in the place of whatever plugin has that name, ours or not
+    if (isInRecorderFolder(file)) return undefined;
     const own = ownExecutable();
     const other = statFile(file);
     const same = own !== undefined && own.inode === other?.inode && own.device === other.device;

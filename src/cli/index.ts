@@ -24,6 +24,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<AnyCommand>>> = {
   reveal: async () => (await import("./reveal.ts")).command,
   map: async () => (await import("./map/index.ts")).command,
   conf: async () => (await import("./conf/index.ts")).command,
+  snoop: async () => (await import("./snoop/index.ts")).command,
   replay: async () => (await import("./replay.ts")).command,
   lab: async () => (await import("./lab/index.ts")).command,
   install: async () => (await import("./install.ts")).command,
@@ -31,6 +32,11 @@ const COMMANDS: Readonly<Record<string, () => Promise<AnyCommand>>> = {
   enter: async () => (await import("./enter.ts")).command,
   version: async () => (await import("./version.ts")).command,
 };
+
+/** Runs the call of a plugin in its place, and records it; `calledAs` is the path of the recorder's link. */
+export async function runAsRecorder(calledAs: string): Promise<never> {
+  return (await import("./snoop/recorder.ts")).runAsRecorder(calledAs);
+}
 
 const root: AnyCommand = {
   meta: { name: "warren", description: "CNI networks for single machines: the operator's tool" },

@@ -7,14 +7,13 @@ import { definePlugin, type Transcript } from "../cni/plugin.ts";
 import { asItCame, EMPTY_RESULT, type Result } from "../cni/result.ts";
 import { compareVersions } from "../cni/version.ts";
 import {
-  type CallRecord,
   callVariables,
   jsonRecord,
   textRecord,
   thisProcess,
+  withMaskedSecrets,
 } from "../record/call-record.ts";
 import { appendRecord, checkLogFile, LogFileError } from "../record/log-file.ts";
-import { maskBytes, maskJson, maskText } from "../record/redaction.ts";
 
 const PLUGIN = "trace";
 const LARGEST_FILE_KIB = 10 * 1024;
@@ -74,30 +73,18 @@ function formatIn(text: string): "json" | "text" {
 
 /** Returns the record of a call; with `redact`, without its secrets. */
 function recordOf({ format, redact }: Config, transcript: Transcript): Uint8Array {
-  const masks = redact ?? true;
-  const mask = (text: string) => (masks ? maskText(text) : text);
-  const variables: Record<string, string> = {};
-  for (const [name, value] of Object.entries(callVariables(transcript.variables)))
-    variables[name] = mask(value);
-  const record: CallRecord = {
-    variables,
-    stdin: masks ? maskBytes(transcript.stdin) : transcript.stdin,
+  const more = {
+    ...thisProcess(),
+    atMs: transcript.startedAtMs,
+    durationMs: transcript.durationMs,
+    plugin: PLUGIN,
+    network: transcript.network,
+    exitCode: transcript.exitCode,
+    stdout: transcript.stdout,
   };
-  if (format !== "json") return textRecord(record);
-  const { pid, parent } = thisProcess();
-  return jsonRecord({
-    ...record,
-    more: {
-      atMs: transcript.startedAtMs,
-      durationMs: transcript.durationMs,
-      plugin: PLUGIN,
-      network: transcript.network,
-      pid,
-      parent: { pid: parent.pid, command: mask(parent.command) },
-      exitCode: transcript.exitCode,
-      stdout: masks ? maskJson(transcript.stdout) : transcript.stdout,
-    },
-  });
+  const whole = { variables: callVariables(transcript.variables), stdin: transcript.stdin, more };
+  const record = (redact ?? true) ? withMaskedSecrets(whole) : whole;
+  return format === "json" ? jsonRecord({ ...record, more: record.more ?? more }) : textRecord(record);
 }
 
 /** A first plugin answers with nothing; the oldest versions have no other word for it than a result without addresses. */

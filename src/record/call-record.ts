@@ -6,6 +6,7 @@ import { CniError, ErrorCode } from "../cni/error.ts";
 import { parseExactly } from "../cni/exact-json.ts";
 import { parseInput } from "../cni/input.ts";
 import { type ProcessName, parentProcess } from "../sys/process.ts";
+import { maskBytes, maskJson, maskText } from "./redaction.ts";
 
 /** A call. */
 export interface CallRecord {
@@ -29,6 +30,10 @@ export interface CallDetails {
   /** The document that it printed; empty for none. */
   readonly stdout: string;
   readonly stderr?: string;
+  /** The signal that ended it. */
+  readonly signal?: string;
+  /** How many recorded calls it is part of: 1 for a delegate of a plugin that was called by a runtime. */
+  readonly depth?: number;
 }
 
 const RULER = "-".repeat(22);
@@ -56,6 +61,24 @@ export function callVariables(
       kept[name] = value;
   }
   return kept;
+}
+
+/** Returns the record with its secrets masked, wherever they stand. */
+export function withMaskedSecrets({ variables, stdin, more }: CallRecord): CallRecord {
+  const masked = Object.entries(variables).map(([name, value]) => [name, maskText(value)]);
+  return {
+    variables: Object.fromEntries(masked),
+    stdin: maskBytes(stdin),
+    more:
+      more === undefined
+        ? undefined
+        : {
+            ...more,
+            parent: { pid: more.parent.pid, command: maskText(more.parent.command) },
+            stdout: maskJson(more.stdout),
+            ...(more.stderr === undefined ? {} : { stderr: maskText(more.stderr) }),
+          },
+  };
 }
 
 /** Returns what a record says of the process that writes it. */
@@ -145,6 +168,8 @@ const lineSchema = v.object({
   result: v.optional(v.unknown()),
   error: v.optional(v.unknown()),
   stderr: v.optional(v.string()),
+  signal: v.optional(v.string()),
+  depth: v.optional(v.number()),
 });
 
 /** Returns the records in a file of either form, in their order; throws CniError 6 naming the place of what is none. */
@@ -191,6 +216,8 @@ function parseLine(line: string, what: string): CallRecord {
       exitCode: fields.exitCode,
       stdout: answer === undefined ? "" : typeof answer === "string" ? answer : JSON.stringify(answer),
       ...(fields.stderr === undefined ? {} : { stderr: fields.stderr }),
+      ...(fields.signal === undefined ? {} : { signal: fields.signal }),
+      ...(fields.depth === undefined ? {} : { depth: fields.depth }),
     },
   };
 }

@@ -51,3 +51,14 @@ export function commandOf(pid: number): string {
     return "";
   }
 }
+
+/** Returns the process that started another one; 0 where that is gone (proc_pid_stat(5)). */
+export function parentOfProcess(pid: number): number {
+  try {
+    const status = readText(`/proc/${pid}/stat`);
+    // the name in front, in parentheses, may have anything in it
+    return Number(status.slice(status.lastIndexOf(")") + 2).split(" ")[1] ?? 0);
+  } catch {
+    return 0;
+  }
+}
