@@ -21,6 +21,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<AnyCommand>>> = {
   leases: async () => (await import("./leases.ts")).command,
   show: async () => (await import("./show.ts")).command,
   events: async () => (await import("./events.ts")).command,
+  cache: async () => (await import("./cache.ts")).command,
   reveal: async () => (await import("./reveal.ts")).command,
   map: async () => (await import("./map/index.ts")).command,
   conf: async () => (await import("./conf/index.ts")).command,

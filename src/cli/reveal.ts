@@ -3,8 +3,6 @@
 // made it: warren-rewrite, another plugin, or somebody with `ip address`.
 
 import { describeError } from "../cni/error.ts";
-import { decodeResult } from "../cni/result.ts";
-import { SUPPORTED_VERSIONS } from "../cni/version.ts";
 import { formatPrefix } from "../ip/prefix.ts";
 import { listAttachments, listObjects } from "../ledger/attachments.ts";
 import { log } from "../log.ts";
@@ -17,6 +15,7 @@ import { openStore, storeExists } from "../store/sqlite.ts";
 import { writeStdout } from "../sys/stdio.ts";
 import { operatorCommand } from "./command.ts";
 import { storeFlags } from "./leases.ts";
+import { reportedAddresses } from "./reported-addresses.ts";
 import { containerIdOf } from "./settings.ts";
 import { matchingContainer } from "./show.ts";
 import { printTable } from "./table.ts";
@@ -116,17 +115,6 @@ function compared(attachment: CachedAttachment, noted: readonly string[]): Revea
     }
   }
   return rows;
-}
-
-function reportedAddresses({ result, network }: CachedAttachment): string[] {
-  if (result === undefined) return [];
-  const version =
-    typeof result.cniVersion === "string" && result.cniVersion !== ""
-      ? result.cniVersion
-      : SUPPORTED_VERSIONS[0];
-  return decodeResult(result, version, `cached result of network "${network}"`).ips.map(
-    ({ address }) => address,
-  );
 }
 
 /** Returns the addresses of the container's interface, or why there are none to see. */

@@ -292,6 +292,37 @@ test("S4-08 reveal shows what was reported beside what is there", async () => {
   ]);
 });
 
+test("S3-N07 cache lists what a runtime remembers, and shows one container in full", async () => {
+  await using sandbox = await network({});
+  expect(await warren(sandbox, "cache")).toBe("nothing is remembered\n");
+  await warren(sandbox, "add", "lab", "pod1");
+  await warren(sandbox, "add", "lab", "pod2", "--ifname", "net1");
+  await sandbox.text(["ip", "netns", "del", "pod2"]);
+  const rows = JSON.parse(await warren(sandbox, "cache", "--json"));
+  const base = { network: "lab", addresses: "1.2.3.4/24" };
+  expect(rows).toEqual([
+    {
+      ...base,
+      container: "cnitool-294e5a00691dfbb9d727",
+      ifname: "eth0",
+      netns: "/var/run/netns/pod1",
+      state: "alive",
+    },
+    {
+      ...base,
+      container: "cnitool-e1a2493cc355134dc89d",
+      ifname: "net1",
+      netns: "/var/run/netns/pod2",
+      state: "netns gone",
+    },
+  ]);
+  expect(await warren(sandbox, "cache")).toMatch(/^NETWORK +CONTAINER +IFNAME +ADDRESSES +NETNS +STATE\n/);
+  const whole = JSON.parse(await warren(sandbox, "cache", "pod1"));
+  expect(whole).toMatchObject([
+    { ...rows[0], result: { ips: [FAKE] }, config: { name: "lab", disableCheck: true } },
+  ]);
+});
+
 test("S4-08 reveal shows an address that is only written down", async () => {
   await using sandbox = await network({ mode: "annotate-only" }, { disableCheck: false });
   await warren(sandbox, "add", "lab", "pod1");
