@@ -2,6 +2,7 @@
 // unknown flags, surplus arguments and flags without a value pass, and a mistyped flag must not be obeyed by
 // half.
 import { type ArgsDef, type CommandContext, type CommandDef, defineCommand } from "citty";
+import { nearestWord } from "./spelling.ts";
 
 /** A command line that can't be meant: reported with exit code 2. */
 export class UsageError extends Error {
@@ -43,12 +44,7 @@ export function operatorCommand<const Args extends ArgsDef>(
     meta: { name, description, hidden },
     args,
     setup: (context) => refuseUnknown(context.rawArgs, context.args, args, variadic),
-    async run(context) {
-      const exitCode = await command.run(context);
-      // citty drops the result of a command within a command
-      if (exitCode !== undefined) process.exitCode = exitCode;
-      return exitCode;
-    },
+    run: (context) => command.run(context),
   });
 }
 
@@ -66,6 +62,13 @@ export function splitAtDashes(rawArgs: readonly string[]): {
 function spellingsOf(name: string, alias: string | readonly string[] | undefined): string[] {
   const camel = name.replace(/-([a-z])/g, (_, letter: string) => letter.toUpperCase());
   return [name, camel, ...(alias === undefined ? [] : typeof alias === "string" ? [alias] : alias)];
+}
+
+function knownFlag(key: string, flags: readonly (readonly [name: string, unknown])[]): string {
+  const names = flags.map(([name]) => name);
+  const meant = nearestWord(key, names);
+  if (meant !== undefined) return `did you mean --${meant}?`;
+  return names.length === 0 ? "there are none" : `known are ${names.map((name) => `--${name}`).join(", ")}`;
 }
 
 /** Throws UsageError for what the command does not declare. */
@@ -86,8 +89,7 @@ function refuseUnknown(
     if (key === "_" || positionals.has(key)) continue;
     const flag = known.get(key);
     if (flag === undefined) {
-      const list = flags.map(([name]) => `--${name}`).join(", ");
-      throw new UsageError(`unknown flag ${key.length === 1 ? "-" : "--"}${key}; known are ${list}`);
+      throw new UsageError(`unknown flag ${key.length === 1 ? "-" : "--"}${key}; ${knownFlag(key, flags)}`);
     }
     if (value === "" || (value === false && declared[flag]?.type !== "boolean")) {
       throw new UsageError(`--${flag} needs a value`);

@@ -1,14 +1,12 @@
 // The operator's tool: the table of commands, each loaded when it is called, and the one place where failures
 // become a line on standard error and an exit code.
-import { type CommandDef, renderUsage, runCommand as runCittyCommand } from "citty";
+import { runCommand as runCittyCommand } from "citty";
 import { CniError, describeError, ErrorCode } from "../cni/error.ts";
 import { CURRENT_VERSION } from "../cni/version.ts";
 import { log } from "../log.ts";
 import { writeStdout } from "../sys/stdio.ts";
 import { ProgramError, splitAtDashes, UsageError } from "./command.ts";
-
-// biome-ignore lint/suspicious/noExplicitAny: citty's own type for a command whatever its arguments
-type AnyCommand = CommandDef<any>;
+import { type AnyCommand, findCommand, requireLeaf, synopsisOf } from "./command-tree.ts";
 
 /** Every command by its name, in the order of the help. */
 const COMMANDS: Readonly<Record<string, () => Promise<AnyCommand>>> = {
@@ -30,6 +28,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<AnyCommand>>> = {
   lab: async () => (await import("./lab/index.ts")).command,
   install: async () => (await import("./install.ts")).command,
   uninstall: async () => (await import("./uninstall.ts")).command,
+  completion: async () => (await import("./completion/index.ts")).command,
   enter: async () => (await import("./enter.ts")).command,
   version: async () => (await import("./version.ts")).command,
 };
@@ -63,41 +62,40 @@ async function runAsWarren(args: readonly string[]): Promise<number> {
   const [name, ...rest] = args;
   if (name === "--version") return runAsWarren(["version", ...rest]);
   if (name === undefined || name === "help" || name === "--help" || name === "-h") return help(rest);
-  if (name.startsWith("-")) throw new UsageError(`flags come after the command: warren COMMAND ${name}`);
-  const load = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
-  if (load === undefined) {
-    throw new UsageError(`unknown command ${JSON.stringify(name)}; see: warren help`);
-  }
+  if (name === "complete") return complete(splitAtDashes(rest).behind ?? []);
   const asksForHelp = splitAtDashes(rest).before.some((arg) => arg === "--help" || arg === "-h");
   if (asksForHelp) return help(args.filter((arg) => !arg.startsWith("-")));
-  const { result } = await runCittyCommand(await load(), { rawArgs: rest });
-  // that of a command within a command is in the process's exit code (command.ts)
-  return typeof result === "number" ? result : Number(process.exitCode ?? 0);
+  const found = await findCommand(root, args);
+  await requireLeaf(found);
+  try {
+    const { result } = await runCittyCommand(found.command, { rawArgs: [...found.rest] });
+    return typeof result === "number" ? result : 0;
+  } catch (error) {
+    if (!isOfCitty(error)) throw error;
+    throw new UsageError(`${error.message}; expected: ${await synopsisOf(found)}`, { cause: error });
+  }
 }
 
-/** Prints the usage of the command that `path` leads to, `lab status-gc` say, as far as it leads to one. */
-async function help(path: readonly string[]): Promise<number> {
-  let parent: AnyCommand | undefined;
-  let command = root;
-  for (const name of path) {
-    const children: unknown = await (typeof command.subCommands === "function"
-      ? command.subCommands()
-      : command.subCommands);
-    const child = typeof children === "object" && children !== null ? Reflect.get(children, name) : undefined;
-    if (child === undefined) {
-      if (command === root) throw new UsageError(`unknown command ${JSON.stringify(name)}; see: warren help`);
-      break;
-    }
-    parent = command;
-    command = await (typeof child === "function" ? child() : child);
-  }
-  // citty colours by what the environment says, not by whether anybody sees it
-  writeStdout(`${Bun.stripANSI(await renderUsage(command, parent))}\n`);
+/** Prints the manual page of the command that the words lead to, `lab status-gc` say. */
+async function help(words: readonly string[]): Promise<number> {
+  const { manualText } = await import("./manual.ts");
+  writeStdout(await manualText(await findCommand(root, words)));
   return 0;
 }
 
+/** Prints what may stand in the place of the last of the words, for the scripts of completion/. */
+async function complete(words: readonly string[]): Promise<number> {
+  const { offerFor, offerText } = await import("./completion/candidates.ts");
+  writeStdout(offerText(await offerFor(root, words)));
+  return 0;
+}
+
+function isOfCitty(error: unknown): error is Error {
+  return error instanceof Error && error.name === "CLIError";
+}
+
 function isUsage(error: unknown): boolean {
-  return error instanceof UsageError || (error instanceof Error && error.name === "CLIError");
+  return error instanceof UsageError;
 }
 
 /** Tells a failure: one line on standard error, and with --json the error document on standard output. */

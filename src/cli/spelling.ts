@@ -1,7 +1,9 @@
 // Which known word somebody meant who wrote an unknown one.
 
-/** Returns the known word that is the nearest to `word`, if it is near enough to be meant. */
-export function nearestWord(word: string, known: Iterable<string>): string | undefined {
+/** Returns the known word that `word` is the beginning of, or that is the nearest to it if it is near enough to be meant. */
+export function nearestWord(word: string, known: readonly string[]): string | undefined {
+  const [longer, ...others] = known.filter((one) => word !== "" && one.startsWith(word));
+  if (longer !== undefined && others.length === 0) return longer;
   let nearest: string | undefined;
   // a third of the letters may be wrong, but never all of a short word
   let limit = Math.min(3, Math.floor(word.length / 3) + (word.length > 3 ? 1 : 0)) + 1;

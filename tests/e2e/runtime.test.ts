@@ -261,6 +261,18 @@ const USAGE: readonly (readonly [args: readonly string[], exitCode: number, mess
   [["install", "x"], 2, 'unexpected argument "x"'],
   [["version", "--", "x"], 2, "unexpected --"],
   [["help", "bogus"], 2, 'unknown command "bogus"'],
+  [["stauts", "lab"], 2, 'did you mean "status"?'],
+  [["conf"], 2, "warren conf needs a command: list, "],
+  [["conf", "doktor"], 2, 'unknown command "doktor" of warren conf; did you mean "doctor"?'],
+  [["help", "conf", "bogus"], 2, 'unknown command "bogus" of warren conf; there are list, '],
+  [["add", "lab"], 2, "expected: warren add [OPTION ...] NETWORK NETNS"],
+  [["leases", "--leakd"], 2, "did you mean --leaked?"],
+  [
+    ["conf", "--max-conf-num", "1", "list"],
+    2,
+    "flags come after the command: warren conf COMMAND --max-conf-num",
+  ],
+  [["completion", "tcsh"], 2, 'no completion for "tcsh"'],
 ];
 for (const [args, exitCode, message] of USAGE) {
   test(`warren ${args.join(" ")} is refused with one clear line`, async () => {
@@ -294,7 +306,7 @@ test("help names every command, and each command has a help of its own", async (
     expect(stdout).toMatch(new RegExp(`^\\s+${name}\\s`, "m"));
     const help = await lab.warren(name, "--help");
     expect([help.exitCode, help.stderr]).toEqual([0, ""]);
-    expect(help.stdout).toContain(`USAGE warren ${name}`);
+    expect(help.stdout).toContain(`\nSYNOPSIS\n       warren ${name}`);
   }
 });
 

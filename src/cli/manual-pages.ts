@@ -1,0 +1,261 @@
+// What the manual says of the commands beyond their declarations. A command without an entry has a page all the same.
+
+/** The written part of a manual page. */
+export interface ManualPage {
+  /** Calls, where the declaration does not tell all: arguments that may be repeated, or stand behind a `--`. */
+  readonly synopsis?: readonly string[];
+  readonly description?: readonly string[];
+  readonly environment?: readonly (readonly [name: string, meaning: string])[];
+  readonly files?: readonly (readonly [path: string, meaning: string])[];
+  readonly exitCodes?: readonly (readonly [code: string, meaning: string])[];
+  readonly examples?: readonly (readonly [call: string, what: string])[];
+  readonly seeAlso?: readonly string[];
+}
+
+const PLACES = [
+  ["NETCONFPATH", "The folder of network configs, instead of /etc/cni/net.d."],
+  ["CNI_PATH", "Folders of plugins with colons between them, instead of /opt/cni/bin."],
+] as const;
+
+const PARAMETERS = [
+  ...PLACES,
+  ["CNI_IFNAME", "The interface's name in the container, instead of eth0."],
+  ["CNI_ARGS", "Pairs for the plugins: KEY=VALUE;KEY=VALUE."],
+  ["CAP_ARGS", 'A JSON object of values by capability, such as {"portMappings": [...]}.'],
+] as const;
+
+const USAGE = [
+  "2",
+  "The command line can't be meant; a line on standard error says what would be right.",
+] as const;
+
+/** The pages by the words that lead to the command, "" for warren itself. */
+export const MANUAL_PAGES: Readonly<Record<string, ManualPage>> = {
+  "": {
+    synopsis: [
+      "warren COMMAND [OPTION ...] [ARGUMENT ...]",
+      "warren help [COMMAND ...]",
+      "warren COMMAND --help",
+    ],
+    description: [
+      "Warren gives containers on one machine their network. This is the operator's tool: it drives the plugins as a container runtime does, and shows what they have made and written down.",
+      "The same executable is the plugins, where it is called by the name of one: see warren install.",
+    ],
+    environment: [
+      ...PARAMETERS,
+      ["NO_COLOR", "No colours, also on a terminal."],
+      ["WARREN_NLDEBUG", "1 prints every netlink message on standard error."],
+    ],
+    files: [
+      ["/etc/cni/net.d", "The configs of networks."],
+      ["/opt/cni/bin", "The plugins."],
+      ["/var/lib/cni/warren/warren.db", "The store: who holds which address, and what was made for whom."],
+      ["/var/lib/cni/results", "What runtimes remember of attachments, in libcni's format."],
+    ],
+    examples: [
+      ["warren status", "The whole node at a glance."],
+      ["warren add pods web", "Attach the namespace /var/run/netns/web to the network pods."],
+      ["warren map", "Draw what is tied to what."],
+      ["warren conf doctor", "What is wrong in the configs."],
+      ["warren completion bash", "The script for the completion of words in bash."],
+    ],
+    seeAlso: ["warren help COMMAND", "https://www.cni.dev"],
+  },
+  add: {
+    description: [
+      "Calls ADD of every plugin of the network, in order, and prints the result of the last one. If one fails, those before it are called with DEL, so that nothing is left.",
+      "The attachment is remembered in libcni's cache, so that warren, cnitool and every other user of libcni can check and delete it.",
+    ],
+    environment: PARAMETERS,
+    examples: [
+      ["warren add pods web", "As eth0."],
+      ["warren add pods web --ifname eth1", "As a second interface."],
+      [
+        'CAP_ARGS=\'{"portMappings":[{"hostPort":8080,"containerPort":80,"protocol":"tcp"}]}\' warren add pods web',
+        "With a port of the host.",
+      ],
+    ],
+    seeAlso: ["warren check", "warren del", "warren run"],
+  },
+  check: {
+    description: [
+      "Calls CHECK of every plugin of the network. A plugin of Warren compares links, addresses, routes, rules and leases with what its ADD made.",
+    ],
+    environment: PARAMETERS,
+    examples: [["warren check pods web", "Is web still attached as it was?"]],
+    seeAlso: ["warren add", "warren show"],
+  },
+  del: {
+    description: [
+      "Calls DEL of every plugin of the network, in reverse order. Parameters that are not given are those of the ADD. What is gone already is no failure.",
+    ],
+    environment: PARAMETERS,
+    examples: [["warren del pods web", "Detach web, also if its namespace is gone."]],
+    seeAlso: ["warren add", "warren gc"],
+  },
+  status: {
+    description: [
+      "With a network: calls STATUS of its plugins and says in one line whether an ADD would work now, or why not.",
+      "Without one: the whole node. Networks with their attachments and whether they are ready; pools with what of them is used, stale, resting, reserved and free; the last errors; the stores; what the kernel has of what plugins need.",
+    ],
+    environment: PLACES,
+    exitCodes: [
+      [
+        "0",
+        "The network is ready; or nothing on the node is wrong. With --prometheus always, if it could be printed.",
+      ],
+      ["1", "The network is not ready; or a config is broken, a network not ready, or a store unreadable."],
+      USAGE,
+    ],
+    examples: [
+      ["warren status", "The node at a glance."],
+      ["warren status pods", "Is pods ready?"],
+      ["warren status --prometheus", "Metrics for a textfile collector."],
+    ],
+    seeAlso: ["warren map", "warren leases", "warren conf doctor", "docs/node.md"],
+  },
+  gc: {
+    synopsis: ["warren gc [OPTION ...] NETWORK [NETNS[:IFNAME] | ID[:IFNAME] ...]"],
+    description: [
+      "Removes every attachment of the network that is not named: its links, rules, leases, and what runtimes remember of it. With nobody named, nobody stays. A name that means no known attachment is refused before anything is removed.",
+    ],
+    environment: PLACES,
+    examples: [
+      ["warren gc pods web db:eth1 --dry-run", "What would go, if web's eth0 and db's eth1 stayed?"],
+      ["warren gc pods", "Remove all."],
+    ],
+    seeAlso: ["warren leases", "warren del"],
+  },
+  run: {
+    synopsis: ["warren run [OPTION ...] NETWORK ... -- CMD [ARGUMENT ...]"],
+    description: [
+      "Makes a network namespace, attaches it to the networks as eth0, eth1, ..., runs the command in it, and takes everything away again when the command ends, also after Ctrl-C.",
+    ],
+    environment: PARAMETERS,
+    exitCodes: [
+      ["N", "The command's own exit code; 128 and the signal's number if a signal ended it."],
+      ["1", "The namespace or a network could not be had."],
+      USAGE,
+    ],
+    examples: [["warren run pods -- ip addr", "What would a container have?"]],
+    seeAlso: ["warren add", "warren lab shell"],
+  },
+  leases: {
+    description: [
+      "Lists who holds which address, since when, and whether the container's network namespace is still there.",
+    ],
+    examples: [["warren leases pods --leaked", "Addresses of containers that are gone."]],
+    seeAlso: ["warren show", "warren gc", "warren status"],
+  },
+  show: {
+    examples: [["warren show 3f2a9c", "The beginning of the id is enough where it means one container."]],
+    seeAlso: ["warren leases", "warren events", "warren map"],
+  },
+  map: {
+    description: [
+      "Draws the host's interfaces with the pods that are tied to them, their addresses, routes, limits and ports, the host's routes and masquerading. It is what the kernel has now; whose it is, is what the stores say.",
+    ],
+    environment: [PLACES[0]],
+    examples: [
+      ["warren map", "A tree for the terminal."],
+      ["warren map --svg node.svg", "A picture."],
+      ["warren map --dot | dot -Tpng -o node.png", "By Graphviz."],
+    ],
+    seeAlso: ["warren status", "warren show", "docs/node.md"],
+  },
+  conf: {
+    description: [
+      "Looks at the folder of network configs as runtimes do, examines it, and changes it in single steps that can be taken back.",
+    ],
+    environment: PLACES,
+    seeAlso: ["docs/conf.md"],
+  },
+  "conf list": {
+    environment: [PLACES[0]],
+    examples: [["warren conf list --max-conf-num 0", "As a containerd sees it that takes all files."]],
+    seeAlso: ["warren conf show", "warren conf doctor"],
+  },
+  "conf show": {
+    environment: PLACES,
+    examples: [["warren conf show pods --json", "With the config that each plugin gets."]],
+    seeAlso: ["warren conf list"],
+  },
+  "conf doctor": {
+    description: [
+      "Says which file a runtime takes and why, and everything that is wrong in the folder, with file, line and column: JSON, keys that nobody knows with the nearest one that somebody does, values that a plugin refuses, plugins that are not there, versions, capabilities, subnets that overlap, bridges that networks share.",
+    ],
+    environment: PLACES,
+    exitCodes: [
+      ["0", "Nothing is broken; there may be warnings."],
+      ["1", "Something is broken, or containerd would take nothing."],
+      USAGE,
+    ],
+    examples: [["warren conf doctor ./net.d", "Before the folder is installed."]],
+    seeAlso: ["warren conf list", "warren status", "docs/conf.md"],
+  },
+  "conf watch": {
+    description: [
+      "Prints a line about what containerd would take out of the folder now, and another one whenever that becomes something else: another file, another text in it, or nothing because a file broke. It ends when it is interrupted.",
+    ],
+    environment: [PLACES[0]],
+    examples: [["warren conf watch --json", "One JSON object a line."]],
+    seeAlso: ["warren conf list"],
+  },
+  "conf add": {
+    description: [
+      "Puts a plugin into a list, so that it is the only one of its type there afterwards. Nothing else in the file changes, not even a blank, and a runtime that reads meanwhile finds the old list or the new one.",
+    ],
+    environment: [PLACES[0]],
+    examples: [
+      ["warren conf add firewall.json", "From a file, into the list that containerd takes."],
+      [
+        'warren conf add \'{"type": "warren-tuning", "mtu": 1400}\' --after warren-bridge',
+        "Where it is to stand.",
+      ],
+    ],
+    seeAlso: ["warren conf remove", "warren conf undo"],
+  },
+  "conf remove": {
+    environment: [PLACES[0]],
+    examples: [["warren conf remove warren-tuning --network pods", "Out of the list of pods."]],
+    seeAlso: ["warren conf add", "warren conf undo"],
+  },
+  "conf undo": {
+    description: [
+      "Puts back the text that the file had before the last edit by add, remove, fuse --write or split --write; called again, the one before that, up to ten. It refuses if somebody else has changed the file since.",
+    ],
+    environment: [PLACES[0]],
+    files: [
+      ["FILE.before-NUMBER-DIGEST", "The text before an edit, named after the text that the edit wrote."],
+    ],
+    seeAlso: ["warren conf add", "warren conf remove"],
+  },
+  lab: { seeAlso: ["warren help lab shell"] },
+  "lab shell": {
+    synopsis: ["warren lab shell [-- CMD [ARGUMENT ...]]"],
+    exitCodes: [["N", "That of the shell or of the command."], USAGE],
+  },
+  install: {
+    description: [
+      "Copies this executable into the folder and makes a link for each plugin. Each name changes by one rename, so that a plugin that runs meanwhile is not disturbed. Files that are not Warren's are not touched without --force.",
+    ],
+    examples: [
+      ["warren install --reference-names", "Also as bridge, host-local and so on, for configs that exist."],
+    ],
+    seeAlso: ["warren uninstall"],
+  },
+  uninstall: { seeAlso: ["warren install"] },
+  completion: {
+    description: [
+      "Prints a script by which the shell completes commands, flags, networks, containers and namespaces. What it offers it asks this executable for at that moment.",
+    ],
+    examples: [
+      ["warren completion bash >/etc/bash_completion.d/warren", "For every bash on this machine."],
+      [
+        "warren completion zsh >/usr/local/share/zsh/site-functions/_warren",
+        "For zsh, in a folder of its fpath.",
+      ],
+      ["warren completion fish >~/.config/fish/completions/warren.fish", "For fish."],
+    ],
+  },
+};
