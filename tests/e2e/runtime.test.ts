@@ -256,7 +256,7 @@ const USAGE: readonly (readonly [args: readonly string[], exitCode: number, mess
   [["run", "lab"], 2, "expected: run NET ... -- CMD"],
   [["run", "--", "true"], 2, "expected: run NET ... -- CMD"],
   [["run", "lab", "--"], 2, "expected: run NET ... -- CMD"],
-  [["run", "lab", "--", "no-such-command"], 2, 'command "no-such-command" is not in PATH'],
+  [["run", "lab", "--", "no-such-command"], 127, 'command "no-such-command" is not in PATH'],
   [["run", "nolab", "--", "true"], 1, "networks there: lab"],
   [["install", "x"], 2, 'unexpected argument "x"'],
   [["version", "--", "x"], 2, "unexpected --"],
