@@ -135,6 +135,7 @@ export const MANUAL_PAGES: Readonly<Record<string, ManualPage>> = {
     exitCodes: [
       ["N", "The command's own exit code; 128 and the signal's number if a signal ended it."],
       ["1", "The namespace or a network could not be had."],
+      ["126, 127", "The command can't be executed; it is not found."],
       USAGE,
     ],
     examples: [["warren run pods -- ip addr", "What would a container have?"]],

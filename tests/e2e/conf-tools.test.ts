@@ -31,12 +31,12 @@ class Folder extends TemporaryDirectory {
     for (const plugin of plugins) symlinkSync(WARREN, join(this.bin, plugin));
   }
 
+  /** Puts a file there by a rename, as careful agents do: nobody ever sees half of it. */
   write(name: string, content: unknown): void {
     mkdirSync(join(this.net, name, ".."), { recursive: true });
-    writeFileSync(
-      join(this.net, name),
-      typeof content === "string" ? content : JSON.stringify(content, null, 2),
-    );
+    const draft = join(this.path, "draft");
+    writeFileSync(draft, typeof content === "string" ? content : JSON.stringify(content, null, 2));
+    renameSync(draft, join(this.net, name));
   }
 
   read(name: string): string {
@@ -394,9 +394,8 @@ test("S3-P02 conf watch tells what is taken, and again when it is something else
     folder.write("20-b.conflist", bridge("b"));
     folder.write("05-c.conflist", bridge("c"));
     expect((await next()).networks).toEqual(["c"]);
-    // another text under the same name, by a rename as careful agents do
-    folder.write("draft", bridge("c", { mtu: 1400 }));
-    renameSync(join(folder.net, "draft"), join(folder.net, "05-c.conflist"));
+    // another text under the same name
+    folder.write("05-c.conflist", bridge("c", { mtu: 1400 }));
     expect((await next()).networks).toEqual(["c"]);
     folder.write("c/10-tune.conf", { type: "warren-tuning" });
     expect((await next()).networks).toEqual(["c"]);
