@@ -120,7 +120,7 @@ export async function build(target: Target, folder: string): Promise<string> {
     format: "esm",
     minify: true,
     bytecode: true,
-    // in pieces: a plugin's process loads what it is called for, and the operator's commands are loaded by no plugin
+    // in pieces (plugins/index.ts), and the operator's commands are loaded by no plugin
     splitting: true,
     plugins: [replaced("src/cli/index.ts", commands)],
     sourcemap: "none",

@@ -1,47 +1,34 @@
-// The catalogue: every plugin in the executable, by the name that chooses it. A process loads what it is called for and
-// what that delegates to, so that a call costs the same however many plugins there are.
-import type { ChainedPiece, FusedKeys, InterfacePlugin } from "../attachment/fused.ts";
+// The catalogue: every plugin in the executable, by the name that chooses it. They are loaded in two pieces, and VERSION
+// needs neither: what a call does not use, it does not pay for.
+import type { ChainedPiece } from "../attachment/fused.ts";
 import type { Plugin } from "../cni/plugin.ts";
+
+const interfaces = () => import("./interfaces.ts");
+const chained = () => import("./chained.ts");
 
 /** What an interface plugin can have in its own process, in the order in which it is added. */
 export const CHAIN: readonly ChainedPiece[] = [
-  {
-    name: "portmap",
-    capability: "portMappings",
-    load: async () => (await import("./portmap.ts")).portmap,
-  },
-  {
-    name: "bandwidth",
-    capability: "bandwidth",
-    load: async () => (await import("./bandwidth.ts")).bandwidth,
-  },
-  { name: "firewall", load: async () => (await import("./firewall.ts")).firewall },
+  { name: "portmap", capability: "portMappings", load: async () => (await chained()).portmap },
+  { name: "bandwidth", capability: "bandwidth", load: async () => (await chained()).bandwidth },
+  { name: "firewall", load: async () => (await chained()).firewall },
   {
     name: "tuning",
     uniqueKeys: ["sysctl", "args.cni.sysctl"],
-    load: async () => (await import("./tuning.ts")).tuning,
+    load: async () => (await chained()).tuning,
   },
 ];
 
-/** Returns an interface plugin with the chain that it can have. */
-async function withChain<Config extends FusedKeys, Cleanup extends FusedKeys>(
-  plugin: InterfacePlugin<Config, Cleanup>,
-): Promise<Plugin<Config, Cleanup>> {
-  const { fused } = await import("../attachment/fused.ts");
-  return fused(plugin, CHAIN);
-}
-
 const PLUGINS: Readonly<Record<string, () => Promise<Plugin>>> = {
-  bridge: async () => withChain((await import("./bridge.ts")).bridge),
-  macvlan: async () => withChain((await import("./macvlan.ts")).macvlan),
-  ptp: async () => withChain((await import("./ptp.ts")).ptp),
-  loopback: async () => (await import("./loopback.ts")).loopback,
+  bridge: () => interfaces().then(({ fused, bridge }) => fused(bridge, CHAIN)),
+  macvlan: () => interfaces().then(({ fused, macvlan }) => fused(macvlan, CHAIN)),
+  ptp: () => interfaces().then(({ fused, ptp }) => fused(ptp, CHAIN)),
+  loopback: async () => (await interfaces()).loopback,
   ...Object.fromEntries(CHAIN.map(({ name, load }) => [name, load])),
-  rewrite: async () => (await import("./rewrite.ts")).rewrite,
-  trace: async () => (await import("./trace.ts")).trace,
-  "host-local": async () => (await import("./host-local.ts")).hostLocal,
-  ipam: async () => (await import("./ipam.ts")).ipam,
-  static: async () => (await import("./static.ts")).fixedAddresses,
+  rewrite: async () => (await chained()).rewrite,
+  trace: async () => (await chained()).trace,
+  "host-local": async () => (await interfaces()).hostLocal,
+  ipam: async () => (await interfaces()).ipam,
+  static: async () => (await interfaces()).fixedAddresses,
 };
 
 /** The names of all plugins. */

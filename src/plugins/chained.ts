@@ -1,0 +1,8 @@
+// The plugins that stand behind others in a chain, as one piece of the executable (interfaces.ts). A call that needs
+// none of them does not pay for them.
+export { bandwidth } from "./bandwidth.ts";
+export { firewall } from "./firewall.ts";
+export { portmap } from "./portmap.ts";
+export { rewrite } from "./rewrite.ts";
+export { trace } from "./trace.ts";
+export { tuning } from "./tuning.ts";
