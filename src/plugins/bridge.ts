@@ -287,12 +287,35 @@ function subnetsOf(addresses: readonly InterfaceAddress[]): Prefix[] {
   return [...distinct.values()];
 }
 
+/** Gives the link the gateway addresses that it lacks, and makes the host forward. */
+async function ensureGateways(
+  host: Connection,
+  link: Link,
+  addresses: readonly InterfaceAddress[],
+  { dataDir, forceAddress: force }: Plan,
+): Promise<void> {
+  const gateways = addresses.flatMap(({ prefix, gateway }) =>
+    gateway === undefined ? [] : [{ address: gateway, length: prefix.length }],
+  );
+  const present = new Set(addressesOf(host, link.index).map(formatPrefix));
+  // after the first ADD they are all there, and nobody has to be asked whose the others are
+  if (gateways.some((gateway) => !present.has(formatPrefix(gateway)))) {
+    const ours = await gatewaysOfPods(link, [...present], dataDir);
+    const isOurs = (prefix: Prefix) => ours.has(formatPrefix(prefix));
+    for (const gateway of gateways) ensureGateway(host, link, gateway, { force, isOurs });
+  }
+  for (const { address } of gateways) enableForwarding(address.family);
+}
+
 /**
  * Returns those addresses of a link that pods of any of our networks have as their gateway. A network may have
  * several subnets, and their gateways stand side by side; any other address is somebody else's.
  */
-async function gatewaysOfPods(host: Connection, link: Link, dataDir: string): Promise<ReadonlySet<string>> {
-  const present = addressesOf(host, link.index).map(formatPrefix);
+async function gatewaysOfPods(
+  link: Link,
+  present: readonly string[],
+  dataDir: string,
+): Promise<ReadonlySet<string>> {
   return openStore(dataDir).read(async (store) => {
     const ours = new Set<string>();
     for (const prefix of present) {
@@ -389,19 +412,7 @@ export const bridge = defineInterfacePlugin({
         plan.gatewayVlan > 0 && plan.vlans !== undefined
           ? ensureVlanGateway(host, device, plan.vlans)
           : device;
-      if (plan.isGateway) {
-        const ours = await gatewaysOfPods(host, gatewayLink, plan.dataDir);
-        for (const { prefix, gateway } of addresses) {
-          if (gateway === undefined) continue;
-          ensureGateway(
-            host,
-            gatewayLink,
-            { address: gateway, length: prefix.length },
-            { force: plan.forceAddress, isOurs: (present) => ours.has(formatPrefix(present)) },
-          );
-          enableForwarding(gateway.family);
-        }
-      }
+      if (plan.isGateway) await ensureGateways(host, gatewayLink, addresses, plan);
 
       // before it is there: a pair whose settings fail half way has to go, too
       undo.push(`interface ${hostName}`, () => removeLink(host, hostName));
