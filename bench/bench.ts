@@ -1,14 +1,15 @@
 // How fast is Warren next to the reference plugins? Contestants take turns round by round, by exec as a runtime does
 // it, on the same host, in throwaway namespaces; only ratios within one run mean anything. `npm run bench -- NAME`
 // measures some of the scenarios, `--quick` all of them with few rounds, `--baseline FOLDER` an older build beside.
-import { writeFileSync } from "node:fs";
+// A full run, and one with `--write`, puts what it found into results.json and the chart in place of what was there.
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { tools } from "../scripts/tools.ts";
 import { chartOf } from "./chart.ts";
 import { assertSuccess } from "./command.ts";
 import { type Contestant, install } from "./contestant.ts";
-import { machine, type Result, type Results, resultOf, tableOf } from "./report.ts";
+import { machine, merged, type Run, resultOf, tableOf } from "./report.ts";
 import type { Scenario } from "./scenario.ts";
 import { attachment } from "./scenarios/attachment.ts";
 import { chain } from "./scenarios/chain.ts";
@@ -34,8 +35,7 @@ const OPTIONS = {
   list: { type: "boolean", default: false },
   /** The folder of another build of Warren. */
   baseline: { type: "string" },
-  /** The folder that results.json and chart.svg are written to. */
-  output: { type: "string" },
+  write: { type: "boolean", default: false },
   /** Set by this program itself when it is inside its namespaces. */
   inside: { type: "boolean", default: false },
 } as const;
@@ -65,25 +65,34 @@ async function measure(
   scenarios: readonly Scenario[],
   quick: boolean,
   baseline: string | undefined,
-): Promise<Results> {
+): Promise<Run[]> {
   using stage = new Stage(quick, (folder) => contestants(folder, baseline));
-  const results: Result[] = [];
-  for (const scenario of scenarios) {
-    const found = (await scenario.run(stage)).map(resultOf);
-    console.log(`${scenario.name}: ${scenario.about}\n\n${tableOf(found)}`);
-    results.push(...found);
-  }
-  return {
-    measuredAt: new Date().toISOString(),
-    quick,
-    machine: machine(),
-    versions: {
-      warren: assertSuccess(["git", "-C", ROOT, "describe", "--always", "--dirty"]).trim(),
-      bun: Bun.version,
-      "reference plugins": versionOfModule(join(referenceFolder(), "bridge")),
-    },
-    results,
+  const versions = {
+    warren: assertSuccess(["git", "-C", ROOT, "describe", "--always", "--dirty"]).trim(),
+    bun: Bun.version,
+    "reference plugins": versionOfModule(join(referenceFolder(), "bridge")),
   };
+  const runs: Run[] = [];
+  for (const scenario of scenarios) {
+    const measuredAt = new Date().toISOString();
+    const results = (await scenario.run(stage)).map(resultOf);
+    console.log(`${scenario.name}: ${scenario.about}\n\n${tableOf(results)}`);
+    runs.push({ scenario: scenario.name, measuredAt, quick, machine: machine(), versions, results });
+  }
+  return runs;
+}
+
+/** Puts runs into results.json, in place of older ones of the same scenarios, and draws the chart anew. */
+function writeResults(runs: readonly Run[]): void {
+  const file = join(import.meta.dir, "results.json");
+  const older: readonly Run[] = existsSync(file) ? JSON.parse(readFileSync(file, "utf8")) : [];
+  const all = merged(
+    older,
+    runs,
+    SCENARIOS.map(({ name }) => name),
+  );
+  writeFileSync(file, `${JSON.stringify(all, null, 2)}\n`);
+  writeFileSync(join(import.meta.dir, "chart.svg"), chartOf(all));
 }
 
 const { values, positionals } = parseArgs({ options: OPTIONS, allowPositionals: true });
@@ -95,13 +104,8 @@ if (values.list || unknown.length > 0) {
 }
 if (values.inside) {
   const chosen = SCENARIOS.filter(({ name }) => positionals.length === 0 || positionals.includes(name));
-  const results = await measure(chosen, values.quick, values.baseline);
-  // a part of the scenarios is not the bench: it overwrites nothing unless it is told where to
-  const output = values.output ?? (chosen.length === SCENARIOS.length ? import.meta.dir : undefined);
-  if (output !== undefined) {
-    writeFileSync(join(output, "results.json"), `${JSON.stringify(results, null, 2)}\n`);
-    writeFileSync(join(output, "chart.svg"), chartOf(results));
-  }
+  const runs = await measure(chosen, values.quick, values.baseline);
+  if (values.write || (chosen.length === SCENARIOS.length && !values.quick)) writeResults(runs);
 } else {
   const { kernel, processor, processors } = machine();
   console.log(`Linux ${kernel}, ${processors} x ${processor}, Bun ${Bun.version}; medians of one run\n`);

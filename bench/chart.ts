@@ -1,6 +1,6 @@
 // The results as a picture for the README: for each scenario a bar as long as Warren's share of the reference's time.
 // It is plain SVG with a style for light pages and one for dark ones, because a page shows it as an image.
-import type { Result, Results } from "./report.ts";
+import type { Result, Run } from "./report.ts";
 
 const WIDTH = 800;
 const LABEL_WIDTH = 290;
@@ -37,16 +37,15 @@ function milliseconds(value: number | undefined): string {
 }
 
 /** Returns the chart of those results that are times of Warren next to the reference's, as SVG. */
-export function chartOf({ results, versions, machine, measuredAt }: Results): string {
-  const rows = results.filter((result) => result.unit === "ms" && result.ratioOf?.[1] === "reference");
+export function chartOf(runs: readonly Run[]): string {
+  const rows = runs
+    .flatMap(({ results }) => results)
+    .filter((result) => result.unit === "ms" && result.ratioOf?.[1] === "reference");
   const full = Math.max(LEAST_FULL_SHARE, ...rows.map(({ ratio }) => ratio ?? 0));
   const scale = (share: number) => Math.round(((WIDTH - LABEL_WIDTH - RIGHT) * share * 10) / full) / 10;
   const bottom = TOP + rows.length * ROW_HEIGHT;
   const height = bottom + BOTTOM;
   const line = LABEL_WIDTH + scale(1);
-  const note =
-    `Median times of one run, ${measuredAt.slice(0, 10)}. Reference plugins ${versions["reference plugins"] ?? "?"}, ` +
-    `Linux ${machine.kernel}, ${machine.processors} processors.`;
   return [
     `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${height}" width="${WIDTH}" height="${height}" role="img">`,
     `<title>Time of Warren's calls, as a share of the reference plugins' time</title>`,
@@ -55,10 +54,20 @@ export function chartOf({ results, versions, machine, measuredAt }: Results): st
     `<text class="quiet" x="${line}" y="${TOP - 10}" text-anchor="middle">reference = 1</text>`,
     ...rows.map((row, index) => rowOf(row, TOP + index * ROW_HEIGHT, scale)),
     `<line class="line" x1="${line}" y1="${TOP - 4}" x2="${line}" y2="${bottom}"/>`,
-    `<text class="quiet" x="8" y="${height - 12}">${escaped(note)}</text>`,
+    `<text class="quiet" x="8" y="${height - 12}">${escaped(noteOf(runs))}</text>`,
     "</svg>",
     "",
   ].join("\n");
+}
+
+function noteOf(runs: readonly Run[]): string {
+  const last = runs.at(-1);
+  if (last === undefined) return "";
+  const { machine, versions, measuredAt } = last;
+  return (
+    `Medians, measured in turn on ${measuredAt.slice(0, 10)}. Reference plugins ${versions["reference plugins"] ?? "?"}, ` +
+    `Linux ${machine.kernel}, ${machine.processors} processors.`
+  );
 }
 
 function rowOf(

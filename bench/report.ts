@@ -20,13 +20,20 @@ export interface Result {
   readonly met?: boolean | undefined;
 }
 
-/** A whole run. */
-export interface Results {
+/** What one run of a scenario found, on which machine and of which versions. */
+export interface Run {
+  readonly scenario: string;
   readonly measuredAt: string;
   readonly quick: boolean;
   readonly machine: { readonly kernel: string; readonly processor: string; readonly processors: number };
   readonly versions: Readonly<Record<string, string>>;
   readonly results: readonly Result[];
+}
+
+/** Returns the runs with the new ones in place of older ones of the same scenarios, in the order of `scenarios`. */
+export function merged(older: readonly Run[], newer: readonly Run[], scenarios: readonly string[]): Run[] {
+  const byScenario = new Map([...older, ...newer].map((run) => [run.scenario, run]));
+  return scenarios.flatMap((scenario) => byScenario.get(scenario) ?? []);
 }
 
 /** Returns a comparison summed up. */
@@ -55,7 +62,7 @@ export function resultOf(comparison: Comparison): Result {
 }
 
 /** Returns the machine that this is. */
-export function machine(): Results["machine"] {
+export function machine(): Run["machine"] {
   const [first] = cpus();
   return {
     kernel: release(),

@@ -2,7 +2,7 @@
 import { expect, test } from "bun:test";
 import { chartOf } from "../../../bench/chart.ts";
 import { copiedRules } from "../../../bench/reference-rules.ts";
-import { type Result, resultOf, tableOf } from "../../../bench/report.ts";
+import { merged, type Result, type Run, resultOf, tableOf } from "../../../bench/report.ts";
 import { quantile } from "../../../bench/statistics.ts";
 
 test("quantiles are samples themselves, by their rank", () => {
@@ -23,6 +23,21 @@ test.each([
   expect(result.sides.warren).toEqual({ min: 4, median: 4, p95: 9, p99: 9, runs: 3 });
 });
 
+const RUN: Run = {
+  scenario: "attachment",
+  measuredAt: "2026-01-02T00:00:00Z",
+  quick: false,
+  machine: { kernel: "6.1", processor: "any", processors: 2 },
+  versions: { "reference plugins": "v1.0.0" },
+  results: [],
+};
+
+test("a scenario that is measured again takes the place of its older run", () => {
+  const again = { ...RUN, quick: true };
+  const other = { ...RUN, scenario: "startup" };
+  expect(merged([RUN, other], [again], ["startup", "attachment", "chain"])).toEqual([other, again]);
+});
+
 test("the chart has a row for each comparison with the reference, and nothing else", () => {
   const compared: Result = resultOf({
     name: "ADD <bridge>",
@@ -30,13 +45,7 @@ test("the chart has a row for each comparison with the reference, and nothing el
     samples: { warren: [4], reference: [10] },
   });
   const alone: Result = resultOf({ name: "GC", unit: "ms", samples: { warren: [4] } });
-  const chart = chartOf({
-    measuredAt: "2026-01-02T00:00:00Z",
-    quick: false,
-    machine: { kernel: "6.1", processor: "any", processors: 2 },
-    versions: { "reference plugins": "v1.0.0" },
-    results: [compared, alone],
-  });
+  const chart = chartOf([{ ...RUN, results: [compared, alone] }]);
   expect(chart.match(/class="bar"/g)).toHaveLength(1);
   expect(chart).toContain("ADD &lt;bridge&gt;");
   expect(chart).toContain("prefers-color-scheme: dark");
