@@ -172,9 +172,14 @@ export async function listStaleAttachments(
 }
 
 /** What one plugin wrote down about an attachment. */
-export interface WrittenEntry {
-  readonly row: AttachmentRow;
+export interface WrittenEntry<Row extends Entry = AttachmentRow> {
+  readonly row: Row;
   readonly objects: readonly KernelObject[];
+}
+
+/** Returns an entry with its objects. */
+export async function writtenAbout(store: Transaction, entry: Entry): Promise<WrittenEntry<Entry>> {
+  return { row: entry, objects: await listObjects(store, entry) };
 }
 
 /** Returns what `listStaleAttachments` does, with the objects. */

@@ -21,13 +21,15 @@ import { parsePrefix } from "../ip/prefix.ts";
 import {
   type Entry,
   findAttachment,
-  forgetAttachment,
+  forgetAttachments,
   isClaimed,
   type KernelObject,
   kernelObject,
   listObjects,
-  listStaleAttachments,
+  listStaleEntries,
   recordAttachment,
+  type WrittenEntry,
+  writtenAbout,
 } from "../ledger/attachments.ts";
 import { describeOwner, holderOf, type Owner } from "../ledger/owner.ts";
 import { connectHost } from "../net/connection.ts";
@@ -225,18 +227,19 @@ function sourcesOf(objects: readonly KernelObject[]): ZoneSource[] {
 }
 
 /**
- * Forgets the attachments and takes back what only they needed, the firewall itself after the last one. Call it inside a transaction of the store, so that no
- * ADD can claim an element between the last claim and its removal.
+ * Forgets a network's attachments and takes back what only they needed, the firewall itself after the last one. Call
+ * it inside a transaction of the store, so that no ADD can claim an element between the last claim and its removal.
  */
-async function forget(store: Transaction, entries: readonly Entry[]): Promise<void> {
-  const claims: SharedClaim[] = [];
-  const unclaimed: KernelObject[] = [];
-  for (const entry of entries) {
-    const claimant = claimantOf(entry);
-    const shared = elementsOf(await listObjects(store, entry)).filter(isShared);
-    claims.push(...shared.map((element) => ({ ...element, claimant })));
-    unclaimed.push(...(await forgetAttachment(store, entry)));
-  }
+async function forget(store: Transaction, entries: readonly WrittenEntry<Entry>[]): Promise<void> {
+  const [first] = entries;
+  if (first === undefined) return;
+  const claims = entries.flatMap(({ row, objects }): SharedClaim[] => {
+    const claimant = claimantOf(row);
+    const shared = elementsOf(objects).filter(isShared);
+    return shared.map((element) => ({ ...element, claimant }));
+  });
+  const rows = entries.map(({ row }) => row);
+  const unclaimed = await forgetAttachments(store, first.row.network, PLUGIN, rows);
   const failures = new Failures();
   // of what attachments share the kernel knows the last claim, which may stand in another store
   await failures.collect(() => withdrawFromFirewall(claims));
@@ -330,7 +333,8 @@ function elementsFor(call: AdditionCall<Config>, plan: Plan): Addition {
     async claim(store): Promise<void> {
       isAgain = await isLivingEntry(store, entry);
       // a namespace that is gone took no element along
-      if (!isAgain && (await findAttachment(store, entry)) !== undefined) await forget(store, [entry]);
+      if (!isAgain && (await findAttachment(store, entry)) !== undefined)
+        await forget(store, [await writtenAbout(store, entry)]);
       const holder = holderOf(network, attachment, call.args);
       await recordAttachment(store, holder, PLUGIN, objectsFor(elements, sources));
     },
@@ -352,7 +356,9 @@ function elementsFor(call: AdditionCall<Config>, plan: Plan): Addition {
     async release(): Promise<void> {
       // an ADD that only repairs takes nothing away from a living pod when it fails
       if (isAgain) return;
-      await openStore(dataDir).transaction((store) => forget(store, [entry]));
+      await openStore(dataDir).transaction(async (store) =>
+        forget(store, [await writtenAbout(store, entry)]),
+      );
     },
   };
 }
@@ -378,7 +384,7 @@ export const firewall = defineChained({
       owner.ifname === attachment.ifname;
     await inExistingStore(dataDir, async (store) => {
       if (store !== undefined && (await findAttachment(store, entry)) !== undefined)
-        return forget(store, [entry]);
+        return forget(store, [await writtenAbout(store, entry)]);
       await removeOrphans(store, isOwn);
       await removeUnused(store);
     });
@@ -441,9 +447,9 @@ export const firewall = defineChained({
     const gone: Owner[] = [];
     await inExistingStore(dataDirOf(config), async (store) => {
       if (store !== undefined) {
-        const stale = await listStaleAttachments(store, network, PLUGIN, valid);
+        const stale = await listStaleEntries(store, network, PLUGIN, valid);
         await forget(store, stale);
-        gone.push(...stale);
+        gone.push(...stale.map(({ row }) => row));
       }
       const isDoomed = (owner: Owner) =>
         owner.network === network &&

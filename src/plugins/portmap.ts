@@ -18,12 +18,15 @@ import {
   type Entry,
   findAttachment,
   forgetAttachment,
+  forgetAttachments,
   type KernelObject,
   kernelObject,
   listAttachments,
   listObjects,
-  listStaleAttachments,
+  listStaleEntries,
   recordAttachment,
+  type WrittenEntry,
+  writtenAbout,
 } from "../ledger/attachments.ts";
 import { describeOwner, holderOf, type Owner } from "../ledger/owner.ts";
 import { connectHost } from "../net/connection.ts";
@@ -41,7 +44,6 @@ import {
   elementsOf,
   listElements,
   openPortMapTable,
-  type PortMapElement,
   type PortMapTable,
   PortTakenError,
   portMapDefect,
@@ -253,26 +255,24 @@ async function refuseTaken(
 }
 
 /**
- * Removes the port maps of entries and forgets them, inside a transaction, so that no ADD can claim a port or a chain
+ * Removes the port maps of a network's entries and forgets them, inside a transaction, so that no ADD can claim a port or a chain
  * meanwhile; if the kernel refuses, nothing is forgotten. Returns the port maps.
  */
 async function takeBack(
   store: Transaction,
   table: PortMapTable | undefined,
-  entries: readonly Entry[],
+  entries: readonly WrittenEntry<Entry>[],
 ): Promise<PortMap[]> {
-  const maps: PortMap[] = [];
-  const elements: PortMapElement[] = [];
-  const chains = new Set<string>();
-  for (const entry of entries) {
-    const own = portMapsIn(await listObjects(store, entry));
-    maps.push(...own);
-    elements.push(...own.flatMap((map) => elementsOf(map, tagOf(entry))));
-    for (const chain of sourceChainsIn(await forgetAttachment(store, entry))) chains.add(chain);
-  }
+  const [first] = entries;
+  if (first === undefined) return [];
+  const owned = entries.flatMap(({ row, objects }) => portMapsIn(objects).map((map) => ({ map, row })));
+  const rows = entries.map(({ row }) => row);
+  const unclaimed = await forgetAttachments(store, first.row.network, PLUGIN, rows);
+  const maps = owned.map(({ map }) => map);
   if (table === undefined || maps.length === 0) return maps;
-  removeElements(table, elements, [...chains]);
-  const claimants = new Set(entries.map(claimantName));
+  const elements = owned.flatMap(({ map, row }) => elementsOf(map, tagOf(row)));
+  removeElements(table, elements, sourceChainsIn(unclaimed));
+  const claimants = new Set(rows.map(claimantName));
   withdrawLoopbackClaims(table, ({ claimant }) => claimants.has(claimant));
   return maps;
 }
@@ -341,7 +341,7 @@ function portMapsFor(call: AdditionCall<Config>, plan: Plan): Addition {
       if ((await findAttachment(store, entry)) !== undefined) {
         // what an earlier ADD of the same attachment left behind
         const table = openPortMapTable();
-        await takeBack(store, table, [entry]);
+        await takeBack(store, table, [await writtenAbout(store, entry)]);
       }
       await recordAttachment(store, holder, PLUGIN, objectsFor(maps));
     },
@@ -367,7 +367,9 @@ function portMapsFor(call: AdditionCall<Config>, plan: Plan): Addition {
 
     async release(): Promise<void> {
       const table = openTableIfAny();
-      await openStore(plan.dataDir).transaction((store) => takeBack(store, table, [entry]));
+      await openStore(plan.dataDir).transaction(async (store) =>
+        takeBack(store, table, [await writtenAbout(store, entry)]),
+      );
     },
   };
 }
@@ -390,7 +392,9 @@ export const portmap = defineChained({
     const entry = entryOf(call, PLUGIN);
     const table = openTableIfAny();
     const maps = storeExists(dataDir)
-      ? await openStore(dataDir).transaction((store) => takeBack(store, table, [entry]))
+      ? await openStore(dataDir).transaction(async (store) =>
+          takeBack(store, table, [await writtenAbout(store, entry)]),
+        )
       : [];
     const tag = tagOf(entry);
     if (table !== undefined && maps.length === 0 && tag !== "") {
@@ -459,7 +463,7 @@ export const portmap = defineChained({
       return owner?.network === network ? [{ owner, claimant }] : [];
     });
     const collect = async (store: Transaction | undefined) => {
-      const stale = store === undefined ? [] : await listStaleAttachments(store, network, PLUGIN, valid);
+      const stale = store === undefined ? [] : await listStaleEntries(store, network, PLUGIN, valid);
       const maps = store === undefined ? [] : await takeBack(store, table, stale);
       const strays = await straysAmong(store, tagged, valid);
       const strayClaims = new Set((await straysAmong(store, claims, valid)).map(({ claimant }) => claimant));
@@ -477,7 +481,9 @@ export const portmap = defineChained({
       removeUnusedParts(table);
     }
     forgetUdpFlows(maps, "to target", note);
-    const gone = new Set([...stale, ...strays.map(({ owner }) => owner)].map(describeOwner));
+    const gone = new Set(
+      [...stale.map(({ row }) => row), ...strays.map(({ owner }) => owner)].map(describeOwner),
+    );
     for (const owner of gone) note(`warren-portmap: removed the port maps of ${owner}`);
   },
 });
