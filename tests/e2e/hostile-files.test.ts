@@ -6,7 +6,7 @@ import { type Config, PLUGIN_FOLDER, variables } from "../support/plugins.ts";
 import { type Outcome, Sandbox, WARREN } from "../support/sandbox.ts";
 
 /** After so many seconds a call hangs: `timeout` kills it, and the exit code is 137. */
-const HANG_SECONDS = "5";
+const HANG_SECONDS = "20";
 
 const POD = { containerId: "pod-1", netns: "pod1" };
 const PRECIOUS = "precious\n";
