@@ -48,6 +48,9 @@ test("the whole node in JSON: networks, pools, stores, kernel, versions", async 
   expect(survey.kernel).toBe((await node.host.text(["uname", "-r"])).trim());
   expect(survey.forwarding).toEqual({ ipv4: true, ipv6: true });
 
+  // root can find out everything
+  const unknown = survey.features.filter((one: { present?: boolean }) => one.present === undefined);
+  expect(unknown).toEqual([]);
   // what is said of the kernel is what the kernel does when it is asked by others
   const makes = async (command: string[]) =>
     (await node.host.run(["unshare", "--net", ...command])).exitCode === 0;

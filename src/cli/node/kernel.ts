@@ -34,10 +34,7 @@ const PROBES: readonly Probe[] = [
   {
     feature: "nf_tables maps and nat",
     neededBy: "portmap",
-    probe: () => {
-      using table = openPortMapTable();
-      rehearsePortMaps(table);
-    },
+    probe: () => rehearsePortMaps(openPortMapTable()),
   },
   { feature: "nf_tables sets", neededBy: "firewall", probe: () => probeFirewall(false) },
   {
