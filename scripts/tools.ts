@@ -19,6 +19,7 @@ const TOOLS: Readonly<Record<string, string>> = {
   busybox: "busybox-static",
   "qemu-system-x86_64": "qemu-system-x86",
   cpio: "cpio",
+  curl: "curl",
   modprobe: "kmod",
   strace: "strace",
   promtool: "prometheus",
@@ -27,6 +28,8 @@ const TOOLS: Readonly<Record<string, string>> = {
   tmux: "tmux",
   zsh: "zsh",
   fish: "fish",
+  chromium: "chromium",
+  node: "nodejs",
 };
 
 const REFERENCE_PLUGINS = [

@@ -15,3 +15,11 @@ declare module "*.fish" {
   const text: string;
   export default text;
 }
+declare module "*.css" {
+  const text: string;
+  export default text;
+}
+declare module "*.browser" {
+  const text: string;
+  export default text;
+}

@@ -22,6 +22,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<AnyCommand>>> = {
   cache: async () => (await import("./cache.ts")).command,
   reveal: async () => (await import("./reveal.ts")).command,
   map: async () => (await import("./map/index.ts")).command,
+  ui: async () => (await import("./ui/index.ts")).command,
   conf: async () => (await import("./conf/index.ts")).command,
   snoop: async () => (await import("./snoop/index.ts")).command,
   replay: async () => (await import("./replay.ts")).command,

@@ -164,6 +164,18 @@ export const MANUAL_PAGES: Readonly<Record<string, ManualPage>> = {
     ],
     seeAlso: ["warren status", "warren show", "docs/node.md"],
   },
+  ui: {
+    description: [
+      "Serves a page about this node and prints its address, which has a token in it: networks, pools as heat maps, calls as they end, the map, the kernel. It listens on 127.0.0.1 only, answers nobody without the token, and changes nothing; it does not even ask networks for their STATUS.",
+      "The page needs nothing from elsewhere, follows the browser's light or dark, can be used by keyboard, and without JavaScript loads itself anew every ten seconds.",
+    ],
+    environment: PLACES,
+    examples: [
+      ["warren ui", "On any port that is free."],
+      ["warren ui --port 8088", "On this one, for a tunnel: ssh -L 8088:127.0.0.1:8088 HOST."],
+    ],
+    seeAlso: ["warren status", "warren map", "warren events", "docs/node.md"],
+  },
   conf: {
     description: [
       "Looks at the folder of network configs as runtimes do, examines it, and changes it in single steps that can be taken back.",

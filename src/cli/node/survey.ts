@@ -6,7 +6,7 @@ import { SUPPORTED_VERSIONS, versionAllows } from "../../cni/version.ts";
 import { firstAddress, formatPrefix, lastAddress } from "../../ip/prefix.ts";
 import { assignmentOf } from "../../ipam/leases.ts";
 import { describeRange, poolName, type Range, type RangeSet, rangeOf } from "../../ipam/pool.ts";
-import { type PoolUsage, usageOf } from "../../ipam/pool-usage.ts";
+import { type Holding, type PoolUsage, usageOf } from "../../ipam/pool-usage.ts";
 import type { Event } from "../../ledger/events.ts";
 import { checkStatus, type Runtime } from "../../runtime/chain.ts";
 import { type ConfFile, chooseByName, readConfFolder } from "../../runtime/conf-folder.ts";
@@ -67,6 +67,8 @@ const SHOWN_ERRORS = 5;
 export interface NodeInventory {
   readonly lists: readonly { readonly file: ConfFile; readonly list: NetworkList }[];
   readonly brokenFiles: NodeSurvey["brokenFiles"];
+  /** Where stores are, or will be. */
+  readonly dataDirs: readonly string[];
   readonly stores: readonly NodeStore[];
 }
 
@@ -90,23 +92,39 @@ export async function takeInventory(settings: Settings, dataDirs: readonly strin
       brokenFiles.push({ file: file.path, problem: describeError(error) });
     }
   }
-  return { lists, brokenFiles, stores: await surveyStores(stores) };
+  return { lists, brokenFiles, dataDirs: [...stores], stores: await surveyStores(stores) };
 }
+
+/** Whether a network is ready, and if not, why. */
+type Readiness = Pick<NodeNetwork, "ready" | "problem">;
+
+const NOT_ASKED: Readiness = { ready: undefined, problem: "" };
 
 /** Returns everything. Throws CniError 5 if the folder of configs can't be read. */
 export async function surveyNode(
   settings: Settings,
   dataDir: string = DEFAULT_DATA_DIR,
 ): Promise<NodeSurvey> {
-  const { lists, brokenFiles, stores } = await takeInventory(settings, [dataDir]);
+  const inventory = await takeInventory(settings, [dataDir]);
   const runtime: Runtime = runtimeOf(settings);
-  const networks: NodeNetwork[] = [];
-  for (const { file, list } of lists) {
-    const plugins = list.plugins.map(({ type }) => type);
+  const answers = new Map<string, Readiness>();
+  for (const { list } of inventory.lists) answers.set(list.name, await readiness(runtime, list));
+  return describeNode(settings, inventory, surveyKernel(), answers);
+}
+
+/** Returns the inventory with what was found out about the kernel and, where they were asked, the networks. */
+export function describeNode(
+  settings: Settings,
+  { lists, brokenFiles, stores }: NodeInventory,
+  features: readonly KernelFeature[],
+  answers: ReadonlyMap<string, Readiness>,
+): NodeSurvey {
+  const networks = lists.map(({ file, list }): NodeNetwork => {
     const { name, cniVersion } = list;
-    const asked = await readiness(runtime, list);
-    networks.push({ name, file: file.path, cniVersion, plugins, ...asked, ...attachedTo(name, stores) });
-  }
+    const plugins = list.plugins.map(({ type }) => type);
+    const asked = answers.get(name) ?? NOT_ASKED;
+    return { name, file: file.path, cniVersion, plugins, ...asked, ...attachedTo(name, stores) };
+  });
   const known = new Set(networks.map(({ name }) => name));
   const written = stores.flatMap(({ entries, leases }) =>
     [...entries, ...leases].map(({ network }) => network),
@@ -122,7 +140,7 @@ export async function surveyNode(
     version: manifest.version,
     cniVersions: SUPPORTED_VERSIONS,
     kernel: kernelRelease(),
-    features: surveyKernel(),
+    features,
     forwarding: surveyForwarding(),
     confFolder: settings.confFolder,
     brokenFiles,
@@ -139,10 +157,7 @@ export async function surveyNode(
   };
 }
 
-async function readiness(
-  runtime: Runtime,
-  list: NetworkList,
-): Promise<Pick<NodeNetwork, "ready" | "problem">> {
+async function readiness(runtime: Runtime, list: NetworkList): Promise<Readiness> {
   if (!versionAllows(list.cniVersion === "" ? "0.1.0" : list.cniVersion, "STATUS")) {
     return { ready: undefined, problem: `cniVersion ${list.cniVersion} has no STATUS` };
   }
@@ -180,14 +195,13 @@ function poolsOf(
   leases: readonly KnownLease[],
   pluginPath: readonly string[],
 ): NodePool[] {
-  const own = leases.filter((lease) => lease.network === network);
-  const holdings = own.map((lease) => ({ address: assignmentOf(lease).address, state: lease.state }));
+  const holdings = holdingsOf(network, leases);
   const sets = list === undefined ? [] : ownSets(list, pluginPath);
   const pools = sets.map(
     (set): NodePool => ({
       network,
       pool: poolName(set),
-      ranges: set.ranges.map(rangeText).join(","),
+      ranges: rangesText(set),
       ...usageOf(set, holdings),
     }),
   );
@@ -202,6 +216,17 @@ function poolsOf(
   ];
 }
 
+/** Returns what a network's leases hold. */
+export function holdingsOf(network: string, leases: readonly KnownLease[]): Holding[] {
+  const own = leases.filter((lease) => lease.network === network);
+  return own.map((lease) => ({ address: assignmentOf(lease).address, state: lease.state }));
+}
+
+/** Returns the ranges of a set as a person reads them. */
+export function rangesText(set: RangeSet): string {
+  return set.ranges.map(rangeText).join(",");
+}
+
 /** A range that leaves out nothing but the ends of its subnet is the subnet. */
 function rangeText(range: Range): string {
   const { subnet, first, last } = range;
@@ -210,8 +235,8 @@ function rangeText(range: Range): string {
   return isWhole ? formatPrefix(subnet) : describeRange(range);
 }
 
-/** The pools that plugins of ours give out: what others have given, they alone know. */
-function ownSets(list: NetworkList, pluginPath: readonly string[]): RangeSet[] {
+/** Returns the pools that plugins of ours give out: what others have given, they alone know. */
+export function ownSets(list: NetworkList, pluginPath: readonly string[]): RangeSet[] {
   return list.plugins.flatMap(({ document }) => {
     const type = ipamTypeIn(document);
     if (type === undefined || !isOurPlugin(type, pluginPath)) return [];
