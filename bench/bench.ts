@@ -52,6 +52,13 @@ function versionOfModule(file: string): string {
   return version?.groups?.version ?? "unknown";
 }
 
+/** Returns the commit that the sources are at, and whether they were changed since. */
+function versionOfSources(): string {
+  const git = (...command: readonly string[]) => assertSuccess(["git", "-C", ROOT, ...command]).trim();
+  const changed = git("status", "--porcelain", "--", "src", "db") !== "";
+  return `${git("rev-parse", "--short", "HEAD")}${changed ? ", changed" : ""}`;
+}
+
 function contestants(folder: string, baseline: string | undefined): Contestant[] {
   return [
     install("reference", referenceFolder(), join(folder, "reference"), false, 201),
@@ -68,7 +75,7 @@ async function measure(
 ): Promise<Run[]> {
   using stage = new Stage(quick, (folder) => contestants(folder, baseline));
   const versions = {
-    warren: assertSuccess(["git", "-C", ROOT, "describe", "--always", "--dirty"]).trim(),
+    warren: versionOfSources(),
     bun: Bun.version,
     "reference plugins": versionOfModule(join(referenceFolder(), "bridge")),
   };
