@@ -1,8 +1,7 @@
 // The settings of a container that were changed, as they are written down: which one in which namespace, what it was
 // before, and what it is to be. Several attachments of one container may set the same; the last one to go puts it back.
 import * as v from "valibot";
-import { ErrorCode, Failures } from "../cni/error.ts";
-import { parseInput } from "../cni/input.ts";
+import { Failures } from "../cni/error.ts";
 import {
   claimantsOf,
   type Entry,
@@ -18,6 +17,7 @@ import { restoreAttributes, sameLink } from "../net/link-attributes.ts";
 import { inNetns, type Netns, NetnsError, netnsIdentity, openNetns } from "../net/netns.ts";
 import { TunableError, writeTunable } from "../net/tunable.ts";
 import type { Transaction } from "../store/store.ts";
+import { detailOf } from "./object-detail.ts";
 
 const attributesSchema = v.object({
   mac: v.optional(v.string()),
@@ -71,14 +71,6 @@ export function tunedSetting(object: KernelObject): TunedSysctl | TunedAttribute
   if (kind === "sysctl") return { kind, ...place, ...detailOf(sysctlDetail, object) };
   if (kind === "attributes") return { kind, ...place, ...detailOf(attributesDetail, object) };
   return undefined;
-}
-
-function detailOf<Schema extends v.GenericSchema>(
-  schema: Schema,
-  { kind, name, detail }: KernelObject,
-): v.InferOutput<Schema> {
-  const what = `what the store has about the ${kind} of ${name}`;
-  return parseInput(schema, JSON.parse(detail), ErrorCode.storeUnusable, what);
 }
 
 /**

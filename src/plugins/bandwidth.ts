@@ -11,10 +11,11 @@ import {
 } from "../attachment/addition.ts";
 import { collectEntries, type StaleEntry, type StuckEntry } from "../attachment/chained-collection.ts";
 import { aliasOf, attachmentHash, ownerFromAlias } from "../attachment/identity.ts";
+import { detailOf } from "../attachment/object-detail.ts";
 import { beginEntry, entryOf } from "../attachment/reservation.ts";
 import { dataDirOf, storeEntries } from "../attachment/settings.ts";
 import { CniError, ErrorCode, Failures, stateDiffers } from "../cni/error.ts";
-import { parseInput, shown } from "../cni/input.ts";
+import { shown } from "../cni/input.ts";
 import type { AttachmentKey } from "../cni/network-config.ts";
 import type { Attachment } from "../cni/plugin.ts";
 import type { Result } from "../cni/result.ts";
@@ -212,14 +213,6 @@ function shapingObject(
   more: object = {},
 ): KernelObject {
   return { kind, name, detail: JSON.stringify({ index, ...more }) };
-}
-
-function detailOf<Schema extends v.GenericSchema>(
-  schema: Schema,
-  { kind, name, detail }: KernelObject,
-): v.InferOutput<Schema> {
-  const what = `what the store has about the ${kind} of ${name}`;
-  return parseInput(schema, JSON.parse(detail), ErrorCode.storeUnusable, what);
 }
 
 /** Takes back a limit or a redirection, unless its interface is gone or another one has its name. */

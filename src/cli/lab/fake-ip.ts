@@ -1,11 +1,10 @@
 // `warren lab fake-ip`: what a runtime knows of a pod's address is what the last plugin said, and nothing else. A plugin
 // says something else than what is so, and packets don't care.
-import { readdirSync, readFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import conflist from "../../../conf/lab-fake-ip.conflist" with { type: "text" };
-import { NETNS_DIRECTORY } from "../../net/netns.ts";
 import { writeStdout } from "../../sys/stdio.ts";
 import { type ConfFile, FOLDERS } from "./sandbox.ts";
-import { demand, demandAddress, type Stage } from "./stage.ts";
+import { demand, demandAddress, demandNothingLeft, type Stage } from "./stage.ts";
 import { labCommand, type Step } from "./story.ts";
 
 const NAME = "fake-ip";
@@ -60,12 +59,7 @@ async function del(stage: Stage): Promise<void> {
   stage.begin("DEL, and nothing is left");
   await stage.show(`warren del ${NAME} pod1`);
   await stage.show("warren lab netns --delete pod1");
-  const leases = await stage.show(`warren leases ${NAME}`);
-  demand(leases.stdout === "no leases\n", "no lease");
-  const left = await stage.show(`warren lab inventory ${NAME}`);
-  demand(left.stdout === "interfaces:  lo, lab0\nnft chains:  none\n", "nothing but lo and the bridge");
-  demand(readdirSync(NETNS_DIRECTORY).length === 0, "no namespace");
-  stage.confirm("nothing is left, and the sandbox itself ends with this lab");
+  await demandNothingLeft(stage, NAME);
 }
 
 function pointOn(stage: Stage): void {

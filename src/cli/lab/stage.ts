@@ -1,6 +1,8 @@
 // The stage of a lab: commands are shown, run as processes of their own and their answers shown, so that what a reader
 // sees is what happened. What a story promises is demanded, and a promise that isn't kept ends the lab.
+import { readdirSync } from "node:fs";
 import * as v from "valibot";
+import { NETNS_DIRECTORY } from "../../net/netns.ts";
 import { containerIdOf } from "../settings.ts";
 import { Narrator } from "./narrator.ts";
 import { NETWORK } from "./sandbox.ts";
@@ -105,4 +107,14 @@ export class Stage extends Narrator {
 export function demandAddress(result: string, address: string): void {
   const first = v.parse(resultSchema, JSON.parse(result)).ips[0]?.address;
   demand(first === address, `the address ${address}, not ${first}`);
+}
+
+/** Shows and demands that a network on the bridge lab0 has left nothing but the bridge. */
+export async function demandNothingLeft(stage: Stage, network: string): Promise<void> {
+  const leases = await stage.show(`warren leases ${network}`);
+  demand(leases.stdout === "no leases\n", "no lease");
+  const left = await stage.show(`warren lab inventory ${network}`);
+  demand(left.stdout === "interfaces:  lo, lab0\nnft chains:  none\n", "nothing but lo and the bridge");
+  demand(readdirSync(NETNS_DIRECTORY).length === 0, "no namespace");
+  stage.confirm("nothing is left, and the sandbox itself ends with this lab");
 }

@@ -1,13 +1,12 @@
 // `warren lab trace`: what a runtime says to plugins, word by word. A logger stands in the middle of a chain, and a pod
 // comes and goes; then one of the recorded calls is made again.
-import { readdirSync, readFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import conflist from "../../../conf/lab-trace.conflist" with { type: "text" };
-import { NETNS_DIRECTORY } from "../../net/netns.ts";
 import { parseRecords } from "../../record/call-record.ts";
 import { writeStdout } from "../../sys/stdio.ts";
 import { containerIdOf } from "../settings.ts";
 import { type ConfFile, FOLDERS } from "./sandbox.ts";
-import { demand, demandAddress, type Stage } from "./stage.ts";
+import { demand, demandAddress, demandNothingLeft, type Stage } from "./stage.ts";
 import { labCommand, type Step } from "./story.ts";
 
 const NAME = "traced";
@@ -98,12 +97,7 @@ async function replay(stage: Stage): Promise<void> {
 async function lookForTraces(stage: Stage): Promise<void> {
   stage.begin("Nothing is left");
   await stage.show("warren lab netns --delete pod1");
-  const leases = await stage.show(`warren leases ${NAME}`);
-  demand(leases.stdout === "no leases\n", "no lease");
-  const left = await stage.show(`warren lab inventory ${NAME}`);
-  demand(left.stdout === "interfaces:  lo, lab0\nnft chains:  none\n", "nothing but lo and the bridge");
-  demand(readdirSync(NETNS_DIRECTORY).length === 0, "no namespace");
-  stage.confirm("nothing is left, and the sandbox itself ends with this lab");
+  await demandNothingLeft(stage, NAME);
 }
 
 function pointOn(stage: Stage): void {
