@@ -12,7 +12,7 @@ import { remains } from "./remains.ts";
 /** What is made per process: a process that has made many calls holds the memory of all of them. */
 const CHUNK = 5_000;
 const CHUNKS = IS_FULL ? 20 : 1;
-const CALLS_A_CHUNK = IS_FULL ? CHUNK : 800;
+const CALLS_A_CHUNK = IS_FULL ? CHUNK : 400;
 const EXECUTIONS = IS_FULL ? 2_000 : 60;
 
 /** Far more than a call takes on a busy machine. */
