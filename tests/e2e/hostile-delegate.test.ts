@@ -93,6 +93,7 @@ test.each(HOSTILE)(
     expect(await leases(sandbox, join(sandbox.directory, "store"))).toEqual([]);
     await expectNobodyLeft(join(sandbox.directory, "evil"));
   },
+  60_000,
 );
 
 /** Far above what a call needs, far below what is written. */

@@ -5,6 +5,7 @@ import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { PLUGIN_FOLDER } from "../support/plugins.ts";
+import { WARREN } from "../support/sandbox.ts";
 
 const PLUGIN = `${PLUGIN_FOLDER}/warren-ipam`;
 
@@ -35,6 +36,7 @@ function attempts(folder: string, mark: string): Attempt[] {
     },
     { name: "BUN_OPTIONS that print", env: { BUN_OPTIONS: "--print=1+1" } },
     { name: "BUN_OPTIONS that ask for the version", env: { BUN_OPTIONS: "--version" } },
+    { name: "BUN_OPTIONS that ask for help", env: { BUN_OPTIONS: "--help" } },
     { name: "BUN_OPTIONS that write a profile", env: { BUN_OPTIONS: "--cpu-prof" } },
     { name: "BUN_BE_BUN", env: { BUN_BE_BUN: "1" } },
     { name: "a list of compiled functions", env: { BUN_BYTECODE_ORDER_OUT: join(folder, "order") } },
@@ -68,6 +70,18 @@ describe("hostile surroundings", () => {
         });
         expect({ exitCode, stderr: stderr.toString() }).toEqual({ exitCode: 0, stderr: "" });
         expect(JSON.parse(stdout.toString())).toMatchObject({ cniVersion: "1.1.0" });
+        // the operator's tool loads more of the runtime than a plugin does
+        const tool = Bun.spawnSync([WARREN, "version"], {
+          cwd,
+          env: { PATH: "/usr/bin:/bin", ...attempt?.env },
+          stdin: "ignore",
+          timeout: 10_000,
+        });
+        expect({ exitCode: tool.exitCode, stderr: tool.stderr.toString() }).toEqual({
+          exitCode: 0,
+          stderr: "",
+        });
+        expect(tool.stdout.toString()).toMatch(/^warren \d+\.\d+\.\d+/i);
         expect(existsSync(mark)).toBe(false);
         expect([...new Bun.Glob("*").scanSync({ cwd, dot: true })].sort()).toEqual(names);
       } finally {
