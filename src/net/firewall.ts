@@ -348,8 +348,11 @@ export function ensureFirewall(
       ...claimRequests(INET, claimSets, fittingClaimant),
     ];
     // without declarations first: a chain that is declared again counts as changed, and the kernel is busy with that
-    // for longer than with all the rest of an ADD
-    if (!attempt(nftables, members)) nftables.transaction([...parts.flatMap(declarations), ...members]);
+    // for longer than with all the rest of an ADD; and so it is with a transaction that fails
+    const isDeclared = parts.every(({ table }) => nftables.get(getChain(table, CHAIN)) !== undefined);
+    if (!isDeclared || !attempt(nftables, members)) {
+      nftables.transaction([...parts.flatMap(declarations), ...members]);
+    }
     // sets with something in them are not removed, so what is looked at now stays, whoever DELs meanwhile
     const lacking = parts
       .filter((part) => !isComplete(nftables, part))
