@@ -81,6 +81,14 @@ test("the map is what the kernel has, not what was written down", async () => {
   expect(text).toContain("stranger (not Warren's) xin");
   expect(text).toContain("db eth1 down");
 
+  // a name that a namespace has left behind
+  await host.text(["touch", "/run/netns/stray"]);
+  const { exitCode, stderr } = await node.warren(["map"]);
+  expect([exitCode, stderr]).toEqual([
+    0,
+    "warning: /var/run/netns/stray is left out: not a network namespace\n",
+  ]);
+
   await host.text(["nft", "flush", "ruleset"]);
   expect(await node.succeed(["map"])).not.toContain("leaves as the host");
 });

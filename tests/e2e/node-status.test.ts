@@ -2,8 +2,10 @@
 import { expect, test } from "bun:test";
 import { join } from "node:path";
 import { tools } from "../../scripts/tools.ts";
+import { rootNeeded } from "../support/container-root.ts";
 import { TestNode } from "../support/node.ts";
-import { testWith } from "../support/sandbox.ts";
+import { PLUGIN_FOLDER } from "../support/plugins.ts";
+import { testWith, WARREN } from "../support/sandbox.ts";
 
 test("the whole node in JSON: networks, pools, stores, kernel, versions", async () => {
   await using node = await TestNode.create();
@@ -132,6 +134,28 @@ test("what is broken is said in words, and the exit code is 1", async () => {
   expect(corrupt.exitCode).toBe(1);
   expect(JSON.parse(corrupt.stdout).stores[0].problem).toContain("is not an SQLite database");
   expect(JSON.parse(corrupt.stdout).networks[0]).toMatchObject({ name: "pods", ready: false });
+});
+
+testWith(rootNeeded)("who may not look is told so, and no pool passes for empty", async () => {
+  await using node = await TestNode.create();
+  await node.populate();
+  await node.host.text(["chmod", "755", node.host.directory]);
+  const env = { NETCONFPATH: node.conf, CNI_PATH: PLUGIN_FOLDER };
+  const asNobody = (...args: string[]) =>
+    node.host.run(["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", WARREN, ...args], {
+      env,
+    });
+  const status = await asNobody("status", "--json");
+  expect(status.exitCode).toBe(1);
+  const survey = JSON.parse(status.stdout);
+  expect(survey.stores).toMatchObject([{ problem: expect.stringContaining("EACCES") }]);
+  expect(survey.pools).toEqual([]);
+  expect(survey.networks[0]).toMatchObject({ name: "pods", ready: false });
+  expect(survey.networks[0]).not.toHaveProperty("attachments");
+  expect(survey.features.map((one: { present?: boolean }) => one.present)).not.toContain(true);
+  const map = await asNobody("map");
+  expect(map.stderr).toContain("/var/lib/cni/warren/warren.db is left out");
+  expect(map.stdout).toContain("br0 bridge 10.88.0.1/24");
 });
 
 test("the last errors are those of the journal, the latest first", async () => {

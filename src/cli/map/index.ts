@@ -2,6 +2,7 @@
 // tree in the terminal, as a picture (--svg FILE), for Graphviz (--dot), or as JSON.
 import { writeFileSync } from "node:fs";
 import { CniError, describeError, ErrorCode } from "../../cni/error.ts";
+import { log } from "../../log.ts";
 import { writeStdout } from "../../sys/stdio.ts";
 import { operatorCommand, UsageError } from "../command.ts";
 import { storeFlags } from "../leases.ts";
@@ -30,7 +31,7 @@ export const command = operatorCommand({
     const forms = [args.svg !== undefined, args.dot === true, args.json === true].filter((one) => one);
     if (forms.length > 1) throw new UsageError("--svg, --dot and --json exclude each other");
     const { stores } = await takeInventory(settingsOf(args, process.env), [args["data-dir"]]);
-    const map = mapNode(stores);
+    const map = mapNode(stores, (line) => log.warn(line));
     if (args.svg !== undefined && args.svg !== "-") writePicture(args.svg, mapSvg(map));
     else if (args.svg === "-") writeStdout(mapSvg(map));
     else if (args.dot === true) writeStdout(mapDot(map));

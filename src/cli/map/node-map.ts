@@ -2,6 +2,7 @@
 // addresses, routes, limits and NAT are what the kernel has at this moment; whose they are, and where ports lead, is
 // what the stores say.
 import { readdirSync } from "node:fs";
+import { describeError } from "../../cni/error.ts";
 import { formatPrefix } from "../../ip/prefix.ts";
 import { assignmentOf } from "../../ipam/leases.ts";
 import { assignedPrefix } from "../../ipam/pool.ts";
@@ -14,7 +15,8 @@ import {
   type SeenRoute,
 } from "../../net/inspection.ts";
 import { listMasquerade, masqueradedSubnet } from "../../net/masquerade.ts";
-import { NETNS_DIRECTORY, openNetns } from "../../net/netns.ts";
+import { NETNS_DIRECTORY, NetnsError, openNetns } from "../../net/netns.ts";
+import { isSystemError } from "../../sys/libc.ts";
 import type { KnownEntry, KnownLease, NodeStore } from "../node/stores.ts";
 
 /** An interface of a pod. */
@@ -66,8 +68,12 @@ interface Attachment {
   readonly ports: string[];
 }
 
-/** Returns the map. Throws NetlinkError or SystemError where the host's own namespace can't be read. */
-export function mapNode(stores: readonly NodeStore[]): NodeMap {
+/**
+ * Returns the map; `note` hears of what should be in it and can't be read. Throws NetlinkError or SystemError where the
+ * host's own namespace can't be read.
+ */
+export function mapNode(stores: readonly NodeStore[], note: (line: string) => void): NodeMap {
+  for (const { path, problem } of stores) if (problem !== "") note(`${path} is left out: ${problem}`);
   using host = connectHost();
   const { interfaces: links, routes } = inspectNamespace(host);
   const attachments = attachmentsOf(stores);
@@ -80,12 +86,13 @@ export function mapNode(stores: readonly NodeStore[]): NodeMap {
   const shown = new Set<string>();
   for (const [netns, own] of byNetns) {
     shown.add(netns.slice(netns.lastIndexOf("/") + 1));
-    pods.push(livingPod(host, netns, own, links));
+    const pod = livingPod(host, netns, own, links, note);
+    if (pod !== undefined) pods.push(pod);
   }
   for (const name of namedNamespaces()) {
     if (shown.has(name)) continue;
-    const pod = livingPod(host, `${NETNS_DIRECTORY}/${name}`, [], links);
-    if (pod.interfaces.some(({ hostLink }) => hostLink !== undefined))
+    const pod = livingPod(host, `${NETNS_DIRECTORY}/${name}`, [], links, note);
+    if (pod?.interfaces.some(({ hostLink }) => hostLink !== undefined))
       pods.push({ ...pod, state: "foreign" });
   }
   const gone = Map.groupBy(
@@ -150,7 +157,8 @@ function livingPod(
   path: string,
   own: readonly Attachment[],
   links: readonly SeenInterface[],
-): MapPod {
+  note: (line: string) => void,
+): MapPod | undefined {
   const pod = { name: nameOf(path, own), netns: path, containers: containersOf(own) };
   try {
     using netns = openNetns(path);
@@ -175,9 +183,17 @@ function livingPod(
       };
     });
     return { ...pod, state: "alive", interfaces };
-  } catch {
-    // it went away while it was looked at
-    return { ...pod, ...gonePod(pod.name, own) };
+  } catch (error) {
+    if (error instanceof NetnsError) {
+      // it went away while it was looked at
+      if (error.problem === "missing") return { ...pod, ...gonePod(pod.name, own) };
+      note(`${path} is left out: ${error.problem}`);
+      return undefined;
+    }
+    // whoever is not root may not go in
+    if (!isSystemError(error, "EPERM")) throw error;
+    note(`${path} is left out: ${describeError(error)}`);
+    return undefined;
   }
 }
 

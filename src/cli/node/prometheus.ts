@@ -80,12 +80,16 @@ function metricsOf(survey: NodeSurvey): Metric[] {
     {
       name: "warren_network_attachments",
       help: "Interfaces of containers that are written down.",
-      samples: networks.map(({ name, attachments }) => ({ labels: { network: name }, value: attachments })),
+      samples: networks.flatMap(({ name, attachments: value }) =>
+        value === undefined ? [] : [{ labels: { network: name }, value }],
+      ),
     },
     {
       name: "warren_network_attachments_leaked",
       help: "Those of them whose network namespace is gone.",
-      samples: networks.map(({ name, stale }) => ({ labels: { network: name }, value: stale })),
+      samples: networks.flatMap(({ name, stale: value }) =>
+        value === undefined ? [] : [{ labels: { network: name }, value }],
+      ),
     },
     ofPools("capacity", "Addresses that the pool can give out.", ({ size, reserved }) => size - reserved),
     ofPools("used", "Addresses held by containers that can be alive.", ({ used }) => used),

@@ -59,8 +59,8 @@ function networks({ networks, brokenFiles, confFolder }: NodeSurvey): string {
     network: name,
     version: cniVersion,
     plugins: plugins.join(" "),
-    attached: attachments,
-    stale: stale === 0 ? "" : stale,
+    attached: attachments ?? "unknown",
+    stale: (stale ?? 0) === 0 ? "" : stale,
     state: ready === undefined ? "not asked" : ready ? "ready" : "NOT READY",
   }));
   const problems = networks

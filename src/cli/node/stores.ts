@@ -38,18 +38,20 @@ export interface NodeStore {
   readonly events: readonly Event[];
 }
 
-/** Returns the stores in those directories that have one. */
+/** Returns the stores in those directories that have one, or of which that can't be found out. */
 export async function surveyStores(dataDirs: Iterable<string>): Promise<NodeStore[]> {
-  const stores: NodeStore[] = [];
-  for (const dataDir of new Set(dataDirs)) if (storeExists(dataDir)) stores.push(await surveyStore(dataDir));
-  return stores;
+  const stores = await Promise.all([...new Set(dataDirs)].map(surveyStore));
+  return stores.filter((store) => store !== undefined);
 }
 
-async function surveyStore(dataDir: string): Promise<NodeStore> {
+async function surveyStore(dataDir: string): Promise<NodeStore | undefined> {
   const path = storePath(dataDir);
   const bytesOf = (file: string) => Number(statFile(file)?.bytes ?? 0n);
-  const place = { dataDir, path, bytes: bytesOf(path), logBytes: bytesOf(`${path}-wal`) };
+  let place = { dataDir, path, bytes: 0, logBytes: 0 };
   try {
+    // whoever is not root may not even look
+    if (!storeExists(dataDir)) return undefined;
+    place = { ...place, bytes: bytesOf(path), logBytes: bytesOf(`${path}-wal`) };
     return await openStore(dataDir).read(async (store) => {
       const held = (await listLeases(store)).map(
         (row): KnownLease => ({ ...row, state: netnsIsGone(row) ? "stale" : "used" }),

@@ -30,9 +30,9 @@ export interface NodeNetwork {
   readonly ready: boolean | undefined;
   /** Why it is not ready, or was not asked. */
   readonly problem: string;
-  /** Interfaces of containers, and how many of them belong to containers that are gone. */
-  readonly attachments: number;
-  readonly stale: number;
+  /** Interfaces of containers, and how many of them belong to containers that are gone; undefined if nobody can tell. */
+  readonly attachments: number | undefined;
+  readonly stale: number | undefined;
 }
 
 /** A pool of a network. */
@@ -123,7 +123,8 @@ export function describeNode(
     const { name, cniVersion } = list;
     const plugins = list.plugins.map(({ type }) => type);
     const asked = answers.get(name) ?? NOT_ASKED;
-    return { name, file: file.path, cniVersion, plugins, ...asked, ...attachedTo(name, stores) };
+    const attached = isReadable(list, stores) ? attachedTo(name, stores) : UNKNOWN;
+    return { name, file: file.path, cniVersion, plugins, ...asked, ...attached };
   });
   const known = new Set(networks.map(({ name }) => name));
   const written = stores.flatMap(({ entries, leases }) =>
@@ -147,6 +148,8 @@ export function describeNode(
     networks,
     pools: networks.flatMap(({ name }) => {
       const list = lists.find((one) => one.list.name === name)?.list;
+      // a pool of which nobody knows what is taken would pass for an empty one
+      if (list !== undefined && !isReadable(list, stores)) return [];
       return poolsOf(name, list, leases, settings.pluginPath);
     }),
     stores,
@@ -166,6 +169,19 @@ async function readiness(runtime: Runtime, list: NetworkList): Promise<Readiness
     return { ready: true, problem: "" };
   } catch (error) {
     return { ready: false, problem: describeError(error) };
+  }
+}
+
+const UNKNOWN = { attachments: undefined, stale: undefined } as const;
+
+/** True if every store of the network's that is there can be read. */
+function isReadable(list: NetworkList, stores: readonly NodeStore[]): boolean {
+  try {
+    const dataDirs = dataDirsOf(list);
+    return stores.every(({ dataDir, problem }) => problem === "" || !dataDirs.includes(dataDir));
+  } catch {
+    // it does not even say right where its store is, which is told with the broken files
+    return false;
   }
 }
 

@@ -79,7 +79,7 @@ function networksHtml({ networks, brokenFiles, stores }: NodeSurvey): Html {
   const rows = networks.map(
     ({ name, cniVersion, plugins, attachments, stale, problem }) =>
       html`<tr><td>${name}</td><td>${cniVersion}</td><td>${plugins.join(", ")}</td>
-<td class="number">${attachments}</td><td class="number">${stale}</td><td class="free-text">${problem}</td></tr>`,
+<td class="number">${attachments ?? "unknown"}</td><td class="number">${stale ?? "unknown"}</td><td class="free-text">${problem}</td></tr>`,
   );
   const headings = [
     ...[heading("network"), heading("version"), heading("plugins"), heading("attached", true)],

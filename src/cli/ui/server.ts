@@ -157,7 +157,7 @@ function wholePage(content: PageContent): Response {
 
 async function mapPicture({ settings, dataDir }: PageSettings): Promise<Response> {
   const { stores } = await takeInventory(settings, [dataDir]);
-  return new Response(mapSvg(mapNode(stores)), {
+  return new Response(mapSvg(mapNode(stores, () => undefined)), {
     headers: {
       ...GUARDS,
       "Content-Type": "image/svg+xml",
