@@ -22,7 +22,6 @@ const TOOLS: Readonly<Record<string, string>> = {
   curl: "curl",
   modprobe: "kmod",
   strace: "strace",
-  promtool: "prometheus",
   dot: "graphviz",
   "rsvg-convert": "librsvg2-bin",
   tmux: "tmux",
@@ -32,6 +31,10 @@ const TOOLS: Readonly<Record<string, string>> = {
   node: "nodejs",
 };
 
+/** Programs whose package would start a service when it is installed: they are only taken out of it. */
+const EXTRACTED: Readonly<Record<string, string>> = { promtool: "prometheus" };
+const EXTRACTED_FOLDER = join(CACHE, "extracted");
+
 const REFERENCE_PLUGINS = [
   ...["main/bridge", "main/loopback", "main/macvlan", "main/ptp", "main/host-device", "main/vlan"],
   ...["ipam/host-local", "ipam/static", "ipam/dhcp"],
@@ -39,7 +42,7 @@ const REFERENCE_PLUGINS = [
 ];
 
 /** Where administration programs are, which an ordinary user's PATH leaves out. */
-const SEARCH_PATH = `${process.env.PATH ?? ""}:/usr/local/sbin:/usr/sbin:/sbin:/usr/local/go/bin`;
+const SEARCH_PATH = `${process.env.PATH ?? ""}:/usr/local/sbin:/usr/sbin:/sbin:/usr/local/go/bin:${EXTRACTED_FOLDER}/usr/bin`;
 
 /** A tool that tests may need: its path, or why it is not there. */
 export type Tool =
@@ -73,8 +76,9 @@ export const tools = {
   program: found,
 };
 
-function run(command: readonly string[], env: Readonly<Record<string, string>> = {}): boolean {
+function run(command: readonly string[], env: Readonly<Record<string, string>> = {}, cwd = ROOT): boolean {
   const { exitCode, stderr } = Bun.spawnSync([...command], {
+    cwd,
     env: { ...process.env, ...env },
     stdin: "ignore",
   });
@@ -97,6 +101,22 @@ function installPackages(): string {
   return `${done ? "installed" : "could not install"} ${packages.join(", ")}`;
 }
 
+/** Takes programs out of packages that are not installed and returns what it did, in words. */
+function extractPrograms(): string {
+  const missing = Object.entries(EXTRACTED).filter(([name]) => found(name).path === undefined);
+  if (missing.length === 0) return "all there";
+  if (found("apt-get").path === undefined) return "none: only Debian's packages are known";
+  mkdirSync(EXTRACTED_FOLDER, { recursive: true });
+  const outcomes = missing.map(([name, package_]) => {
+    const isThere = run(["apt-get", "download", package_], {}, EXTRACTED_FOLDER);
+    const [file] = [...new Bun.Glob(`${package_}_*.deb`).scanSync(EXTRACTED_FOLDER)];
+    const done =
+      isThere && file !== undefined && run(["dpkg-deb", "--extract", file, "."], {}, EXTRACTED_FOLDER);
+    return `${name} ${done ? "extracted" : "not extracted"}`;
+  });
+  return outcomes.join(", ");
+}
+
 /** Builds cnitool and the reference plugins if they are missing and returns what it did, in words. */
 function buildReferences(): string {
   if (tools.cnitool.path !== undefined && tools.referencePlugins.path !== undefined) return "all there";
@@ -115,6 +135,7 @@ function buildReferences(): string {
 /** Installs what is missing and prints what it did. */
 export function installTools(): void {
   console.log(`programs: ${installPackages()}`);
+  console.log(`programs that are only taken out of their packages: ${extractPrograms()}`);
   console.log(`cnitool and reference plugins in ${CACHE}: ${buildReferences()}`);
 }
 

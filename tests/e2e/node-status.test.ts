@@ -199,32 +199,30 @@ test("the last errors are those of the journal, the latest first", async () => {
   expect(metrics).toContain(`warren_journal_call_duration_seconds_bucket{verb="ADD",le="0.01"} ${fast}`);
 });
 
-testWith(tools.program("promtool"))(
-  "the metrics are what promtool takes, and say what the tables say",
-  async () => {
-    await using node = await TestNode.create();
-    await node.configure("40-odd.conflist", {
-      cniVersion: "1.1.0",
-      name: "odd",
-      plugins: [{ type: "missing" }],
-    });
-    await node.populate();
-    const { exitCode, stdout } = await node.warren(["status", "--prometheus"]);
-    expect(exitCode).toBe(0);
-    const checked = await node.host.run(["promtool", "check", "metrics"], { stdin: stdout });
-    expect(checked).toEqual({ exitCode: 0, stdout: "", stderr: "" });
-    const lines = stdout.split("\n");
-    const pool = 'network="pods",pool="10.88.0.1-10.88.0.254"';
-    expect(lines).toContain(`warren_pool_addresses_capacity{${pool}} 189`);
-    expect(lines).toContain(`warren_pool_addresses_used{${pool}} 2`);
-    expect(lines).toContain(`warren_pool_addresses_leaked{${pool}} 1`);
-    expect(lines).toContain(`warren_pool_addresses_resting{${pool}} 1`);
-    expect(lines).toContain(`warren_pool_addresses_available{${pool}} 185`);
-    expect(lines).toContain('warren_network_ready{network="pods"} 1');
-    expect(lines).toContain('warren_network_ready{network="odd"} 0');
-    expect(lines).toContain('warren_network_attachments_leaked{network="pods"} 1');
-  },
-);
+const promtool = tools.program("promtool");
+testWith(promtool)("the metrics are what promtool takes, and say what the tables say", async () => {
+  await using node = await TestNode.create();
+  await node.configure("40-odd.conflist", {
+    cniVersion: "1.1.0",
+    name: "odd",
+    plugins: [{ type: "missing" }],
+  });
+  await node.populate();
+  const { exitCode, stdout } = await node.warren(["status", "--prometheus"]);
+  expect(exitCode).toBe(0);
+  const checked = await node.host.run([promtool.path ?? "", "check", "metrics"], { stdin: stdout });
+  expect(checked).toEqual({ exitCode: 0, stdout: "", stderr: "" });
+  const lines = stdout.split("\n");
+  const pool = 'network="pods",pool="10.88.0.1-10.88.0.254"';
+  expect(lines).toContain(`warren_pool_addresses_capacity{${pool}} 189`);
+  expect(lines).toContain(`warren_pool_addresses_used{${pool}} 2`);
+  expect(lines).toContain(`warren_pool_addresses_leaked{${pool}} 1`);
+  expect(lines).toContain(`warren_pool_addresses_resting{${pool}} 1`);
+  expect(lines).toContain(`warren_pool_addresses_available{${pool}} 185`);
+  expect(lines).toContain('warren_network_ready{network="pods"} 1');
+  expect(lines).toContain('warren_network_ready{network="odd"} 0');
+  expect(lines).toContain('warren_network_attachments_leaked{network="pods"} 1');
+});
 
 test.each([
   [["status", "pods", "--prometheus"], "leave out the network"],
