@@ -56,9 +56,15 @@ export function createVeth(host: Connection, netns: Netns, settings: VethSetting
   const [made] = tried.error === undefined ? [tried] : needing(() => probeLinkDriver(host, "veth"), again);
   const link = made.replies[0] ?? host.get(getLink(settings.hostName));
   if (link === undefined) throw new Error(`interface ${settings.hostName} was made and is gone`);
-  // a pod must not give the host a default route, and nobody else has the host's own link-local address
-  writeSettingIfPresent(`ipv6/conf/${settings.hostName}/accept_ra`, 0);
-  writeSettingIfPresent(`ipv6/conf/${settings.hostName}/accept_dad`, 0);
+  if (settings.bridge === undefined) {
+    // a pod must not give the host a default route, and nobody else has the host's own link-local address
+    writeSettingIfPresent(`ipv6/conf/${settings.hostName}/accept_ra`, 0);
+    writeSettingIfPresent(`ipv6/conf/${settings.hostName}/accept_dad`, 0);
+  } else {
+    // the bridge speaks IPv6, and its port has nothing to say; where the host forwards IPv6, an address of the port's own
+    // would make its removal wait for all processors a second time
+    writeSettingIfPresent(`ipv6/conf/${settings.hostName}/disable_ipv6`, 1);
+  }
   // the kernel takes no alias at birth
   const { alias } = settings;
   host.execute([setLink(settings.hostName, { up: true, ...(alias === undefined ? {} : { alias }) })]);

@@ -145,7 +145,7 @@ describe("ADD", () => {
     for (const [setting, value] of [
       ["net.ipv4.ip_forward", "1"],
       ["net.ipv6.conf.all.forwarding", "1"],
-      [`net.ipv6.conf.${hostEnd.name}.accept_ra`, "0"],
+      [`net.ipv6.conf.${hostEnd.name}.disable_ipv6`, "1"],
     ]) {
       expect((await sandbox.text(["sysctl", "-n", setting ?? ""])).trim()).toBe(value ?? "");
     }
