@@ -117,8 +117,12 @@ if (values.inside) {
   const { kernel, processor, processors } = machine();
   console.log(`Linux ${kernel}, ${processors} x ${processor}, Bun ${Bun.version}; medians of one run\n`);
   // what is mounted and made inside is gone with the last process of it
-  const inside =
-    'mount -t tmpfs tmpfs /run && mkdir /run/netns && ip link set lo up && exec "$0" "$@" --inside';
+  // links settle at once: a container lives longer than the two seconds that its IPv6 addresses are not confirmed
+  const inside = [
+    "mount -t tmpfs tmpfs /run && mkdir /run/netns && ip link set lo up",
+    "for one in all default; do echo 0 > /proc/sys/net/ipv6/conf/$one/accept_dad; done",
+    'exec "$0" "$@" --inside',
+  ].join("\n");
   const program = [process.execPath, import.meta.path, ...process.argv.slice(2)];
   const { exitCode } = Bun.spawnSync(
     ["unshare", "--net", "--mount", "--propagation", "private", "sh", "-c", inside, ...program],

@@ -43,6 +43,14 @@ export class Samples {
   }
 }
 
+/**
+ * Returns those whose turn it is, in the order of this round: there and back, because what one leaves to the kernel to
+ * do later, such as freeing memory, is in the way of the one behind it.
+ */
+export function inTurn<T>(round: number, all: readonly T[]): readonly T[] {
+  return round % 2 === 0 ? all : all.toReversed();
+}
+
 /** Does `round(0)` to `round(rounds - 1)`, one after the other. */
 export function repeat(rounds: number, round: (index: number) => void): void {
   for (let index = 0; index < rounds; index++) round(index);

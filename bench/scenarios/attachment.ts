@@ -1,7 +1,7 @@
 // One container attached to a bridge and detached again: what a runtime does for every container, with and without
 // masquerade, with one address and with two.
 import { Network } from "../network.ts";
-import { type Comparison, repeat, Samples, type Scenario } from "../scenario.ts";
+import { type Comparison, inTurn, repeat, Samples, type Scenario } from "../scenario.ts";
 import type { Stage } from "../stage.ts";
 
 /** What is wanted of the median ratios, for IPv4. */
@@ -38,7 +38,7 @@ export const attachment: Scenario = {
     const netns = stage.pod("pod");
     // the first round makes bridges, tables and stores, and is not counted
     repeat(1 + stage.rounds(40, 5), (round) => {
-      for (const { label, who, network } of networks) {
+      for (const { label, who, network } of inTurn(round, networks)) {
         const one = { container: `bench-${round}`, ifname: "eth0", netns };
         const addMs = network.call("ADD", one);
         const delMs = network.call("DEL", one);

@@ -1,7 +1,7 @@
 // A container with all that a pod usually has: bridge, masquerade, two port maps, a limit of its traffic and the
 // firewall. As a chain of four plugins, which is the only way of the reference, and in one process.
 import { Network, type NetworkSettings } from "../network.ts";
-import { type Comparison, repeat, Samples, type Scenario } from "../scenario.ts";
+import { type Comparison, inTurn, repeat, Samples, type Scenario } from "../scenario.ts";
 import type { Stage } from "../stage.ts";
 
 const CHAIN: Readonly<Record<string, object>> = { portmap: {}, bandwidth: {}, firewall: {} };
@@ -38,7 +38,7 @@ export const chain: Scenario = {
     ]);
     const netns = stage.pod("pod");
     repeat(1 + stage.rounds(20, 3), (round) => {
-      for (const { who, network } of networks) {
+      for (const { who, network } of inTurn(round, networks)) {
         const one = { container: `chain-${round}`, ifname: "eth0", netns, runtimeConfig: RUNTIME_CONFIG };
         const addMs = network.call("ADD", one);
         const delMs = network.call("DEL", one);

@@ -3,7 +3,7 @@
 import { existsSync, mkdirSync, readFileSync, rmdirSync } from "node:fs";
 import { Network } from "../network.ts";
 import { assertDone, type Run, timed } from "../process.ts";
-import { type Comparison, repeat, Samples, type Scenario } from "../scenario.ts";
+import { type Comparison, inTurn, repeat, Samples, type Scenario } from "../scenario.ts";
 import type { Stage } from "../stage.ts";
 
 const BUDGET_MB = 6;
@@ -19,7 +19,7 @@ export const memory: Scenario = {
     );
     const netns = stage.pod("pod");
     repeat(1 + stage.rounds(10, 3), (round) => {
-      for (const network of networks) {
+      for (const network of inTurn(round, networks)) {
         for (const verb of ["ADD", "DEL"] as const) {
           const run = network.run(verb, { container: `memory-${round}`, ifname: "eth0", netns });
           const bytes = groups.highestCharge(run);

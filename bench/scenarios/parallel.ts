@@ -2,7 +2,7 @@
 // each of them waits, the slowest of a hundred too.
 import { Network } from "../network.ts";
 import { assertDone, timedTogether } from "../process.ts";
-import { type Comparison, repeat, Samples, type Scenario } from "../scenario.ts";
+import { type Comparison, inTurn, repeat, Samples, type Scenario } from "../scenario.ts";
 import type { Stage } from "../stage.ts";
 
 const CONTAINERS = 50;
@@ -21,7 +21,7 @@ export const parallel: Scenario = {
       (contestant) => new Network(stage, contestant, { name: "parallel", masquerade: true }),
     );
     repeat(1 + stage.rounds(8, 2), (round) => {
-      for (const network of networks) {
+      for (const network of inTurn(round, networks)) {
         const ended = timedTogether(attachments.map((one) => network.run("ADD", one)));
         for (const one of ended) assertDone(one.run, one);
         if (round > 0) {

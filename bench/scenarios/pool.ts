@@ -3,7 +3,7 @@
 import { executable } from "../contestant.ts";
 import { fillFiles, fillStore, usedAddresses } from "../filler.ts";
 import { assertDone, type Run, timed, writeInput } from "../process.ts";
-import { type Comparison, repeat, Samples, type Scenario } from "../scenario.ts";
+import { type Comparison, inTurn, repeat, Samples, type Scenario } from "../scenario.ts";
 import type { Stage } from "../stage.ts";
 
 /** Shares of the pool that are taken, in percent. */
@@ -52,7 +52,7 @@ export const pool: Scenario = {
       }),
     );
     repeat(1 + stage.rounds(20, 3), (round) => {
-      for (const { percent, contestant, run } of calls) {
+      for (const { percent, contestant, run } of inTurn(round, calls)) {
         const ms = run("ADD", `pool-${round}`);
         run("DEL", `pool-${round}`);
         if (round > 0) samples.add(`${percent}`, contestant.name, ms);

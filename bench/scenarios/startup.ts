@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { COMPILED } from "../../scripts/build.ts";
 import { executable } from "../contestant.ts";
 import { assertDone, type Run, timed } from "../process.ts";
-import { type Comparison, repeat, Samples, type Scenario } from "../scenario.ts";
+import { type Comparison, inTurn, repeat, Samples, type Scenario } from "../scenario.ts";
 import type { Stage } from "../stage.ts";
 
 export const startup: Scenario = {
@@ -18,7 +18,7 @@ export const startup: Scenario = {
     const input = stage.file("nothing");
     writeFileSync(input, "");
     repeat(1 + stage.rounds(100, 10), (round) => {
-      for (const [who, file] of programs) {
+      for (const [who, file] of inTurn(round, [...programs])) {
         const env = { CNI_COMMAND: "VERSION" };
         const run: Run = { file, env, input, output: stage.file(`version-${who.replace(" ", "-")}`) };
         const ended = timed(run);

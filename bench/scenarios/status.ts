@@ -1,7 +1,7 @@
 // STATUS, which runtimes ask every few seconds. Warren's commits a write and looks for a free address; the
 // reference's asks nobody.
 import { Network } from "../network.ts";
-import { type Comparison, repeat, Samples, type Scenario } from "../scenario.ts";
+import { type Comparison, inTurn, repeat, Samples, type Scenario } from "../scenario.ts";
 import type { Stage } from "../stage.ts";
 
 export const status: Scenario = {
@@ -19,7 +19,7 @@ export const status: Scenario = {
     });
     for (const network of networks) network.call("ADD", attachmentOf(network));
     repeat(1 + stage.rounds(40, 5), (round) => {
-      for (const network of networks) {
+      for (const network of inTurn(round, networks)) {
         const ms = network.call("STATUS", attachmentOf(network));
         if (round > 0) samples.add("STATUS", network.contestant.name, ms);
       }
