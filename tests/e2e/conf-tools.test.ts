@@ -392,6 +392,7 @@ test("S3-P02 conf watch tells what is taken, and again when it is something else
     expect((await next()).networks).toEqual(["a"]);
     // behind the first file: nothing that is taken changes
     folder.write("20-b.conflist", bridge("b"));
+    await Bun.sleep(500);
     folder.write("05-c.conflist", bridge("c"));
     expect((await next()).networks).toEqual(["c"]);
     // another text under the same name

@@ -49,7 +49,8 @@ function takenNow(flags: Flags): Taken {
     return { key: describeError(error), networks: [], files: [], why: describeError(error) };
   }
   const { chosen, blockedBy } = opened.choice;
-  const digest = createHash("sha256").update(describeChoice(opened));
+  // of what is taken, not of why: a file behind it that comes or goes is another reason for the same
+  const digest = createHash("sha256");
   for (const file of [...chosen, ...(blockedBy === undefined ? [] : [blockedBy])]) {
     digest.update(JSON.stringify([file.path, file.problem?.message, file.network?.plugins]));
     digest.update(file.network?.bytes ?? "");
