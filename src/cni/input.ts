@@ -134,14 +134,14 @@ function refusedValue(
 
 /** Finds a list where the schema wants an object: valibot lets it pass as an object without keys. */
 function listForObject(
-  { entries, wrapped, item }: SchemaParts,
+  { type, entries, wrapped, item }: SchemaParts,
   value: unknown,
   path: InputPath,
 ): { readonly path: InputPath; readonly value: unknown } | undefined {
   if (wrapped !== undefined) return listForObject(wrapped, value, path);
   if (typeof value !== "object" || value === null) return undefined;
   if (Array.isArray(value)) {
-    if (entries !== undefined) return { path, value };
+    if (entries !== undefined || type === "record") return { path, value };
     if (item === undefined) return undefined;
     const found = value.map((one, index) => listForObject(item, one, [...path, index]));
     return found.find((one) => one !== undefined);
