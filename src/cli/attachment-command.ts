@@ -1,9 +1,9 @@
 // What the commands about one attachment (add, check, del) have in common: NET and NETNS, the same flags, and a
 // runtime to work with.
 import type { CommandDef } from "citty";
+import type { NetworkList } from "../conflist/network-list.ts";
 import type { Attachment } from "../runtime/attachment.ts";
 import type { Runtime } from "../runtime/chain.ts";
-import type { NetworkList } from "../runtime/conflist.ts";
 import { writeStdout } from "../sys/stdio.ts";
 import { operatorCommand } from "./command.ts";
 import {

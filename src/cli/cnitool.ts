@@ -3,6 +3,7 @@
 import { resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { describeError } from "../cni/error.ts";
+import { loadNetwork, type NetworkList } from "../conflist/network-list.ts";
 import { type Attachment, parseArgumentPairs, parseCapabilityArgs } from "../runtime/attachment.ts";
 import {
   addToNetwork,
@@ -12,7 +13,6 @@ import {
   deleteFromNetwork,
   type Runtime,
 } from "../runtime/chain.ts";
-import { loadNetwork, type NetworkList } from "../runtime/conflist.ts";
 import { writeStdout } from "../sys/stdio.ts";
 import { UsageError } from "./command.ts";
 import { containerIdOf, ifnameOf, runtimeOf, settingsOf } from "./settings.ts";

@@ -1,7 +1,7 @@
 // The pools of a network as its config says them, for commands that look at configs and not through a plugin.
 import * as v from "valibot";
+import { isObject, type JsonObject, memberOf } from "../conflist/json.ts";
 import { parseRangeSets, poolSchema, type RangeSet } from "../ipam/pool.ts";
-import { isObject, type JsonObject, memberOf } from "../runtime/json.ts";
 
 /**
  * Returns the range sets in the `ipam` of a plugin's config, of whichever IPAM plugin with keys like host-local's; none

@@ -4,12 +4,12 @@
 import { readFileSync } from "node:fs";
 import { constants } from "node:os";
 import { describeError } from "../cni/error.ts";
+import { loadNetwork, type NetworkList } from "../conflist/network-list.ts";
 import { log } from "../log.ts";
 import { setLoopback } from "../net/loopback.ts";
 import { createNetns, deleteNetns, openNetns } from "../net/netns.ts";
 import { type Attachment, checkAttachment } from "../runtime/attachment.ts";
 import { addToNetwork, deleteFromNetwork } from "../runtime/chain.ts";
-import { loadNetwork, type NetworkList } from "../runtime/conflist.ts";
 import { RunRecord } from "../runtime/run-record.ts";
 import { collectAbandonedRuns } from "./abandoned-runs.ts";
 import { operatorCommand, splitAtDashes, UsageError } from "./command.ts";

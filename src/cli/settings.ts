@@ -5,6 +5,7 @@ import { resolve } from "node:path";
 import * as v from "valibot";
 import { ErrorCode } from "../cni/error.ts";
 import { parseInput } from "../cni/input.ts";
+import { loadNetwork, type NetworkList } from "../conflist/network-list.ts";
 import { log } from "../log.ts";
 import { netnsPath } from "../net/netns.ts";
 import {
@@ -15,7 +16,6 @@ import {
 } from "../runtime/attachment.ts";
 import { AttachmentCache, DEFAULT_CACHE_FOLDER } from "../runtime/cache.ts";
 import type { Runtime } from "../runtime/chain.ts";
-import { loadNetwork, type NetworkList } from "../runtime/conflist.ts";
 
 const DEFAULT_CONF_FOLDER = "/etc/cni/net.d";
 const DEFAULT_BIN_FOLDER = "/opt/cni/bin";

@@ -3,7 +3,7 @@
 import { CniError, ErrorCode } from "../cni/error.ts";
 import { shown } from "../cni/input.ts";
 import { checkContainerId, checkInterfaceName } from "../cni/names.ts";
-import { isObject, type JsonObject, parseJson } from "./json.ts";
+import { isObject, type JsonObject, parseJson } from "../conflist/json.ts";
 
 /** The pairs of CNI_ARGS in their order. */
 export type ArgumentPairs = readonly (readonly [key: string, value: string])[];

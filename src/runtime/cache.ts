@@ -7,12 +7,10 @@ import * as v from "valibot";
 import { CniError, describeError, ErrorCode } from "../cni/error.ts";
 import { parseInput } from "../cni/input.ts";
 import { checkNetworkName } from "../cni/names.ts";
-import { decodeResult, encodeResult, type Result } from "../cni/result.ts";
-import { compareVersions } from "../cni/version.ts";
+import { isObject, type JsonObject, parseJson } from "../conflist/json.ts";
 import { removeFile } from "../sys/directory.ts";
 import { readBytes } from "../sys/files.ts";
 import { type Attachment, checkAttachment } from "./attachment.ts";
-import { isObject, type JsonObject, parseJson } from "./json.ts";
 
 /** libcni's default folder. */
 export const DEFAULT_CACHE_FOLDER = "/var/lib/cni";
@@ -194,19 +192,4 @@ function decode(document: JsonObject, file: string): CachedAttachment {
     config: Buffer.from(cached.config, "base64"),
     result: cached.result ?? undefined,
   };
-}
-
-/**
- * Returns the document of a result in `version`: what a plugin printed or a cache file holds, checked and
- * converted. A document that names no version has `version` already. Throws CniError 6 if it is no result, 1 if
- * `version` can't say it.
- */
-export function convertResult(document: JsonObject, version: string, what: string): object {
-  const own =
-    typeof document.cniVersion === "string" && document.cniVersion !== "" ? document.cniVersion : version;
-  const result: Result = decodeResult(document, own, what);
-  // the oldest shape can't be made of a result without addresses, but a plugin may well answer with it
-  const isOldest = [own, version].every((one) => compareVersions(one, "0.3.0") < 0);
-  if (isOldest && result.ips.length === 0) return { cniVersion: version, dns: result.dns };
-  return encodeResult(result, version);
 }

@@ -1,15 +1,28 @@
-// The verbs over a whole network: every plugin of its list in the right order with the right previous result, and
-// the cache kept in step (libcni/api.go). Three things differ from libcni, on purpose: an ADD that fails half way
-// is undone, a DEL or CHECK without parameters gets those of its ADD, and each result is converted to the list's
-// version before the next plugin sees it.
+// The verbs over a whole network as a runtime has them: every plugin of its list is called as a process, and the cache
+// is kept in step (libcni/api.go). Three things differ from libcni, on purpose: an ADD that fails half way is undone, a
+// DEL or CHECK without parameters gets those of its ADD, and each result is converted to the list's version before the
+// next plugin sees it.
 import { CniError, describeError, ErrorCode } from "../cni/error.ts";
 import { checkNetworkName } from "../cni/names.ts";
 import type { AttachmentKey } from "../cni/network-config.ts";
-import { compareVersions, type Verb, versionAllows } from "../cni/version.ts";
+import { type Verb, versionAllows } from "../cni/version.ts";
+import type { NetworkList, PluginConfig } from "../conflist/network-list.ts";
+import {
+  addThroughList,
+  checkThroughList,
+  collectThroughList,
+  convertResult,
+  deleteThroughList,
+  isChecked,
+  type PluginCaller,
+  resultVersion,
+  statusThroughList,
+  undoThroughList,
+  withPlace,
+} from "../conflist/verbs.ts";
 import { type Attachment, checkAttachment } from "./attachment.ts";
-import { type AttachmentCache, type CachedAttachment, convertResult } from "./cache.ts";
-import { configFor, type Injection, type NetworkList, type PluginConfig } from "./conflist.ts";
-import { invokeAdd, invokePlugin, type PluginHost } from "./invocation.ts";
+import type { AttachmentCache, CachedAttachment } from "./cache.ts";
+import { invokePlugin, type PluginHost } from "./invocation.ts";
 
 /** What the verbs work with. */
 export interface Runtime {
@@ -19,9 +32,9 @@ export interface Runtime {
   readonly note: (line: string) => void;
 }
 
-/** The version that the list's results have; an absent one is the oldest (cni pkg/version/plugin.go). */
-function resultVersion(list: NetworkList): string {
-  return list.cniVersion === "" ? "0.1.0" : list.cniVersion;
+function callerFor({ host }: Runtime, attachment?: Attachment): PluginCaller {
+  return (verb, { type }, config) =>
+    invokePlugin(host, { verb, type, config, ...(attachment === undefined ? {} : { attachment }) });
 }
 
 /**
@@ -36,60 +49,26 @@ export async function addToNetwork(
 ): Promise<object> {
   checkNetworkName(list.name);
   checkAttachment(attachment);
+  const { capabilityArgs } = attachment;
+  const call = callerFor(runtime, attachment);
   const wasThere = recall(runtime, list, attachment) !== undefined;
-  let result: object | undefined;
-  for (const [index, plugin] of list.plugins.entries()) {
-    try {
-      result = await invokeAdd(
-        runtime.host,
-        {
-          type: plugin.type,
-          attachment,
-          config: configFor(list, plugin, {
-            previousResult: result,
-            capabilityArgs: attachment.capabilityArgs,
-          }),
-        },
-        resultVersion(list),
+  const undo = async (begun: readonly PluginConfig[], previousResult: object | undefined) => {
+    if (wasThere) {
+      runtime.note(
+        `not undone: ${attachment.containerId} ${attachment.ifname} was added to ${list.name} before; DEL removes it`,
       );
-    } catch (error) {
-      if (wasThere) {
-        runtime.note(
-          `not undone: ${attachment.containerId} ${attachment.ifname} was added to ${list.name} before; DEL removes it`,
-        );
-      } else await undo(runtime, list, attachment, index, result);
-      throw failureOf(plugin, "add", error);
-    }
-  }
+    } else await undoThroughList(list, begun, call, { previousResult, capabilityArgs }, runtime.note);
+  };
+  const result = await addThroughList(list, call, capabilityArgs, undo);
   const cached = { ...attachment, network: list.name, config: list.bytes, result: { ...result } };
   try {
     runtime.cache.write(cached);
   } catch (error) {
     // without its cache file nobody would ever DEL this attachment
-    if (!wasThere) await undo(runtime, list, attachment, list.plugins.length - 1, result);
+    if (!wasThere) await undo(list.plugins, result);
     throw error;
   }
-  return result ?? {};
-}
-
-/** DELs the plugins `last` to 0 after a failed ADD. Their failures are noted; the ADD's own error is what counts. */
-async function undo(
-  runtime: Runtime,
-  list: NetworkList,
-  attachment: Attachment,
-  last: number,
-  result: object | undefined,
-): Promise<void> {
-  const undone: string[] = [];
-  for (const plugin of list.plugins.slice(0, last + 1).reverse()) {
-    try {
-      await deletePlugin(runtime, list, plugin, attachment, result);
-      undone.push(plugin.type);
-    } catch (error) {
-      runtime.note(`while undoing the failed ADD: ${describeError(failureOf(plugin, "delete", error))}`);
-    }
-  }
-  if (undone.length > 0) runtime.note(`undone after the failed ADD: ${undone.join(", ")}`);
+  return result;
 }
 
 /**
@@ -102,24 +81,14 @@ export async function checkNetwork(
   attachment: Attachment,
 ): Promise<void> {
   checkAttachment(attachment);
-  if (!versionAllows(resultVersion(list), "CHECK")) {
-    throw new CniError(
-      ErrorCode.incompatibleVersion,
-      `configuration version ${JSON.stringify(list.cniVersion)} does not support the CHECK command`,
-    );
-  }
-  if (list.disableCheck) return;
+  if (!isChecked(list)) return;
   const cached = runtime.cache.read({ ...attachment, network: list.name });
   const complete = withParametersOf(cached, attachment);
-  const previousResult = resultOf(cached, list);
-  for (const plugin of list.plugins) {
-    await invokePlugin(runtime.host, {
-      verb: "CHECK",
-      type: plugin.type,
-      attachment: complete,
-      config: configFor(list, plugin, { previousResult, capabilityArgs: complete.capabilityArgs }),
-    });
-  }
+  const injection = {
+    previousResult: resultOf(cached, list),
+    capabilityArgs: complete.capabilityArgs,
+  };
+  await checkThroughList(list, callerFor(runtime, complete), injection);
 }
 
 /**
@@ -137,29 +106,14 @@ export async function deleteFromNetwork(
   const key = { ...attachment, network: list.name };
   const cached = recall(runtime, list, attachment);
   const complete = withParametersOf(cached, attachment);
-  // the specification gives DEL a result since 0.4.0
-  const previousResult =
-    compareVersions(resultVersion(list), "0.4.0") < 0 ? undefined : lenientResultOf(runtime, cached, list);
-  for (const plugin of list.plugins.toReversed()) {
-    try {
-      await deletePlugin(runtime, list, plugin, complete, previousResult);
-    } catch (error) {
-      throw failureOf(plugin, "delete", error);
-    }
-  }
+  const injection = {
+    previousResult: lenientResultOf(runtime, cached, list),
+    capabilityArgs: complete.capabilityArgs,
+  };
+  await deleteThroughList(list, callerFor(runtime, complete), injection, (error) => {
+    throw error;
+  });
   runtime.cache.remove(key);
-}
-
-async function deletePlugin(
-  runtime: Runtime,
-  list: NetworkList,
-  plugin: PluginConfig,
-  attachment: Attachment,
-  previousResult: object | undefined,
-): Promise<void> {
-  const injection: Injection = { previousResult, capabilityArgs: attachment.capabilityArgs };
-  const config = configFor(list, plugin, injection);
-  await invokePlugin(runtime.host, { verb: "DEL", type: plugin.type, attachment, config });
 }
 
 /**
@@ -167,14 +121,7 @@ async function deletePlugin(
  * Throws the first plugin's own CniError.
  */
 export async function checkStatus(runtime: Runtime, list: NetworkList): Promise<void> {
-  if (!versionAllows(resultVersion(list), "STATUS")) return;
-  for (const plugin of list.plugins) {
-    await invokePlugin(runtime.host, {
-      verb: "STATUS",
-      type: plugin.type,
-      config: configFor(list, plugin),
-    });
-  }
+  await statusThroughList(list, callerFor(runtime));
 }
 
 /**
@@ -201,20 +148,10 @@ export async function collectGarbage(
       removed.push({ containerId, ifname });
       runtime.note(`removed ${containerId} ${ifname} (${cached.netns || "no netns"}) from ${list.name}`);
     } catch (error) {
-      failures.push(wrapped(`failed to delete stale attachment ${containerId} ${ifname}`, error));
+      failures.push(withPlace(`failed to delete stale attachment ${containerId} ${ifname}`, error));
     }
   }
-  for (const plugin of versionAllows(resultVersion(list), "GC") ? list.plugins : []) {
-    try {
-      await invokePlugin(runtime.host, {
-        verb: "GC",
-        type: plugin.type,
-        config: configFor(list, plugin, { valid }),
-      });
-    } catch (error) {
-      failures.push(wrapped(`failed to GC plugin ${plugin.type}`, error));
-    }
-  }
+  await collectThroughList(list, callerFor(runtime), valid, (error) => failures.push(error));
   const [first] = failures;
   if (first === undefined) return removed;
   if (failures.length === 1) throw first;
@@ -270,17 +207,4 @@ function lenientResultOf(
     runtime.note(`cached result not usable: ${describeError(error)}`);
     return undefined;
   }
-}
-
-/** The texts are libcni's, which operators know: `plugin type="bridge" failed (add): ...`. */
-function failureOf(plugin: PluginConfig, verb: "add" | "delete", error: unknown): CniError {
-  const name = plugin.name === "" ? "" : ` name=${JSON.stringify(plugin.name)}`;
-  return wrapped(`plugin type=${JSON.stringify(plugin.type)}${name} failed (${verb})`, error);
-}
-
-function wrapped(where: string, error: unknown): CniError {
-  if (error instanceof CniError) {
-    return new CniError(error.code, `${where}: ${error.message}`, error.details, { cause: error });
-  }
-  return new CniError(ErrorCode.internal, `${where}: ${describeError(error)}`, "", { cause: error });
 }

@@ -4,7 +4,7 @@
 import { readdirSync } from "node:fs";
 import { basename, join } from "node:path";
 import { CniError, describeError, ErrorCode } from "../cni/error.ts";
-import { filesIn, loadNetworkFile, loadSingleFile, type NetworkList } from "./conflist.ts";
+import { filesIn, loadNetworkFile, loadSingleFile, type NetworkList } from "../conflist/network-list.ts";
 
 /** The endings of the files that runtimes read. */
 const ENDINGS = [".conf", ".conflist", ".json"] as const;

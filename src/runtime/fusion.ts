@@ -4,7 +4,7 @@ import * as v from "valibot";
 import { CniError, ErrorCode } from "../cni/error.ts";
 import { shown } from "../cni/input.ts";
 import { type SchemaParts, withKnownKeys } from "../cni/keys.ts";
-import { isObject, type JsonObject } from "./json.ts";
+import { isObject, type JsonObject } from "../conflist/json.ts";
 
 /** The plugins that can have others inside, without the prefix of their names. */
 const INTERFACE_PLUGINS: readonly string[] = ["bridge", "ptp", "macvlan"];

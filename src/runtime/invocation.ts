@@ -1,13 +1,9 @@
 // One call of one plugin as a runtime makes it: the six CNI_* variables, the config on standard input, and the
-// answer (libcni pkg/invoke). Finding and running the executable is the protocol layer's work; the variables, the
-// time limit and the reading of a result are here.
-import { CniError, ErrorCode } from "../cni/error.ts";
+// answer (libcni pkg/invoke). Finding and running the executable is the protocol layer's work; the variables and the
+// time limit are here.
 import { executePlugin, findPlugin } from "../cni/execution.ts";
-import { shown } from "../cni/input.ts";
 import type { Verb } from "../cni/version.ts";
 import type { Attachment } from "./attachment.ts";
-import { convertResult } from "./cache.ts";
-import { isObject, parseJson } from "./json.ts";
 
 /** Where plugins are and how long one may take. */
 export interface PluginHost {
@@ -38,20 +34,6 @@ export async function invokePlugin(host: PluginHost, invocation: Invocation): Pr
     stdin: new TextEncoder().encode(invocation.config),
     ...(host.timeoutMs === undefined ? {} : { timeoutMs: host.timeoutMs }),
   });
-}
-
-/** Calls ADD and returns the document of the result in `version`. Throws as invokePlugin, and CniError 6. */
-export async function invokeAdd(
-  host: PluginHost,
-  invocation: Omit<Invocation, "verb">,
-  version: string,
-): Promise<object> {
-  const answer = await invokePlugin(host, { ...invocation, verb: "ADD" });
-  const what = `result of plugin ${invocation.type}`;
-  // null is what some plugins print for a result without anything in it (cni pkg/invoke/exec.go)
-  const document = parseJson(answer, what) ?? {};
-  if (isObject(document)) return convertResult(document, version, what);
-  throw new CniError(ErrorCode.decodingFailure, `${what} is ${shown(document)}`, "expected an object");
 }
 
 /** All six are always set, maybe empty: a value that the caller's own environment has must not shine through. */

@@ -2,9 +2,16 @@
 // keep their order, numbers their digits, and what nobody here knows its meaning.
 import { CniError, ErrorCode } from "../cni/error.ts";
 import { shown } from "../cni/input.ts";
-import { parseNetworkList } from "./conflist.ts";
-import { isObject, memberOf, parseJson } from "./json.ts";
-import { insertItem, type JsonList, memberAt, parseJsonText, removeItem, replaceValue } from "./json-text.ts";
+import { isObject, memberOf, parseJson } from "../conflist/json.ts";
+import {
+  insertItem,
+  type JsonList,
+  memberAt,
+  parseJsonText,
+  removeItem,
+  replaceValue,
+} from "../conflist/json-text.ts";
+import { parseNetworkList } from "../conflist/network-list.ts";
 
 /** Where a plugin is to stand: at an end, or next to the one of a type. */
 export type Position = "first" | "last" | { readonly before: string } | { readonly after: string };

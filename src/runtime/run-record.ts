@@ -5,12 +5,12 @@ import { join } from "node:path";
 import * as v from "valibot";
 import { describeError, ErrorCode } from "../cni/error.ts";
 import { parseInput } from "../cni/input.ts";
+import { isObject, type JsonObject, parseJson, sortedJson } from "../conflist/json.ts";
+import type { NetworkList } from "../conflist/network-list.ts";
 import { lockIfFree, removeFile } from "../sys/directory.ts";
 import { OpenFlag, openFile, readAll, statDescriptor, statFile, writeAll } from "../sys/files.ts";
 import { type Descriptor, isSystemError } from "../sys/libc.ts";
 import type { Attachment } from "./attachment.ts";
-import type { NetworkList } from "./conflist.ts";
-import { isObject, type JsonObject, parseJson, sortedJson } from "./json.ts";
 
 /** One attachment of a run, with the network as it was when the run began. */
 export interface PlannedAttachment {

@@ -1,7 +1,7 @@
 // Directories and names: what creating a store, a namespace or a cache file needs. None of it is on the path of
 // an ADD that finds its store in place, so these calls are bound when first used.
 import { dlopen } from "bun:ffi";
-import { statFile } from "./files.ts";
+import { OpenFlag, openFile, statFile } from "./files.ts";
 import {
   checkedInt,
   checkedPath,
@@ -25,6 +25,7 @@ function bind() {
     rename: { args: ["cstring", "cstring"], returns: "i32" },
     ftruncate: { args: ["i32", "i64"], returns: "i32" },
     flock: { args: ["i32", "i32"], returns: "i32" },
+    syscall: { args: ["i64", "i32", "buffer", "u64"], returns: "i32" },
     statfs: { args: ["cstring", "buffer"], returns: "i32" },
   } as const).symbols;
 }
@@ -45,6 +46,48 @@ export function makeDirectory(path: string, mode: number): void {
 export function parentOf(path: string): string {
   const slash = path.replace(/\/+$/, "").lastIndexOf("/");
   return slash > 0 ? path.slice(0, slash) : slash === 0 ? "/" : ".";
+}
+
+/** getdents64(2) by its number: older C libraries have no function for it. */
+const SYS_GETDENTS64 = process.arch === "arm64" ? 61 : 217;
+
+/** The offsets in struct linux_dirent64, and the types in it (linux/dirent.h). */
+const RECORD_LENGTH_OFFSET = 16;
+const TYPE_OFFSET = 18;
+const NAME_OFFSET = 19;
+const DT_UNKNOWN = 0;
+const DT_DIR = 4;
+
+/** A name in a directory. */
+export interface DirectoryEntry {
+  readonly name: string;
+  /** False for a link that leads to a directory. */
+  readonly isDirectory: boolean;
+}
+
+/** Returns what is in a directory, in no order, without `.` and `..`. Throws SystemError. */
+export function directoryEntries(path: string): DirectoryEntry[] {
+  using directory = openFile(path, OpenFlag.readOnly | OpenFlag.directory);
+  const buffer = memory(32 * 1024);
+  const view = new DataView(buffer.buffer);
+  const decoder = new TextDecoder();
+  const entries: DirectoryEntry[] = [];
+  for (;;) {
+    const length = retried(`getdents64 ${path}`, () =>
+      calls().syscall(SYS_GETDENTS64, directory.fd, buffer, buffer.length),
+    );
+    if (length === 0) return entries;
+    for (let offset = 0; offset < length; offset += view.getUint16(offset + RECORD_LENGTH_OFFSET, true)) {
+      const start = offset + NAME_OFFSET;
+      const name = decoder.decode(buffer.subarray(start, buffer.indexOf(0, start)));
+      if (name === "." || name === "..") continue;
+      const type = view.getUint8(offset + TYPE_OFFSET);
+      // some file systems don't say what an entry is
+      const isDirectory =
+        type === DT_DIR || (type === DT_UNKNOWN && statFile(`${path}/${name}`)?.kind === "directory");
+      entries.push({ name, isDirectory });
+    }
+  }
 }
 
 /** Removes a name; a missing one is success. Throws SystemError. */

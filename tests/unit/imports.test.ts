@@ -17,10 +17,25 @@ const RULE: Readonly<Record<string, readonly string[]>> = {
   attachment: ["cni", "net", "ledger", "store", "ip", "sys", "valibot"],
   // of plugins only the catalogue, see below; conf and package.json are data that a command carries
   cli: [
-    ...["runtime", "net", "ipam", "ledger", "record", "store", "cni", "plugins", "ip", "sys", "log"],
+    ...[
+      "runtime",
+      "conflist",
+      "net",
+      "ipam",
+      "ledger",
+      "record",
+      "store",
+      "cni",
+      "plugins",
+      "ip",
+      "sys",
+      "log",
+    ],
     ...["conf", "package.json", "node:", "citty", "valibot"],
   ],
-  runtime: ["cni", "ip", "sys", "net", "node:", "valibot"],
+  runtime: ["conflist", "cni", "ip", "sys", "net", "node:", "valibot"],
+  // network lists and the order of the verbs over them, for runtimes and for plugins that delegate to lists
+  conflist: ["cni", "sys", "valibot"],
   net: ["netlink", "ip", "sys"],
   ipam: ["store", "ledger", "cni", "ip", "sys", "db", "valibot"],
   // calls written down: what a record looks like, what is masked in it, and the file that it goes to

@@ -1,6 +1,6 @@
 // What `conf doctor` finds: how bad it is, where it stands, what it is and what would help. And a config's text, in
 // which a place can be pointed at by the way that leads there.
-import { type JsonNode, type JsonPath, offsetOf, placeIn } from "../../runtime/json-text.ts";
+import { type JsonNode, type JsonPath, offsetOf, placeIn } from "../../conflist/json-text.ts";
 
 /** An error is broken, a warning works but hardly as meant, a note is good to know. */
 export type Severity = "error" | "warning" | "note";

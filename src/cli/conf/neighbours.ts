@@ -1,12 +1,12 @@
 // What networks of one folder do to each other: two of one name, subnets that overlap, a bridge that two of them use.
 // Each of them may be right by itself, and only together they are wrong.
 
+import { type JsonObject, memberOf } from "../../conflist/json.ts";
+import { type JsonPath, parseJsonText } from "../../conflist/json-text.ts";
 import { formatPrefix, overlap, type Prefix } from "../../ip/prefix.ts";
 import type { RangeSet } from "../../ipam/pool.ts";
 import { readConfText } from "../../runtime/conf-file.ts";
 import type { ConfFile } from "../../runtime/conf-folder.ts";
-import { type JsonObject, memberOf } from "../../runtime/json.ts";
-import { type JsonPath, parseJsonText } from "../../runtime/json-text.ts";
 import { rangeSetsOf } from "../pools.ts";
 import { type Finding, findingAt, type Severity } from "./finding.ts";
 

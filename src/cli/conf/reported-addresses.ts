@@ -1,8 +1,8 @@
 // A list with `rewrite` in it: from that plugin on the result has addresses that nobody has, and two things follow that
 // an operator may not have meant. Ports lead nowhere behind it, and CHECK of what stands before it fails.
 import { versionAllows } from "../../cni/version.ts";
-import type { NetworkList } from "../../runtime/conflist.ts";
-import { memberOf } from "../../runtime/json.ts";
+import { memberOf } from "../../conflist/json.ts";
+import type { NetworkList } from "../../conflist/network-list.ts";
 import { type ConfText, type Finding, findingAt } from "./finding.ts";
 
 /** Plugins that work with the addresses of the result before them. */

@@ -2,10 +2,10 @@
 // back. The new list goes to standard output and what changed to standard error, or with --write into the file, from
 // which `warren conf undo` takes it back.
 import { CniError, ErrorCode } from "../../cni/error.ts";
+import { isObject, type JsonObject, parseJson } from "../../conflist/json.ts";
 import { log } from "../../log.ts";
 import { editConfFile, readConfText } from "../../runtime/conf-file.ts";
 import { fuse, type Rewritten, split } from "../../runtime/fusion.ts";
-import { isObject, type JsonObject, parseJson } from "../../runtime/json.ts";
 import { DEFAULT_DATA_DIR } from "../../store/sqlite.ts";
 import { writeStdout } from "../../sys/stdio.ts";
 import { operatorCommand } from "../command.ts";

@@ -1,10 +1,10 @@
 // `warren conf show [NET]`: one network as a runtime has it: which file it is from and why, its plugins with their
 // files, and with --json the config that each plugin gets.
 import { CniError, describeError, ErrorCode } from "../../cni/error.ts";
+import { parseJson } from "../../conflist/json.ts";
+import { configFor, type NetworkList } from "../../conflist/network-list.ts";
 import { countUndoable } from "../../runtime/conf-file.ts";
 import { type ConfFile, chooseByName } from "../../runtime/conf-folder.ts";
-import { configFor, type NetworkList } from "../../runtime/conflist.ts";
-import { parseJson } from "../../runtime/json.ts";
 import { writeStdout } from "../../sys/stdio.ts";
 import { operatorCommand } from "../command.ts";
 import { networkFlags, settingsOf } from "../settings.ts";

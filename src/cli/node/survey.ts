@@ -3,6 +3,7 @@
 import manifest from "../../../package.json" with { type: "json" };
 import { describeError } from "../../cni/error.ts";
 import { SUPPORTED_VERSIONS, versionAllows } from "../../cni/version.ts";
+import type { NetworkList } from "../../conflist/network-list.ts";
 import { firstAddress, formatPrefix, lastAddress } from "../../ip/prefix.ts";
 import { assignmentOf } from "../../ipam/leases.ts";
 import { describeRange, poolName, type Range, type RangeSet, rangeOf } from "../../ipam/pool.ts";
@@ -10,7 +11,6 @@ import { type Holding, type PoolUsage, usageOf } from "../../ipam/pool-usage.ts"
 import type { Event } from "../../ledger/events.ts";
 import { checkStatus, type Runtime } from "../../runtime/chain.ts";
 import { type ConfFile, chooseByName, readConfFolder } from "../../runtime/conf-folder.ts";
-import type { NetworkList } from "../../runtime/conflist.ts";
 import { DEFAULT_DATA_DIR } from "../../store/sqlite.ts";
 import { isOurPlugin } from "../installation.ts";
 import { dataDirsOf } from "../known-attachments.ts";

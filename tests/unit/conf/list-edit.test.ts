@@ -8,7 +8,7 @@ import {
   placeIn,
   removeItem,
   replaceValue,
-} from "../../../src/runtime/json-text.ts";
+} from "../../../src/conflist/json-text.ts";
 import { type Position, withoutPlugin, withPlugin } from "../../../src/runtime/list-edit.ts";
 
 const LIST = `{

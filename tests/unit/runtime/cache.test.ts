@@ -1,7 +1,8 @@
 import { expect, test } from "bun:test";
 import { mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { AttachmentCache, type CachedAttachment, convertResult } from "../../../src/runtime/cache.ts";
+import { convertResult } from "../../../src/conflist/verbs.ts";
+import { AttachmentCache, type CachedAttachment } from "../../../src/runtime/cache.ts";
 import { Recorder } from "./recorder.ts";
 
 const ATTACHMENT: CachedAttachment = {

@@ -2,6 +2,7 @@ import { expect, test } from "bun:test";
 import { closeSync, existsSync, openSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { CniError, describeError } from "../../../src/cni/error.ts";
+import { loadNetwork } from "../../../src/conflist/network-list.ts";
 import type { Attachment } from "../../../src/runtime/attachment.ts";
 import { AttachmentCache } from "../../../src/runtime/cache.ts";
 import {
@@ -13,7 +14,6 @@ import {
   type Runtime,
   requireVerb,
 } from "../../../src/runtime/chain.ts";
-import { loadNetwork } from "../../../src/runtime/conflist.ts";
 import { Recorder } from "./recorder.ts";
 
 /** A network of the plugins a, b, c, and a runtime for it that keeps its notes. */

@@ -3,8 +3,8 @@ import { describe, expect, test } from "bun:test";
 import { readdirSync, readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { CniError } from "../../../src/cni/error.ts";
+import { type JsonObject, parseJson } from "../../../src/conflist/json.ts";
 import { fuse, split } from "../../../src/runtime/fusion.ts";
-import { type JsonObject, parseJson } from "../../../src/runtime/json.ts";
 
 const STORE = "/var/lib/cni/warren";
 const CONF = resolve(import.meta.dir, "../../../conf");

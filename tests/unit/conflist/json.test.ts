@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { memberOf, parseJson, sortedJson } from "../../../src/runtime/json.ts";
+import { memberOf, parseJson, sortedJson } from "../../../src/conflist/json.ts";
 
 test("parseJson and sortedJson keep every digit of a whole number above 2^53", () => {
   const text = '{"a":[9007199254740993],"rate":18446744073709551615}';

@@ -1,6 +1,11 @@
 import { expect, test } from "bun:test";
-import { configFor, loadNetwork, loadNetworkFile, parseNetworkList } from "../../../src/runtime/conflist.ts";
-import { Recorder } from "./recorder.ts";
+import {
+  configFor,
+  loadNetwork,
+  loadNetworkFile,
+  parseNetworkList,
+} from "../../../src/conflist/network-list.ts";
+import { Recorder } from "../runtime/recorder.ts";
 
 const bytes = (value: unknown) => new TextEncoder().encode(JSON.stringify(value));
 const parse = (value: unknown) => parseNetworkList(bytes(value), "x.conflist");

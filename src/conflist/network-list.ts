@@ -1,14 +1,14 @@
 // Network configuration lists: reading one from a file, finding one by name in a folder, and the config that each
 // plugin of the list gets for a call. The rules are libcni's (libcni/conf.go), so that a folder means the same
 // networks to Warren as to containerd, CRI-O and cnitool.
-import { readdirSync } from "node:fs";
-import { dirname, join } from "node:path";
 import * as v from "valibot";
 import { CniError, describeError, ErrorCode } from "../cni/error.ts";
 import { InputError, parseInput, shown } from "../cni/input.ts";
 import type { AttachmentKey } from "../cni/network-config.ts";
 import { CURRENT_VERSION, compareVersions, parseVersion } from "../cni/version.ts";
+import { directoryEntries, parentOf } from "../sys/directory.ts";
 import { readBytes } from "../sys/files.ts";
+import { isSystemError } from "../sys/libc.ts";
 import { STDIN_LIMIT_BYTES } from "../sys/stdio.ts";
 import { isObject, type JsonObject, memberOf, parseJson, sortedJson } from "./json.ts";
 
@@ -95,13 +95,14 @@ const pluginSchema = v.object({
  */
 export function loadNetworkFile(path: string): NetworkList {
   const list = parseNetworkList(bytesOf(path), path);
-  const dropIns = list.loadOnlyInlinedPlugins ? [] : filesIn(join(dirname(path), list.name), ".conf");
+  const folder = `${parentOf(path)}/${list.name}`;
+  const dropIns = list.loadOnlyInlinedPlugins ? [] : filesIn(folder, ".conf");
   const plugins = [...list.plugins, ...dropIns.map(loadPluginFile)];
   if (plugins.length === 0) {
     throw new CniError(
       ErrorCode.invalidConfig,
       `${path}: no plugin configs found`,
-      `expected "plugins" there, or .conf files in ${join(dirname(path), list.name)}`,
+      `expected "plugins" there, or .conf files in ${folder}`,
     );
   }
   return { ...list, plugins, dropIns };
@@ -244,12 +245,12 @@ function bytesOf(path: string): Uint8Array {
 /** Returns the paths of the files in `folder` with one of these endings, sorted; none if it does not exist. */
 export function filesIn(folder: string, ...endings: readonly string[]): string[] {
   try {
-    return readdirSync(folder, { withFileTypes: true })
-      .filter((entry) => !entry.isDirectory() && endings.some((ending) => entry.name.endsWith(ending)))
-      .map((entry) => join(folder, entry.name))
+    return directoryEntries(folder)
+      .filter(({ name, isDirectory }) => !isDirectory && endings.some((ending) => name.endsWith(ending)))
+      .map(({ name }) => `${folder.replace(/\/+$/, "")}/${name}`)
       .sort();
   } catch (error) {
-    if (error instanceof Error && "code" in error && error.code === "ENOENT") return [];
+    if (isSystemError(error, "ENOENT")) return [];
     throw new CniError(ErrorCode.ioFailure, `error reading ${folder}: ${describeError(error)}`, "", {
       cause: error,
     });
