@@ -35,6 +35,10 @@ export class UnreachableError extends Error {
 export interface PingOptions {
   readonly count?: number;
   readonly timeoutMs?: number;
+  /** How many bytes the packet carries beside its headers, an even number; 56 if left out. */
+  readonly payloadBytes?: number;
+  /** True sends in one piece or not at all, so that a size that passes is a size that the way can carry. */
+  readonly unfragmented?: boolean;
 }
 
 /**
@@ -43,12 +47,13 @@ export interface PingOptions {
  * request without an answer, SystemError where raw sockets are not allowed (CAP_NET_RAW).
  */
 export function ping(from: Netns | undefined, destination: Address, options: PingOptions = {}): number[] {
-  const { count = DEFAULT_COUNT, timeoutMs = DEFAULT_TIMEOUT_MS } = options;
+  const { count = DEFAULT_COUNT, timeoutMs = DEFAULT_TIMEOUT_MS, payloadBytes = PAYLOAD_BYTES } = options;
   const identifier = crypto.getRandomValues(new Uint16Array(1))[0] ?? 0;
   try {
     using socket = openSocket(from, destination);
+    if (options.unfragmented === true) socket.refuseFragments();
     return Array.from({ length: count }, (_, index) => {
-      const request = echoRequest(destination, identifier, index + 1);
+      const request = echoRequest(destination, identifier, index + 1, payloadBytes);
       const sentAt = performance.now();
       socket.send(request);
       awaitReply(socket, destination, request, sentAt + timeoutMs, timeoutMs);
@@ -74,19 +79,25 @@ function reasonOf(error: unknown): string | undefined {
     return `it is refused on the way (${error.errnoName})`;
   if (isSystemError(error, "EADDRNOTAVAIL", "ENETDOWN"))
     return `its network is not up here (${error.errnoName})`;
+  if (isSystemError(error, "EMSGSIZE")) return "the packet is too long for the way in one piece";
   // fe80::/10 is on every link at once
   if (isSystemError(error, "EINVAL") && error.call === "connect raw socket")
     return "a link-local address needs an interface, which a probe can't name";
   return undefined;
 }
 
-function echoRequest(destination: Address, identifier: number, sequence: number): Uint8Array<ArrayBuffer> {
-  const packet = memory(HEADER_BYTES + PAYLOAD_BYTES);
+function echoRequest(
+  destination: Address,
+  identifier: number,
+  sequence: number,
+  payloadBytes: number,
+): Uint8Array<ArrayBuffer> {
+  const packet = memory(HEADER_BYTES + payloadBytes);
   const view = new DataView(packet.buffer);
   view.setUint8(0, PROTOCOLS[destination.family].request);
   view.setUint16(4, identifier);
   view.setUint16(6, sequence);
-  for (let index = 0; index < PAYLOAD_BYTES; index++) packet[HEADER_BYTES + index] = index;
+  for (let index = 0; index < payloadBytes; index++) packet[HEADER_BYTES + index] = index;
   // for ICMPv6 the kernel does it, because the sum covers the source address, which it chooses
   if (destination.family === 4) view.setUint16(2, checksum(view));
   return packet;

@@ -11,6 +11,12 @@ const SOL_SOCKET = 1;
 const SO_RCVTIMEO = 20;
 const IP_RECVERR = { level: 0, option: 11 } as const;
 const IPV6_RECVERR = { level: 41, option: 25 } as const;
+const IP_MTU_DISCOVER = { level: 0, option: 10 } as const;
+const IPV6_MTU_DISCOVER = { level: 41, option: 23 } as const;
+/** IP_PMTUDISC_PROBE: never in fragments, and what the kernel remembers of the path is not asked. */
+const NEVER_FRAGMENT = 3;
+/** The largest packet that IP knows. */
+const LONGEST_PACKET_BYTES = 65_536;
 
 const EAGAIN = 11;
 
@@ -26,7 +32,7 @@ function bind() {
 export class PacketSocket implements Disposable {
   readonly #descriptor: Descriptor;
   readonly #destination: Uint8Array<ArrayBuffer>;
-  readonly #received = memory(2048);
+  readonly #received = memory(LONGEST_PACKET_BYTES);
 
   private constructor(descriptor: Descriptor, destination: Uint8Array<ArrayBuffer>) {
     this.#descriptor = descriptor;
@@ -57,6 +63,12 @@ export class PacketSocket implements Disposable {
       socket[Symbol.dispose]();
       throw error;
     }
+  }
+
+  /** From here on what is too long for the way is refused, with EMSGSIZE, and not sent in pieces. */
+  refuseFragments(): void {
+    const { level, option } = this.#destination[0] === AF_INET6 ? IPV6_MTU_DISCOVER : IP_MTU_DISCOVER;
+    this.#setOption("send without fragments", level, option, [NEVER_FRAGMENT]);
   }
 
   /** Sends one packet; throws SystemError. */
