@@ -7,8 +7,8 @@ import {
   createDiscipline,
   createRedirect,
   deleteDiscipline,
-  deleteRedirect,
-  dumpIngressFilters,
+  deleteFilter,
+  dumpFilters,
   getDiscipline,
   Handle,
   type InstalledDiscipline,
@@ -138,7 +138,7 @@ export const FIRST_REDIRECTION: Redirection = { priority: 1, ownsPlace: true };
 export function planRedirection(host: Connection, link: Link): Redirection {
   const place = disciplineAt(host, link.index, Parent.ingress);
   if (place === undefined) return FIRST_REDIRECTION;
-  const others = host.dump(dumpIngressFilters(link.index));
+  const others = host.dump(dumpFilters(link.index, Parent.ingressFilters));
   const last = Math.max(0, ...others.map(({ priority }) => priority));
   return { priority: Math.min(last + 1, LARGEST_PRIORITY), ownsPlace: false };
 }
@@ -190,10 +190,12 @@ export function redirect(host: Connection, link: Link, device: Link, { priority 
 export function stopRedirection(host: Connection, index: number, { priority, ownsPlace }: Redirection): void {
   const place = disciplineAt(host, index, Parent.ingress);
   if (place === undefined) return;
-  const filters = host.dump(ignoring(dumpIngressFilters(index), "EINVAL", "ENODEV"));
+  const filters = host.dump(ignoring(dumpFilters(index, Parent.ingressFilters), "EINVAL", "ENODEV"));
   const isOurs = filters.some((filter) => filter.priority === priority && filter.kind === "u32");
   if (isOurs) {
-    host.execute([ignoring(deleteRedirect(index, priority), "ENOENT", "EINVAL", "ENODEV")]);
+    host.execute([
+      ignoring(deleteFilter(index, Parent.ingressFilters, priority), "ENOENT", "EINVAL", "ENODEV"),
+    ]);
   }
   const others = filters.some((filter) => filter.priority !== priority || filter.kind !== "u32");
   if (!ownsPlace || others || place.kind !== "ingress") return;
@@ -207,7 +209,7 @@ export function stopRedirection(host: Connection, index: number, { priority, own
 export function endRedirectionsTo(host: Connection, devices: ReadonlySet<number>): void {
   if (devices.size === 0) return;
   for (const { index } of host.dump(dumpLinks({ kind: "veth" }))) {
-    const filters = host.dump(ignoring(dumpIngressFilters(index), "EINVAL", "ENODEV"));
+    const filters = host.dump(ignoring(dumpFilters(index, Parent.ingressFilters), "EINVAL", "ENODEV"));
     for (const { redirectsTo, priority } of filters) {
       if (redirectsTo === undefined || !devices.has(redirectsTo)) continue;
       // a place for filters with nothing in it is of no use to anybody
@@ -219,7 +221,7 @@ export function endRedirectionsTo(host: Connection, devices: ReadonlySet<number>
 /** True if all that comes in by `link`, and that no filter before ours has taken, goes to `device`. */
 export function isRedirected(host: Connection, link: Link, device: Link): boolean {
   return host
-    .dump(ignoring(dumpIngressFilters(link.index), "EINVAL"))
+    .dump(ignoring(dumpFilters(link.index, Parent.ingressFilters), "EINVAL"))
     .some(({ redirectsTo }) => redirectsTo === device.index);
 }
 

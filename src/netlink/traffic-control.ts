@@ -37,7 +37,12 @@ export const Parent = {
   ingress: 0xffff_fff1,
   /** The filters on what comes in, under `ingress` and `clsact` alike. */
   ingressFilters: 0xffff_fff2,
+  /** The filters on what goes out, under `clsact` alone. */
+  egressFilters: 0xffff_fff3,
 } as const;
+
+/** A list of filters of a device. */
+export type FilterPlace = typeof Parent.ingressFilters | typeof Parent.egressFilters;
 
 /** Handles that `tc` writes as `1:` and `ffff:`. */
 export const Handle = { first: 0x0001_0000, ingress: 0xffff_0000 } as const;
@@ -274,10 +279,38 @@ const MATCH_ALL = {
 
 // linux/pkt_cls.h, linux/tc_act/tc_mirred.h
 const STOLEN = 4; // TC_ACT_STOLEN
+const CONTINUE = -1; // TC_ACT_UNSPEC
 const EGRESS_REDIRECT = 1; // TCA_EGRESS_REDIR
+const EGRESS_MIRROR = 2; // TCA_EGRESS_MIRROR
 
 function filterInfo(priority: number): number {
   return ((priority << 16) | ETH_P_ALL_IN_NETWORK_ORDER) >>> 0;
+}
+
+/** A filter that sends every packet, or a copy of it, out by the device `to`. */
+function sendingFilter(verdict: number, direction: number, to: number): Choice<typeof filterKinds> {
+  return {
+    kind: "u32",
+    data: {
+      actions: [
+        {
+          kind: "mirred",
+          data: {
+            parameters: {
+              index: 0,
+              capabilities: 0,
+              verdict,
+              references: 0,
+              bindings: 0,
+              direction,
+              device: to,
+            },
+          },
+        },
+      ],
+      selector: MATCH_ALL,
+    },
+  };
 }
 
 /** Sends all that comes in by the device `index` out by the device `to`. Lower priorities are asked first. */
@@ -289,42 +322,44 @@ export function createRedirect(index: number, priority: number, to: number): Req
     encode(writer) {
       filterMessage.encode(writer, {
         header: target(index, Parent.ingressFilters, 0, filterInfo(priority)),
-        attributes: {
-          kind: "u32",
-          data: {
-            actions: [
-              {
-                kind: "mirred",
-                data: {
-                  parameters: {
-                    index: 0,
-                    capabilities: 0,
-                    verdict: STOLEN,
-                    references: 0,
-                    bindings: 0,
-                    direction: EGRESS_REDIRECT,
-                    device: to,
-                  },
-                },
-              },
-            ],
-            selector: MATCH_ALL,
-          },
-        },
+        attributes: sendingFilter(STOLEN, EGRESS_REDIRECT, to),
       });
     },
   };
 }
 
-/** Takes the filter of a priority from what comes in by a device; ENOENT where there is none. */
-export function deleteRedirect(index: number, priority: number): Request<never> {
+/**
+ * Sends a copy of all that comes in, or goes out, by the device `index` out by the device `to`. The filters behind it are
+ * asked as if it were not there.
+ */
+export function createMirror(
+  index: number,
+  place: FilterPlace,
+  priority: number,
+  to: number,
+): Request<never> {
   return {
-    operation: `delete redirection of link ${index}`,
+    operation: `copy what passes link ${index} to link ${to}`,
+    type: RTM_NEWTFILTER,
+    flags: MessageFlag.create | MessageFlag.exclusive,
+    encode(writer) {
+      filterMessage.encode(writer, {
+        header: target(index, place, 0, filterInfo(priority)),
+        attributes: sendingFilter(CONTINUE, EGRESS_MIRROR, to),
+      });
+    },
+  };
+}
+
+/** Takes the filter of a priority that one of the two above has made from a device; ENOENT where there is none. */
+export function deleteFilter(index: number, place: FilterPlace, priority: number): Request<never> {
+  return {
+    operation: `delete filter of link ${index}`,
     type: RTM_DELTFILTER,
     flags: 0,
     encode(writer) {
       filterMessage.encode(writer, {
-        header: target(index, Parent.ingressFilters, 0, filterInfo(priority)),
+        header: target(index, place, 0, filterInfo(priority)),
         attributes: { kind: "u32" },
       });
     },
@@ -337,36 +372,40 @@ export interface InstalledFilter {
   readonly kind: string;
   /** The device to which it sends everything; undefined if it does anything else. */
   readonly redirectsTo: number | undefined;
+  /** The device to which it sends a copy of everything, 0 if that is gone; undefined if it does anything else. */
+  readonly mirrorsTo: number | undefined;
 }
 
 function readFilter(reader: Reader): InstalledFilter {
   reader.keepUnknown = false;
   const { header, attributes: filter } = filterMessage.decode(reader);
+  const sent = sendingOf(header.info, filter);
+  const redirects = sent?.direction === EGRESS_REDIRECT && sent.verdict === STOLEN;
   return {
     priority: header.info >>> 16,
     kind: filter?.kind === "other" ? filter.name : (filter?.kind ?? ""),
-    redirectsTo: redirectionOf(header.info, filter),
+    redirectsTo: redirects ? sent.device : undefined,
+    mirrorsTo: sent?.direction === EGRESS_MIRROR ? sent.device : undefined,
   };
 }
 
-function redirectionOf(info: number, filter: Choice<typeof filterKinds> | undefined): number | undefined {
+/** Returns what a filter does with every packet; undefined if it asks which, or does anything but send. */
+function sendingOf(info: number, filter: Choice<typeof filterKinds> | undefined) {
   if (filter?.kind !== "u32" || (info & 0xffff) !== ETH_P_ALL_IN_NETWORK_ORDER) return undefined;
   const { selector, actions } = filter.data ?? {};
   if (selector === undefined || selector.attributes.some(({ mask }) => mask !== 0)) return undefined;
   const [action] = actions ?? [];
-  const parameters = action?.kind === "mirred" ? action.data?.parameters : undefined;
-  const redirects = parameters?.direction === EGRESS_REDIRECT && parameters.verdict === STOLEN;
-  return redirects ? parameters.device : undefined;
+  return action?.kind === "mirred" ? action.data?.parameters : undefined;
 }
 
-/** Asks for the filters on what comes in by a device; EINVAL where there is no place for any. */
-export function dumpIngressFilters(index: number): Request<InstalledFilter> {
+/** Asks for the filters on what comes in, or goes out, by a device; EINVAL where there is no place for any. */
+export function dumpFilters(index: number, place: FilterPlace): Request<InstalledFilter> {
   return {
     operation: `list filters of link ${index}`,
     type: RTM_GETTFILTER,
     flags: 0,
     encode(writer) {
-      filterMessage.encode(writer, { header: target(index, Parent.ingressFilters), attributes: undefined });
+      filterMessage.encode(writer, { header: target(index, place), attributes: undefined });
     },
     decode: readFilter,
   };

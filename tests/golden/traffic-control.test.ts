@@ -5,11 +5,12 @@ import { HEADER_BYTES, writeMessage } from "../../src/netlink/message.ts";
 import { getNamespaceId, namespaceIdMessage } from "../../src/netlink/namespace-id.ts";
 import {
   createDiscipline,
+  createMirror,
   createRedirect,
   deleteDiscipline,
-  deleteRedirect,
+  deleteFilter,
   disciplineMessage,
-  dumpIngressFilters,
+  dumpFilters,
   filterMessage,
   getDiscipline,
   Handle,
@@ -64,6 +65,41 @@ const CREATE_REDIRECT = message(
   "00 00 00 00  00 00 00 00  00 00 00 00  00 00 00 00", //     which everything matches
 );
 
+const CREATE_CLSACT = message(
+  "30 00 00 00  24 00  05 06  66 f7 0a 6b  00 00 00 00", // length 48, RTM_NEWQDISC, flags 0x605, sequence, port
+  "00 00 00 00  04 00 00 00  00 00 ff ff  f1 ff ff ff  00 00 00 00", // tcmsg: link 4, handle ffff:, clsact
+  "0b 00 01 00  63 6c 73 61  63 74 00 00", // TCA_KIND "clsact"
+);
+
+/** A message of `tc filter add egress u32 match u32 0 0 action mirred egress mirror`, but for what follows a match. */
+function createMirrorMessage(priority: string, verdict: string): Uint8Array {
+  return message(
+    "8c 00 00 00  2c 00  05 06  66 f7 0a 6b  00 00 00 00", // length 140, RTM_NEWTFILTER, flags 0x605, sequence, port
+    `00 00 00 00  04 00 00 00  00 00 00 00  f3 ff ff ff  00 03 ${priority}`, // tcmsg: link 4, ffff:fff3, all
+    "08 00 01 00  75 33 32 00", // TCA_KIND "u32"
+    "60 00 02 00", // TCA_OPTIONS, 96 bytes
+    "38 00 07 00", //   TCA_U32_ACT
+    "34 00 01 00", //     the first action
+    "0b 00 01 00  6d 69 72 72  65 64 00 00", //       TCA_ACT_KIND "mirred"
+    "24 00 02 80", //       TCA_ACT_OPTIONS, nested
+    "20 00 02 00", //         TCA_MIRRED_PARMS
+    `00 00 00 00  00 00 00 00  ${verdict}  00 00 00 00  00 00 00 00`, //           tc_gen
+    "02 00 00 00  02 00 00 00", //           mirror to link 2
+    "24 00 05 00", //   TCA_U32_SEL
+    "01 00 01 00  00 00 00 00  00 00 00 00  00 00 00 00", //     terminal, one key
+    "00 00 00 00  00 00 00 00  00 00 00 00  00 00 00 00", //     which everything matches
+  );
+}
+
+const PIPE = "03 00 00 00"; // TC_ACT_PIPE, what tc says if nothing else is asked for
+const CONTINUE = "ff ff ff ff"; // TC_ACT_UNSPEC, `continue`
+
+const DELETE_MIRROR = message(
+  "2c 00 00 00  2d 00  05 00  66 f7 0a 6b  00 00 00 00", // length 44, RTM_DELTFILTER, flags 0x5, sequence, port
+  "00 00 00 00  04 00 00 00  00 00 00 00  f3 ff ff ff  00 03 02 00", // tcmsg: link 4, ffff:fff3, priority 2, all
+  "08 00 01 00  75 33 32 00", // TCA_KIND "u32"
+);
+
 const DELETE_REDIRECT = message(
   "2c 00 00 00  2d 00  05 00  95 80 00 6b  00 00 00 00", // length 44, RTM_DELTFILTER, flags 0x5, sequence, port
   "00 00 00 00  04 00 00 00  00 00 00 00  f2 ff ff ff  00 03 01 00", // tcmsg: link 4, ffff:fff2, priority 1, all
@@ -81,6 +117,18 @@ const GET_NAMESPACE_ID = message(
   "08 00 03 00  06 00 00 00", // NETNSA_FD
 );
 
+const CLSACT = { kind: "other", name: "clsact" } as const;
+const NO_ACTION = { index: 0, capabilities: 0, references: 0, bindings: 0 };
+const ONE_KEY = {
+  flags: 1,
+  offsetShift: 0,
+  keyCount: 1,
+  offsetMask: 0,
+  offset: 0,
+  variableOffset: 0,
+  hashOffset: 0,
+  hashMask: 0,
+};
 const NOTHING = { cellLog: 0, linkLayer: 0, overhead: 0, cellAlign: 0, smallestPacket: 0, rate: 0 };
 
 describe("queueing disciplines", () => {
@@ -183,12 +231,51 @@ describe("filters", () => {
     },
   });
   goldenRequest("tc filter add u32 mirred redirect", CREATE_REDIRECT, createRedirect(4, 1, 2));
-  goldenRequest("tc filter del prio 1 u32", DELETE_REDIRECT, deleteRedirect(4, 1));
-  goldenRequest("tc filter show ingress", LIST_FILTERS, dumpIngressFilters(4));
+  goldenRequest("tc filter del prio 1 u32", DELETE_REDIRECT, deleteFilter(4, Parent.ingressFilters, 1));
+  goldenRequest("tc filter show ingress", LIST_FILTERS, dumpFilters(4, Parent.ingressFilters));
+
+  golden("tc filter add egress u32 mirred mirror", createMirrorMessage("01 00", PIPE), filterMessage, {
+    header: { family: 0, index: 4, handle: 0, parent: Parent.egressFilters, info: 0x1_0300 },
+    attributes: {
+      kind: "u32",
+      data: {
+        actions: [
+          { kind: "mirred", data: { parameters: { ...NO_ACTION, verdict: 3, direction: 2, device: 2 } } },
+        ],
+        selector: { header: ONE_KEY, attributes: [{ mask: 0, value: 0, offset: 0, offsetMask: 0 }] },
+      },
+    },
+  });
+  goldenRequest(
+    "tc qdisc add clsact",
+    CREATE_CLSACT,
+    createDiscipline(4, Parent.ingress, Handle.ingress, CLSACT),
+  );
+  goldenRequest(
+    "tc filter add egress u32 mirred mirror continue",
+    createMirrorMessage("02 00", CONTINUE),
+    createMirror(4, Parent.egressFilters, 2, 2),
+  );
+  goldenRequest("tc filter del egress", DELETE_MIRROR, deleteFilter(4, Parent.egressFilters, 2));
+
+  test("a mirror is told by where the copies go, whatever the verdict", () => {
+    const read = (bytes: Uint8Array) =>
+      dumpFilters(4, Parent.egressFilters).decode?.(new Reader(bytes, HEADER_BYTES), 44);
+    for (const verdict of [PIPE, CONTINUE]) {
+      const seen = { priority: 2, kind: "u32", redirectsTo: undefined, mirrorsTo: 2 };
+      expect(read(createMirrorMessage("02 00", verdict))).toEqual(seen);
+    }
+  });
 
   test("a redirection is told from filters that do anything else", () => {
-    const read = (bytes: Uint8Array) => dumpIngressFilters(4).decode?.(new Reader(bytes, HEADER_BYTES), 44);
-    expect(read(CREATE_REDIRECT)).toEqual({ priority: 1, kind: "u32", redirectsTo: 2 });
+    const read = (bytes: Uint8Array) =>
+      dumpFilters(4, Parent.ingressFilters).decode?.(new Reader(bytes, HEADER_BYTES), 44);
+    expect(read(CREATE_REDIRECT)).toEqual({
+      priority: 1,
+      kind: "u32",
+      redirectsTo: 2,
+      mirrorsTo: undefined,
+    });
     const changed = (offset: number, value: number) => {
       const copy = CREATE_REDIRECT.slice();
       copy[offset] = value;

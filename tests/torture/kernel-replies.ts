@@ -19,7 +19,7 @@ import {
 } from "../../src/netlink/nftables.ts";
 import { dumpRoutes } from "../../src/netlink/route.ts";
 import { NetlinkSocket } from "../../src/netlink/socket.ts";
-import { dumpIngressFilters, getDiscipline } from "../../src/netlink/traffic-control.ts";
+import { dumpFilters, getDiscipline, Parent } from "../../src/netlink/traffic-control.ts";
 import { fakeKernel } from "../support/fake-kernel.ts";
 
 const [seed = "0", count = "1000", device = "lo"] = process.argv.slice(2);
@@ -44,7 +44,7 @@ function questions(index: number): Question[] {
     route("addresses", (socket) => socket.dump(dumpAddresses())),
     route("routes", (socket) => socket.dump(dumpRoutes({ family: "ipv4" }))),
     route("discipline", (socket) => socket.get(getDiscipline(index, ROOT))),
-    route("filters", (socket) => socket.dump(dumpIngressFilters(index))),
+    route("filters", (socket) => socket.dump(dumpFilters(index, Parent.ingressFilters))),
     filter("generation", (socket) => socket.get(getGeneration())),
     filter("table", (socket) => socket.get(getTable(INET))),
     filter("chains", (socket) => socket.dump(dumpChains(INET))),
