@@ -13,6 +13,7 @@ const DEVICES = {
   bridge: { kind: "bridge" },
   veth: veth({ name: `${PROBE}-peer` }),
   macvlan: { kind: "macvlan", data: { mode: MacvlanMode.bridge } },
+  vxlan: { kind: "vxlan", data: { id: 1 } },
 } satisfies Readonly<Record<string, LinkDevice>>;
 
 /** Throws MissingFeatureError if the kernel has no links of this kind, NetlinkError for what else is wrong. */

@@ -1,5 +1,7 @@
 // Link messages as iproute2 and bridge(8) send them.
 import { describe } from "bun:test";
+import { parseAddress } from "../../src/ip/address.ts";
+import { vxlanDevice } from "../../src/net/vxlan.ts";
 import {
   addBridgeVlans,
   bridgeMessage,
@@ -7,6 +9,7 @@ import {
   deleteBridgeVlans,
   deleteLink,
   deleteLinkGroup,
+  type Link,
   linkMessage,
   setBridgePort,
   setLink,
@@ -64,6 +67,37 @@ const CREATE_VXLAN = message(
   "08 00 03 00  05 00 00 00", //     IFLA_VXLAN_LINK
   "08 00 01 00  07 00 00 00", //     IFLA_VXLAN_ID
   "08 00 02 00  0a 00 00 02", //     IFLA_VXLAN_GROUP
+  "05 00 07 00  00 00 00 00", //     IFLA_VXLAN_LEARNING
+  "06 00 0f 00  12 b5 00 00", //     IFLA_VXLAN_PORT
+);
+
+const CREATE_VXLAN_WITH_MISSES = message(
+  "74 00 00 00  10 00  05 06  65 f7 0a 6b  00 00 00 00", // length 116, RTM_NEWLINK, flags 0x605, sequence, port
+  "00 00 00 00  00 00 00 00  00 00 00 00  00 00 00 00", // ifinfomsg
+  "08 00 03 00  76 78 30 00", // IFLA_IFNAME "vx0"
+  "4c 00 12 00", // IFLA_LINKINFO, 76 bytes
+  "09 00 01 00  76 78 6c 61  6e 00 00 00", //   IFLA_INFO_KIND "vxlan"
+  "3c 00 02 00", //   IFLA_INFO_DATA, 60 bytes
+  "08 00 03 00  03 00 00 00", //     IFLA_VXLAN_LINK
+  "05 00 0d 00  01 00 00 00", //     IFLA_VXLAN_L2MISS
+  "05 00 0e 00  01 00 00 00", //     IFLA_VXLAN_L3MISS
+  "08 00 01 00  0b 00 00 00", //     IFLA_VXLAN_ID
+  "08 00 02 00  0a 00 00 02", //     IFLA_VXLAN_GROUP
+  "05 00 07 00  01 00 00 00", //     IFLA_VXLAN_LEARNING
+  "06 00 0f 00  12 b5 00 00", //     IFLA_VXLAN_PORT
+);
+
+const CREATE_VXLAN_OVER_IPV6 = message(
+  "84 00 00 00  10 00  05 06  65 f7 0a 6b  00 00 00 00", // length 132, RTM_NEWLINK, flags 0x605, sequence, port
+  "00 00 00 00  00 00 00 00  00 00 00 00  00 00 00 00", // ifinfomsg
+  "08 00 03 00  76 78 31 00", // IFLA_IFNAME "vx1"
+  "5c 00 12 00", // IFLA_LINKINFO, 92 bytes
+  "09 00 01 00  76 78 6c 61  6e 00 00 00", //   IFLA_INFO_KIND "vxlan"
+  "4c 00 02 00", //   IFLA_INFO_DATA, 76 bytes
+  "08 00 03 00  03 00 00 00", //     IFLA_VXLAN_LINK
+  "08 00 01 00  0c 00 00 00", //     IFLA_VXLAN_ID
+  "14 00 11 00  fd 00 00 00 00 00 00 00 00 00 00 00 00 00 00 01", //     IFLA_VXLAN_LOCAL6
+  "14 00 10 00  fd 00 00 00 00 00 00 00 00 00 00 00 00 00 00 02", //     IFLA_VXLAN_GROUP6
   "05 00 07 00  00 00 00 00", //     IFLA_VXLAN_LEARNING
   "06 00 0f 00  12 b5 00 00", //     IFLA_VXLAN_PORT
 );
@@ -273,6 +307,36 @@ describe("ip link add", () => {
     attributes: { name: "vx0", info: { device: vxlan } },
   });
   goldenRequest("vxlan", CREATE_VXLAN, createLink("vx0", vxlan));
+
+  // ip link add vx0 type vxlan id 11 dev u0 remote 10.0.0.2 dstport 4789 l2miss l3miss
+  const withMisses = {
+    kind: "vxlan",
+    data: {
+      parent: 3,
+      linkMisses: 1,
+      addressMisses: 1,
+      id: 11,
+      remote: Uint8Array.of(10, 0, 0, 2),
+      learning: 1,
+      port: 4789,
+    },
+  } as const;
+  golden("vxlan with misses", CREATE_VXLAN_WITH_MISSES, linkMessage, {
+    header: header(),
+    attributes: { name: "vx0", info: { device: withMisses } },
+  });
+  goldenRequest("vxlan with misses", CREATE_VXLAN_WITH_MISSES, createLink("vx0", withMisses));
+
+  // ip link add vx1 type vxlan id 12 dev u0 local fd00::1 remote fd00::2 dstport 4789 nolearning
+  const parent = { index: 3 } as Link;
+  const [local, remote] = [parseAddress("fd00::1"), parseAddress("fd00::2")];
+  if (remote === undefined) throw new Error("no address");
+  const overIpv6 = vxlanDevice({ vni: 12, parent, local, remote });
+  golden("vxlan over IPv6", CREATE_VXLAN_OVER_IPV6, linkMessage, {
+    header: header(),
+    attributes: { name: "vx1", info: { device: overIpv6 } },
+  });
+  goldenRequest("vxlan over IPv6", CREATE_VXLAN_OVER_IPV6, createLink("vx1", overIpv6));
 
   // ip link add link veth0 name mv0 type macvlan mode bridge
   const macvlan = { kind: "macvlan", data: { mode: 4 } } as const;

@@ -1,0 +1,165 @@
+// A vxlan with one other end: Ethernet frames in UDP packets to one other node, which has the same number for it. The
+// device is inside a container, while its packets leave by an interface of the host and obey the host's routes.
+import { type Address, addressBytes, addressFromBytes, type Family, formatAddress } from "../ip/address.ts";
+import {
+  createLink,
+  deleteLink,
+  dumpLinks,
+  getLink,
+  type Link,
+  type LinkDevice,
+  setLink,
+} from "../netlink/link.ts";
+import { ignoring, isNetlinkError } from "../netlink/message.ts";
+import type { Connection } from "./connection.ts";
+import { needing } from "./feature.ts";
+import { probeLinkDriver } from "./link-driver.ts";
+import type { Netns } from "./netns.ts";
+
+/** The port that is registered for vxlan (RFC 7348). */
+export const VXLAN_PORT = 4789;
+
+/** The largest number of a vxlan network (VNI, RFC 7348): 24 bits. */
+export const LARGEST_VNI = 0xff_ffff;
+
+/** Returns how many bytes of a packet the vxlan itself takes: the MTU inside is so much smaller than that outside. */
+export function vxlanOverhead(family: Family): 50 | 70 {
+  return family === 4 ? 50 : 70;
+}
+
+/** A vxlan that is to be. */
+export interface VxlanSettings {
+  readonly name: string;
+  /** The number of the network, the same at both ends. */
+  readonly vni: number;
+  /** The interface of the host by which its packets leave. */
+  readonly parent: Link;
+  /** Where the other end is. */
+  readonly remote: Address;
+  /** Where its packets come from; the host's routes decide where it is left out. */
+  readonly local?: Address | undefined;
+  /** The UDP port of both ends; VXLAN_PORT if left out. */
+  readonly port?: number | undefined;
+  /** Undefined is what the parent leaves. */
+  readonly mtu?: number | undefined;
+  readonly address?: string | undefined;
+  /** Says whose it is. */
+  readonly alias?: string | undefined;
+}
+
+/** The number of a vxlan that the host has already, on this port. */
+export class VniTakenError extends Error {
+  override readonly name = "VniTakenError";
+
+  constructor(
+    readonly vni: number,
+    readonly port: number,
+    options?: { readonly cause?: unknown },
+  ) {
+    super(`the host has a vxlan with the VNI ${vni} on UDP port ${port} already`, options);
+  }
+}
+
+/** Returns the device as the kernel is told of it. */
+export function vxlanDevice({
+  vni,
+  parent,
+  remote,
+  local,
+  port = VXLAN_PORT,
+}: Omit<VxlanSettings, "name">): LinkDevice {
+  const from = local === undefined ? undefined : addressBytes(local);
+  const to = addressBytes(remote);
+  return {
+    kind: "vxlan",
+    data: {
+      parent: parent.index,
+      id: vni,
+      ...(remote.family === 4 ? { remote: to, local: from } : { local6: from, remote6: to }),
+      // there is only one other end: a frame with a false sender must not turn what follows elsewhere
+      learning: 0,
+      port,
+    },
+  };
+}
+
+/**
+ * Makes the vxlan inside the namespace, still down, and returns it. Throws VniTakenError, MissingFeatureError or
+ * NetlinkError, EEXIST where the container has an interface of that name, and then there is none.
+ */
+export function createVxlan(
+  host: Connection,
+  netns: Netns,
+  inside: Connection,
+  settings: VxlanSettings,
+): Link {
+  const { name, alias, mtu, address } = settings;
+  // on a socket of the host, because the namespace that asks is the one whose routes and ports the device uses
+  const birth = (born: string) =>
+    createLink(born, vxlanDevice(settings), { mtu, address, netNamespaceFd: netns.fd });
+  try {
+    needing(
+      () => probeLinkDriver(host, "vxlan"),
+      () => host.execute([birth(name)]),
+    );
+  } catch (error) {
+    if (!isNetlinkError(error, "EEXIST")) throw error;
+    const { vni, port = VXLAN_PORT } = settings;
+    if (error.text.includes("VNI")) throw new VniTakenError(vni, port, { cause: error });
+    // before Linux 6.14 a link of that name on the host is in the way, and every host has an eth0
+    if (inside.get(getLink(name)) !== undefined || host.get(getLink(name)) === undefined) throw error;
+    bearUnderAnotherName(host, inside, settings, birth);
+  }
+  const made = existing(inside, name);
+  if (alias !== undefined) inside.execute([setLink(made.index, { alias })]);
+  return made;
+}
+
+function bearUnderAnotherName(
+  host: Connection,
+  inside: Connection,
+  { name, vni }: VxlanSettings,
+  birth: (born: string) => ReturnType<typeof createLink>,
+): void {
+  const passing = `warren-${vni}`;
+  host.execute([birth(passing)]);
+  const { index } = existing(inside, passing);
+  try {
+    inside.execute([setLink(index, { name })]);
+  } catch (error) {
+    removeVxlan(inside, index);
+    throw error;
+  }
+}
+
+function existing(inside: Connection, name: string): Link {
+  const link = inside.get(getLink(name));
+  if (link === undefined) throw new Error(`interface ${name} was made and is gone`);
+  return link;
+}
+
+/** What makes a link a vxlan, as far as it matters here. */
+export interface Vxlan {
+  readonly vni: number;
+  readonly port: number;
+  /** Where the other end is, spelled as an address; empty where nobody said. */
+  readonly remote: string;
+}
+
+/** Returns what kind of vxlan the link is; undefined if it is none. */
+export function vxlanOf({ device }: Link): Vxlan | undefined {
+  if (device?.kind !== "vxlan" || device.data === undefined) return undefined;
+  const { id = 0, port = 0, remote, remote6 } = device.data;
+  const bytes = remote ?? remote6;
+  return { vni: id, port, remote: bytes === undefined ? "" : formatAddress(addressFromBytes(bytes)) };
+}
+
+/** Returns the vxlans of a namespace that have this number. */
+export function vxlansWith(inside: Connection, vni: number): Link[] {
+  return inside.dump(dumpLinks({ kind: "vxlan" })).filter((link) => vxlanOf(link)?.vni === vni);
+}
+
+/** Removes a vxlan by its index, so that never another link goes in its place; a missing one is success. */
+export function removeVxlan(inside: Connection, index: number): void {
+  inside.execute([ignoring(deleteLink(index), "ENODEV")]);
+}
