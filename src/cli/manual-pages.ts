@@ -29,6 +29,12 @@ const USAGE = [
   "The command line can't be meant; a line on standard error says what would be right.",
 ] as const;
 
+const LAB_CODES = [
+  ["0", "The story was played through, and everything in it came true."],
+  ["1", "A step did not give what it should, or the machine does not let one make namespaces."],
+  USAGE,
+] as const;
+
 /** The pages by the words that lead to the command, "" for warren itself. */
 export const MANUAL_PAGES: Readonly<Record<string, ManualPage>> = {
   "": {
@@ -127,9 +133,10 @@ export const MANUAL_PAGES: Readonly<Record<string, ManualPage>> = {
     seeAlso: ["warren leases", "warren del"],
   },
   run: {
-    synopsis: ["warren run [OPTION ...] NETWORK ... -- CMD [ARGUMENT ...]"],
+    synopsis: ["warren run [OPTION ...] [NETWORK ...] -- CMD [ARGUMENT ...]"],
     description: [
       "Makes a network namespace, attaches it to the networks as eth0, eth1, ..., runs the command in it, and takes everything away again when the command ends, also after Ctrl-C.",
+      "Without a network it is the one that containerd would give a pod, the first file of the folder; with --all those of all files, in the order of their names. As with containerd, one broken file among them is the end of it, and so are two networks of one name.",
     ],
     environment: PARAMETERS,
     exitCodes: [
@@ -138,8 +145,11 @@ export const MANUAL_PAGES: Readonly<Record<string, ManualPage>> = {
       ["126, 127", "The command can't be executed; it is not found."],
       USAGE,
     ],
-    examples: [["warren run pods -- ip addr", "What would a container have?"]],
-    seeAlso: ["warren add", "warren lab shell"],
+    examples: [
+      ["warren run pods -- ip addr", "What would a container have?"],
+      ["warren run --all -- ip addr", "And if every config counted?"],
+    ],
+    seeAlso: ["warren add", "warren conf list", "warren lab shell"],
   },
   leases: {
     description: [
@@ -243,7 +253,63 @@ export const MANUAL_PAGES: Readonly<Record<string, ManualPage>> = {
     ],
     seeAlso: ["warren conf add", "warren conf remove"],
   },
-  lab: { seeAlso: ["warren help lab shell"] },
+  lab: {
+    description: [
+      "Each demonstration plays on a private network inside this machine: namespaces of its own that vanish when it ends, however it ends. It runs by itself, explains every step, and fails at the first that does not give what it should. It needs root, or user namespaces for everybody.",
+    ],
+    seeAlso: ["warren help lab shell"],
+  },
+  "lab status-gc": {
+    description: [
+      "STATUS while the store is out of reach and when it is back; four pods with and without a wish for an address; packets between them; GC with everybody on its list and with one missing; DEL; and a look at what is left.",
+    ],
+    exitCodes: LAB_CODES,
+    seeAlso: ["warren status", "warren gc"],
+  },
+  "lab trace": {
+    description: [
+      "A bridge, a logger and a limit in one list: what a runtime says to each plugin in an ADD and in a DEL, word by word, and one recorded call made again.",
+    ],
+    exitCodes: LAB_CODES,
+    seeAlso: ["warren replay", "warren snoop", "docs/trace.md"],
+  },
+  "lab fake-ip": {
+    description: [
+      "A plugin behind the bridge reports an address that it made up: what the runtime believes, what the pod has, and what packets go by.",
+    ],
+    exitCodes: LAB_CODES,
+    seeAlso: ["warren reveal", "docs/rewrite.md"],
+  },
+  "lab two-conflists": {
+    description: [
+      "Two configs in one folder: which of them a pod gets as a rule, both of them by --all, what one broken file does to the others, and why two networks of one name are refused.",
+    ],
+    exitCodes: LAB_CODES,
+    seeAlso: ["warren run", "warren conf list", "warren conf doctor", "docs/conf.md"],
+  },
+  "lab netns": {
+    description: [
+      "Makes namespaces where ip netns does, or deletes them; one that is there already stays as it is.",
+    ],
+    examples: [
+      ["warren lab netns web db", "Two pods."],
+      ["warren lab netns --delete web db", "And away with them."],
+    ],
+    seeAlso: ["warren add"],
+  },
+  "lab ping": {
+    description: [
+      "Sends ICMP echo requests, one after the other, and waits for the answer to each. Every one of them must be answered.",
+    ],
+    examples: [["warren lab ping 10.88.0.1 --from web", "Does the gateway answer the pod web?"]],
+    seeAlso: ["warren map"],
+  },
+  "lab inventory": {
+    description: [
+      "What the kernel has, not what Warren remembers: so that a lab can show that nothing is left.",
+    ],
+    seeAlso: ["warren map"],
+  },
   "lab shell": {
     synopsis: ["warren lab shell [-- CMD [ARGUMENT ...]]"],
     exitCodes: [["N", "That of the shell or of the command."], USAGE],

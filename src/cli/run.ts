@@ -1,5 +1,5 @@
-// `warren run NET... -- CMD`: a namespace for the length of one command. All networks are added in order as eth0,
-// eth1, ..., the command runs inside, and everything is taken away again, also after Ctrl-C; the exit code is the
+// `warren run [NET...] -- CMD`: a namespace for the length of one command. All networks are added in order as eth0,
+// eth1, ...; without names they are those that containerd gives a pod. The command runs inside, and everything is taken away again, also after Ctrl-C; the exit code is the
 // command's own.
 import { readFileSync } from "node:fs";
 import { constants } from "node:os";
@@ -13,6 +13,7 @@ import { addToNetwork, deleteFromNetwork } from "../runtime/chain.ts";
 import { RunRecord } from "../runtime/run-record.ts";
 import { collectAbandonedRuns } from "./abandoned-runs.ts";
 import { operatorCommand, splitAtDashes, UsageError } from "./command.ts";
+import { openFolder, takenNetworks } from "./conf/folder.ts";
 import { findProgram } from "./enter.ts";
 import {
   attachmentFlags,
@@ -34,13 +35,18 @@ function exitCodeOf(signal: NodeJS.Signals | number): number {
 
 export const command = operatorCommand({
   name: "run",
-  description: "Run a command in a new namespace with networks attached: run NET ... -- CMD ...",
+  description: "Run a command in a new namespace with networks attached: run [NET ...] -- CMD ...",
   variadic: true,
   args: {
     networks: {
       type: "positional",
       required: false,
-      description: "The networks, added as eth0, eth1, ...; behind a -- the command and its arguments",
+      description:
+        "The networks, added as eth0, eth1, ...; without any the one that containerd takes. Behind a -- the command and its arguments",
+    },
+    all: {
+      type: "boolean",
+      description: "The networks of all config files, as a containerd takes them whose max_conf_num is 0",
     },
     "container-id": attachmentFlags["container-id"],
     ...networkFlags,
@@ -49,12 +55,18 @@ export const command = operatorCommand({
     const words = splitAtDashes(rawArgs).behind;
     const networks = args._.slice(0, args._.length - (words?.length ?? 0));
     const [name] = words ?? [];
-    if (words === undefined || name === undefined || networks.length === 0) {
-      throw new UsageError("expected: run NET ... -- CMD ...");
+    if (words === undefined || name === undefined) {
+      throw new UsageError("expected: run [NET ...] -- CMD ...");
+    }
+    if (args.all === true && networks.length > 0) {
+      throw new UsageError("--all and names of networks exclude each other");
     }
     const program = findProgram(name);
     const settings = settingsOf(args, process.env);
-    const lists = networks.map((network) => loadNetwork(settings.confFolder, network));
+    const lists =
+      networks.length > 0
+        ? networks.map((network) => loadNetwork(settings.confFolder, network))
+        : takenNetworks(openFolder({ ...args, "max-conf-num": args.all === true ? "0" : "1" }));
     const pod = `warren-run-${process.pid}-${Bun.randomUUIDv7().slice(-8)}`;
     const netns = netnsOf(pod);
     const attachments = lists.map((list, index) => ({

@@ -41,6 +41,27 @@ const STORIES: Readonly<Record<string, readonly string[]>> = {
     "no leases",
     "interfaces:  lo, lab0",
   ],
+  "S3-C01 two-conflists": [
+    '"name": "a"',
+    '"name": "b"',
+    "containerd takes 10-a.conflist (network a): the first of 2 files",
+    "$ warren run -- warren leases",
+    "a         10.203.1.2/24",
+    "no leases",
+    "$ warren run --all -- warren leases",
+    "a         10.203.1.3/24",
+    "b         10.203.2.2/24",
+    "no leases",
+    "00-broken.conflist: no JSON at line 1, column 53",
+    "remove the comma in front of it",
+    "$ mv /run/lab/net.d/00-broken.conflist /run/lab/net.d/30-broken.conflist",
+    "a         10.203.1.4/24",
+    "30-broken.conflist: no JSON at line 1, column 53",
+    'network "a" is in 10-a.conflist and in 40-a-again.conflist',
+    "no leases",
+    "interfaces:  lo, lab0, lab1",
+    "nft chains:  none",
+  ],
 };
 
 /** All of a host that a lab could leave something in. */

@@ -2,6 +2,7 @@
 import { expect, test } from "bun:test";
 import { readdirSync } from "node:fs";
 import { tools } from "../../scripts/tools.ts";
+import { leases, linkNames, PLUGIN_FOLDER } from "../support/plugins.ts";
 import { type RunOptions, Sandbox, testWith, WARREN } from "../support/sandbox.ts";
 import { Recorder } from "../unit/runtime/recorder.ts";
 
@@ -71,6 +72,49 @@ testWith(tools.referencePlugins)("X-41 the command runs in a namespace with ever
   expect(outcome.stdout).toContain('"local":"10.2.0.2"');
   expect(await stage.host.json(["ip", "-json", "link", "show", "type", "veth"])).toEqual([]);
   expect((await stage.host.run(["ls", "/run/netns"])).stdout).toBe("");
+});
+
+test("S3-C01 without names a pod gets the first file's network; with --all every one, and both are freed", async () => {
+  await using host = await Sandbox.create();
+  const env = { NETCONFPATH: host.directory, CNI_PATH: PLUGIN_FOLDER };
+  const network = (name: string, subnet: string) => ({
+    cniVersion: "1.1.0",
+    name,
+    plugins: [{ type: "warren-bridge", bridge: `${name}0`, ipam: { type: "warren-ipam", subnet } }],
+  });
+  const write = (file: string, content: unknown) =>
+    Bun.write(`${host.directory}/${file}`, typeof content === "string" ? content : JSON.stringify(content));
+  await write("10-a.conflist", network("a", "10.1.0.0/24"));
+  await write("20-b.conflist", network("b", "10.2.0.0/24"));
+  /** What a pod has, as `ip` sees it, or why there is none. */
+  const pod = async (...flags: string[]) => {
+    const command = ["ip", "-json", "-4", "address", "show", "scope", "global"];
+    const { exitCode, stdout, stderr } = await host.run([WARREN, "run", ...flags, "--", ...command], { env });
+    if (exitCode !== 0) return `${exitCode} ${stderr}`;
+    const links: { ifname: string; addr_info: { local: string }[] }[] = JSON.parse(stdout);
+    return links.map(({ ifname, addr_info }) => `${ifname} ${addr_info.map(({ local }) => local)}`);
+  };
+  expect(await pod()).toEqual(["eth0 10.1.0.2"]);
+  expect(await pod("--all")).toEqual(["eth0 10.1.0.3", "eth1 10.2.0.2"]);
+  expect(await leases(host, "/var/lib/cni/warren")).toEqual([]);
+  expect(await linkNames(host)).toEqual(["a0", "b0"]);
+
+  // S3-C02: one broken file among those that have to be read is the end of it
+  await write("00-broken.conflist", '{\n "name": tru }');
+  const broken = await pod();
+  expect(broken).toContain("1 Error: containerd takes nothing: 00-broken.conflist is broken");
+  expect(broken).toContain("00-broken.conflist: no JSON at line 2, column 10");
+  await host.text(["mv", "00-broken.conflist", "30-broken.conflist"]);
+  expect(await pod()).toEqual(["eth0 10.1.0.4"]);
+  expect(await pod("--all")).toContain("30-broken.conflist: no JSON at line 2, column 10");
+
+  // S3-C03: the second of one name is refused, and nothing is given out
+  await write("30-broken.conflist", network("a", "10.3.0.0/24"));
+  expect(await pod("--all")).toBe(
+    '1 Error: network "a" is in 10-a.conflist and in 30-broken.conflist; give one of them another name, or remove it\n',
+  );
+  expect(await leases(host, "/var/lib/cni/warren")).toEqual([]);
+  expect((await host.text(["ls", "/run/netns"])).trim()).toBe("");
 });
 
 test("X-41 networks are added in order and deleted in reverse; the exit code is the command's", async () => {

@@ -1,8 +1,9 @@
 // What the commands about a folder of configs have in common: where it is, how many files containerd takes of it, and
 // the words for why a runtime takes a file and not another.
 import * as v from "valibot";
-import { ErrorCode } from "../../cni/error.ts";
+import { CniError, describeError, ErrorCode } from "../../cni/error.ts";
 import { parseInput } from "../../cni/input.ts";
+import type { NetworkList } from "../../conflist/network-list.ts";
 import {
   type Choice,
   type ConfFile,
@@ -86,4 +87,30 @@ export function describeChoice({ folder, choice, limit }: ChosenFolder): string 
         ? `all ${count} files, in the order of their names`
         : `the first ${limit === 1 ? "" : `${limit} `}of ${count} files in the order of their names`;
   return `containerd takes ${files}: ${why}`;
+}
+
+/**
+ * Returns the networks that a pod gets: those that containerd takes, in their order. Throws CniError 7 where it takes
+ * nothing, and where two of them have one name: by that runtimes and plugins know an attachment, and leases and results of
+ * the one would be taken for the other's.
+ */
+export function takenNetworks(opened: ChosenFolder): NetworkList[] {
+  const { folder, choice } = opened;
+  const { chosen, blockedBy } = choice;
+  if (chosen.length === 0) {
+    const cause = blockedBy?.problem === undefined ? "" : `: ${describeError(blockedBy.problem)}`;
+    const message = `${describeChoice(opened)}${cause}`;
+    throw new CniError(ErrorCode.invalidConfig, message, `see warren conf doctor ${folder.path}`);
+  }
+  const files = new Map<string, string>();
+  return chosen.flatMap(({ name: file, network }) => {
+    if (network === undefined) return [];
+    const other = files.get(network.name);
+    if (other !== undefined) {
+      const message = `network ${JSON.stringify(network.name)} is in ${other} and in ${file}`;
+      throw new CniError(ErrorCode.invalidConfig, message, "give one of them another name, or remove it");
+    }
+    files.set(network.name, file);
+    return [network];
+  });
 }

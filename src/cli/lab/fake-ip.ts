@@ -75,6 +75,6 @@ function pointOn(stage: Stage): void {
 export const command = labCommand({
   name: "fake-ip",
   description: "Report an address that a pod does not have, and see what packets make of it",
-  confFile: CONF_FILE,
+  confFiles: [CONF_FILE],
   steps: STORY,
 });

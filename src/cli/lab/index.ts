@@ -8,6 +8,7 @@ export const command = defineCommand({
     "status-gc": async () => (await import("./status-gc.ts")).command,
     trace: async () => (await import("./trace.ts")).command,
     "fake-ip": async () => (await import("./fake-ip.ts")).command,
+    "two-conflists": async () => (await import("./two-conflists.ts")).command,
     shell: async () => (await import("./shell.ts")).command,
     netns: async () => (await import("./netns.ts")).command,
     ping: async () => (await import("./ping.ts")).command,

@@ -1,5 +1,5 @@
 // A throwaway machine for labs: network and mount namespaces of its own, in which /run and /var/lib/cni are empty
-// and Warren is installed with one network. Everything is made in memory and belongs to these namespaces, so nothing
+// and Warren is installed with the networks of the lab. Everything is made in memory and belongs to these namespaces, so nothing
 // of it outlives the last process inside, not even after kill -9, and nothing reaches the real machine.
 import {
   existsSync,
@@ -58,14 +58,14 @@ export const INSTALLED = `${FOLDERS.bin}/${EXECUTABLE}`;
  * Moves this process into a new sandbox and returns the variables for the program that it is to become there. Throws
  * CniError, saying what the machine does not allow and how to allow it. Whoever isn't root starts anew on the way.
  */
-export function enterSandbox(confFile: ConfFile = CONF_FILE): Variables {
+export function enterSandbox(confFiles: readonly ConfFile[] = [CONF_FILE]): Variables {
   leaveMachine();
   try {
     makeMountsPrivate();
     // opened while its path still leads there: it may be below what is hidden now
     using executable = openFile(readlinkSync("/proc/self/exe"), OpenFlag.readOnly);
     hideState();
-    const variables = installWarren(executable, confFile);
+    const variables = installWarren(executable, confFiles);
     using own = openNetns("/proc/thread-self/ns/net");
     setLoopback(own, true);
     return variables;
@@ -122,13 +122,13 @@ function hideState(): void {
   mkdirSync(DEFAULT_CACHE_FOLDER);
 }
 
-/** Puts the executable, a link for each plugin and the network in place; returns the variables to find them by. */
-function installWarren(executable: Descriptor, confFile: ConfFile): Variables {
+/** Puts the executable, a link for each plugin and the networks in place; returns the variables to find them by. */
+function installWarren(executable: Descriptor, confFiles: readonly ConfFile[]): Variables {
   for (const folder of [FOLDERS.bin, FOLDERS.conf]) mkdirSync(folder, { recursive: true });
   writeFileSync(INSTALLED, "");
   bindMount(`/proc/self/fd/${executable.fd}`, INSTALLED);
   for (const plugin of PLUGIN_NAMES) symlinkSync(EXECUTABLE, `${FOLDERS.bin}/warren-${plugin}`);
-  writeFileSync(confFile.path, confFile.text);
+  for (const { path, text } of confFiles) writeFileSync(path, text);
   const { CNI_ARGS: _args, CAP_ARGS: _capabilities, CNI_IFNAME: _ifname, ...variables } = process.env;
   return {
     ...variables,

@@ -180,6 +180,6 @@ function pointOn(stage: Stage): void {
 export const command = labCommand({
   name: "status-gc",
   description: "Play STATUS, ADD, GC and DEL through on a private network, and explain every step",
-  confFile: CONF_FILE,
+  confFiles: [CONF_FILE],
   steps: STORY,
 });

@@ -1,4 +1,4 @@
-// What every lab has in common: a sandbox with a network in it, a story that is played there step by step, and an end at
+// What every lab has in common: a sandbox with networks in it, a story that is played there step by step, and an end at
 // the first step that does not give what the story promises.
 import { readlinkSync } from "node:fs";
 import { constants } from "node:os";
@@ -20,8 +20,8 @@ export interface Lab {
   /** As `warren lab NAME` has it. */
   readonly name: string;
   readonly description: string;
-  /** The network that the sandbox comes with. */
-  readonly confFile: ConfFile;
+  /** The networks that the sandbox comes with. */
+  readonly confFiles: readonly ConfFile[];
   readonly steps: readonly Step[];
 }
 
@@ -44,14 +44,14 @@ function endOnSignals(stage: Stage): void {
 }
 
 /** Returns the command that plays the lab. */
-export function labCommand({ name, description, confFile, steps }: Lab): CommandDef<Record<never, never>> {
+export function labCommand({ name, description, confFiles, steps }: Lab): CommandDef<Record<never, never>> {
   return operatorCommand({
     name,
     description,
     args: {},
     async run() {
       if (process.env[MARK] !== ownNetns()) {
-        const variables = enterSandbox(confFile);
+        const variables = enterSandbox(confFiles);
         return replaceProcess(INSTALLED, [EXECUTABLE, "lab", name], { ...variables, [MARK]: ownNetns() });
       }
       delete process.env[MARK];

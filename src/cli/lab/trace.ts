@@ -114,6 +114,6 @@ function pointOn(stage: Stage): void {
 export const command = labCommand({
   name: "trace",
   description: "Put a logger into a chain, read what a runtime says to plugins, and make a call again",
-  confFile: CONF_FILE,
+  confFiles: [CONF_FILE],
   steps: STORY,
 });
