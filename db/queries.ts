@@ -563,6 +563,17 @@ export function objectsOfEntry(): Statement<Entry, { kind: string; name: string;
   );
 }
 
+/** The objects of one kind, of every entry. */
+export function objectsOfKind(): Statement<{ kind: string }, ObjectRow> {
+  return statement<{ kind: string }>()(
+    database
+      .select(OBJECT)
+      .from(objects)
+      .where(eq(objects.kind, given("kind"))),
+    OBJECT_COLUMNS,
+  );
+}
+
 /** How many attachments need an object. */
 export function objectClaims(): Statement<{ kind: string; name: string }, { claims: number }> {
   return statement<{ kind: string; name: string }>()(

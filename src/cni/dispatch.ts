@@ -6,17 +6,23 @@ import { CniError, describeError, ErrorCode } from "./error.ts";
 import { executePlugin, findPlugin } from "./execution.ts";
 import { parseInput, shown } from "./input.ts";
 import { exactPreviousResult, type NetworkConfig, validAttachments } from "./network-config.ts";
-import type { AttachmentCall, Call, Delegate, Plugin } from "./plugin.ts";
+import type { AttachmentCall, Call, Delegate, Invocation, Plugin } from "./plugin.ts";
 import { repeatedKey } from "./repeated-keys.ts";
 import { asItCame, decodeResult, type Result } from "./result.ts";
 import { isSupportedVersion, SUPPORTED_VERSIONS, type Verb } from "./version.ts";
 
 /** What a call needs of the outside world once its input has been read. */
-export interface DelegationWorld {
+export interface Surroundings {
   readonly variables: Variables;
   writeStderr(text: string): void;
   /** Returns the plugin that `file` is if `file` is this same executable, to be called in this process. */
   ownPlugin(file: string): Promise<Plugin | undefined>;
+}
+
+/** Surroundings in which other plugins can be called with configs of their own. */
+export interface DelegationWorld extends Surroundings {
+  /** Makes the call that these variables and this standard input are, and returns what was printed. Throws CniError. */
+  callPlugin(file: string, variables: Variables, stdin: Uint8Array): Promise<string>;
 }
 
 /** A call whose environment and protocol keys have been checked. */
@@ -34,6 +40,7 @@ export async function dispatch(plugin: Plugin, verb: Verb, request: Request): Pr
     network: config.network,
     cniVersion: config.cniVersion,
     delegate: (type) => delegateOf(type, request),
+    invoke: (invocation) => invoke(invocation, request),
     note: (text) => request.world.writeStderr(`${text}\n`),
   };
   const { containerId, ifname, netns } = environment;
@@ -152,18 +159,51 @@ async function delegateOf(type: string, request: Request): Promise<Delegate> {
   };
 }
 
+/** How deep plugins may call each other; more than a few levels are a network that leads back to itself. */
+const DEEPEST_DELEGATION = 8;
+const DEPTH_VARIABLE = "WARREN_DELEGATION_DEPTH";
+
+/** A plugin is called as by a runtime: with variables and a config that are about it alone. */
+async function invoke(
+  { verb, type, config, attachment, folders = [] }: Invocation,
+  { environment, world, config: own }: Request,
+): Promise<string> {
+  const path = [...folders, ...environment.path];
+  const depth = Number(world.variables[DEPTH_VARIABLE] ?? 0) + 1;
+  if (depth > DEEPEST_DELEGATION) {
+    throw new CniError(
+      ErrorCode.invalidConfig,
+      `network ${JSON.stringify(own.network)}: plugins call each other ${DEEPEST_DELEGATION} deep`,
+      "correct its delegates: one of them leads back to the network that it is part of",
+    );
+  }
+  const variables = {
+    ...world.variables,
+    ...variablesOf(verb, attachment ?? { containerId: "", netns: "", ifname: "", args: "" }),
+    CNI_PATH: path.join(":"),
+    [DEPTH_VARIABLE]: `${depth}`,
+  };
+  return world.callPlugin(findPlugin(type, path), variables, new TextEncoder().encode(config));
+}
+
+/** All of them are always set, maybe empty: what this call's own environment has must not shine through. */
+function variablesOf(
+  verb: Verb,
+  { containerId, netns, ifname, args }: Pick<Environment, "containerId" | "netns" | "ifname" | "args">,
+): Variables {
+  return {
+    CNI_COMMAND: verb,
+    CNI_CONTAINERID: containerId,
+    CNI_NETNS: netns,
+    CNI_IFNAME: ifname,
+    CNI_ARGS: args,
+  };
+}
+
 function executed(file: string, request: Request): (verb: Verb) => Promise<Result | undefined> {
-  const { containerId, netns, ifname, args } = request.environment;
   return async (verb) => {
     const stdout = await executePlugin(file, {
-      variables: {
-        ...request.world.variables,
-        CNI_COMMAND: verb,
-        CNI_CONTAINERID: containerId,
-        CNI_NETNS: netns,
-        CNI_IFNAME: ifname,
-        CNI_ARGS: args,
-      },
+      variables: { ...request.world.variables, ...variablesOf(verb, request.environment) },
       stdin: request.config.text,
     });
     if (verb !== "ADD" || stdout.trim() === "") return undefined;

@@ -105,6 +105,11 @@ export class Failures {
     }
   }
 
+  /** Keeps the failure of a step that has reported it otherwise. */
+  keep(error: unknown): void {
+    this.#errors.push(error);
+  }
+
   /** True if a step failed. */
   get any(): boolean {
     return this.#errors.length > 0;

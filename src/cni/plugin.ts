@@ -7,6 +7,7 @@ import type { CniError } from "./error.ts";
 import type { AttachmentKey } from "./network-config.ts";
 import type { Result } from "./result.ts";
 import type { Span } from "./trace-context.ts";
+import type { Verb } from "./version.ts";
 
 /** An attachment: a container's interface on a network, and where the container's namespace is. */
 export interface Attachment extends AttachmentKey {
@@ -27,6 +28,18 @@ export interface Delegate {
   delOf(attachment: Attachment): Promise<void>;
 }
 
+/** A call of another plugin with a config of its own, as a runtime would make it. */
+export interface Invocation {
+  readonly verb: Verb;
+  /** The plugin's name; it is searched in `folders` first, and then in CNI_PATH. */
+  readonly type: string;
+  readonly folders?: readonly string[] | undefined;
+  /** The network config for its standard input; empty for VERSION. */
+  readonly config: string;
+  /** Which attachment, with its CNI_ARGS; absent for the verbs that concern no single one. */
+  readonly attachment?: (Attachment & { readonly args: string }) | undefined;
+}
+
 /** What every verb gets. */
 export interface Call<Config> {
   readonly network: string;
@@ -34,6 +47,11 @@ export interface Call<Config> {
   readonly config: Config;
   /** Returns the plugin called `type`, found through CNI_PATH; throws CniError 106 if it isn't there. */
   readonly delegate: (type: string) => Promise<Delegate>;
+  /**
+   * Calls another plugin, in this process where it is this same executable, and returns what it printed. Throws the
+   * CniError that it answered with, and CniError 106 if it isn't there or gave no answer.
+   */
+  readonly invoke: (invocation: Invocation) => Promise<string>;
   /** Tells the operator something that is no error, on standard error. */
   readonly note: (text: string) => void;
 }

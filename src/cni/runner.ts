@@ -2,9 +2,10 @@
 // prints the result or the error. All input and output is handed in, so that the whole protocol can be tested
 // in a process without touching the world.
 
-import { type DelegationWorld, dispatch, type Request } from "./dispatch.ts";
-import { type Environment, parseEnvironment } from "./environment.ts";
+import { type DelegationWorld, dispatch, type Request, type Surroundings } from "./dispatch.ts";
+import { type Environment, parseEnvironment, type Variables } from "./environment.ts";
 import { CniError, describeError, ErrorCode } from "./error.ts";
+import { executePlugin } from "./execution.ts";
 import { type NetworkConfig, parseNetworkConfig } from "./network-config.ts";
 import type { Plugin, Transcript } from "./plugin.ts";
 import { encodeResult, type Result } from "./result.ts";
@@ -19,7 +20,7 @@ import {
 } from "./version.ts";
 
 /** The outside world of a plugin call. */
-export interface World extends DelegationWorld {
+export interface World extends Surroundings {
   readStdin(): Uint8Array;
   writeStdout(text: string): void;
   /** True if the path pins the network namespace that this process is in. */
@@ -43,8 +44,7 @@ export async function runPlugin(plugin: Plugin, world: World): Promise<0 | 1> {
     return 0;
   }
   const call = new RunningCall(plugin, world);
-  let answer = await call.answer();
-  if (plugin.record !== undefined) answer = await call.record(answer);
+  const answer = await call.recordedAnswer();
   try {
     if (answer.stdout !== "") world.writeStdout(answer.stdout);
   } catch (error) {
@@ -53,6 +53,23 @@ export async function runPlugin(plugin: Plugin, world: World): Promise<0 | 1> {
   }
   await world.remember?.(plugin, call.transcript(answer));
   return answer.exitCode;
+}
+
+/** Calls a plugin from within a call of another one: in this process where it is ours. */
+async function callPlugin(
+  world: World,
+  file: string,
+  variables: Variables,
+  stdin: Uint8Array,
+): Promise<string> {
+  const own = await world.ownPlugin(file);
+  if (own === undefined) return executePlugin(file, { variables, stdin });
+  if (variables.CNI_COMMAND === "VERSION") return versionAnswer();
+  const call = new RunningCall(own, { ...world, variables, readStdin: () => stdin });
+  const answer = await call.recordedAnswer();
+  await world.remember?.(own, call.transcript(answer));
+  if (answer.error !== undefined) throw answer.error;
+  return answer.stdout;
 }
 
 /** What a call comes to. */
@@ -82,8 +99,13 @@ class RunningCall {
     this.#span = spanBelow(world.variables.TRACEPARENT);
   }
 
-  /** Does what the call asks for. */
-  async answer(): Promise<Answer> {
+  /** Does what the call asks for, and shows it to a plugin that wants to see it. */
+  async recordedAnswer(): Promise<Answer> {
+    const answer = await this.#answer();
+    return this.plugin.record === undefined ? answer : this.#record(answer);
+  }
+
+  async #answer(): Promise<Answer> {
     const { plugin, world } = this;
     try {
       const environment = parseEnvironment(world.variables);
@@ -116,7 +138,7 @@ class RunningCall {
   }
 
   /** Shows the call and its answer to the plugin, and returns the answer or the error that came of that. */
-  async record(answer: Answer): Promise<Answer> {
+  async #record(answer: Answer): Promise<Answer> {
     this.#readAnyway();
     try {
       this.plugin.record?.(this.transcript(answer));
@@ -157,8 +179,14 @@ class RunningCall {
   /** What delegates are called with: of a call that is part of a trace they are parts. */
   #delegationWorld(): DelegationWorld {
     const { world } = this;
-    if (this.#span === undefined) return world;
-    return { ...world, variables: { ...world.variables, TRACEPARENT: traceparentOf(this.#span) } };
+    const traced =
+      this.#span === undefined
+        ? world
+        : { ...world, variables: { ...world.variables, TRACEPARENT: traceparentOf(this.#span) } };
+    return {
+      ...traced,
+      callPlugin: (file, variables, stdin) => callPlugin(traced, file, variables, stdin),
+    };
   }
 
   #readConfig(): Uint8Array {

@@ -110,7 +110,7 @@ export function loadNetworkFile(path: string): NetworkList {
 
 /** Returns the network in a single config (.conf, .json) as a list of one. Throws as loadNetworkFile. */
 export function loadSingleFile(path: string): NetworkList {
-  return listOfOne(loadPluginFile(path), path);
+  return listOfPlugin(loadPluginFile(path), path);
 }
 
 /**
@@ -129,7 +129,7 @@ export function loadNetwork(folder: string, name: string): NetworkList {
   const singles = filesIn(folder, ".conf", ".json");
   for (const file of singles) {
     const plugin = loadPluginFile(file);
-    if (plugin.name === name) return listOfOne(plugin, file);
+    if (plugin.name === name) return listOfPlugin(plugin, file);
     names.push(plugin.name);
   }
   if (lists.length + singles.length === 0) {
@@ -221,7 +221,12 @@ function pluginOf(document: unknown, what: string): PluginConfig {
   };
 }
 
-function listOfOne(plugin: PluginConfig, what: string): NetworkList {
+/** Returns the config of one plugin as a list of one; throws as parseNetworkList. */
+export function listOfOne(document: JsonObject, what: string): NetworkList {
+  return listOfPlugin(pluginOf(document, what), what);
+}
+
+function listOfPlugin(plugin: PluginConfig, what: string): NetworkList {
   const text = sortedJson({ cniVersion: plugin.cniVersion, name: plugin.name, plugins: [plugin.document] });
   return parseNetworkList(new TextEncoder().encode(text), what);
 }

@@ -13,6 +13,7 @@ import {
   objectClaimants,
   objectClaims,
   objectsOfEntry,
+  objectsOfKind,
   objectsOfOwners,
   ownerPlugins,
   putAttachment,
@@ -37,6 +38,7 @@ const DELETE_ATTACHMENTS = deleteAttachments();
 const DELETE_ATTACHMENTS_OF_OWNERS = deleteAttachmentsOfOwners();
 const PUT_OBJECT = putObject();
 const OBJECTS_OF_ENTRY = objectsOfEntry();
+const OBJECTS_OF_KIND = objectsOfKind();
 const OBJECTS_OF_OWNERS = objectsOfOwners();
 const OBJECT_CLAIMS = objectClaims();
 const OBJECT_CLAIMANTS = objectClaimants();
@@ -55,6 +57,7 @@ export type { AttachmentRow, Entry };
  * `firewall` is a table that needs the firewall's chain, and `firewall element` an element of one of its sets,
  * `firewalld source` an address in a zone of firewalld.
  * `port map` is a port of the host with where it leads, and `port map sources` a chain that such ports share.
+ * `delegate` is another network that a plugin has added the container to, and how: delegation/ reads it back.
  * `reported address` and `real address` are no objects of the kernel's: what a runtime was told, and what is so.
  */
 export type ObjectKind =
@@ -71,6 +74,7 @@ export type ObjectKind =
   | "firewalld source"
   | "port map"
   | "port map sources"
+  | "delegate"
   | "reported address"
   | "real address";
 
@@ -96,6 +100,7 @@ const KINDS: readonly string[] = [
   "firewalld source",
   "port map",
   "port map sources",
+  "delegate",
   "reported address",
   "real address",
 ] satisfies ObjectKind[];
@@ -223,6 +228,11 @@ export async function countAttachments(store: Transaction, network: string, plug
 /** Returns the objects of an entry. */
 export async function listObjects(store: Transaction, entry: Entry): Promise<KernelObject[]> {
   return (await store.all(OBJECTS_OF_ENTRY, keyOf(entry))).filter(isKernelObject);
+}
+
+/** Returns the objects of that kind, of every entry of every network, with whose they are. */
+export async function listObjectsOfKind(store: Transaction, kind: ObjectKind): Promise<ObjectRow[]> {
+  return store.all(OBJECTS_OF_KIND, { kind });
 }
 
 /**

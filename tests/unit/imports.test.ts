@@ -12,7 +12,19 @@ const RULE: Readonly<Record<string, readonly string[]>> = {
   main: ["world", "plugins", "cli", "cni", "record", "sys"],
   // of netlink only the errors, see below
   world: ["plugins", "cni", "net", "netlink", "ledger", "record", "store", "sys", "ip"],
-  plugins: ["cni", "attachment", "net", "ipam", "ledger", "record", "store", "ip", "valibot"],
+  plugins: [
+    "cni",
+    "attachment",
+    "delegation",
+    "conflist",
+    "net",
+    "ipam",
+    "ledger",
+    "record",
+    "store",
+    "ip",
+    "valibot",
+  ],
   // what the plugins that make pairs of interfaces do around their kernel work
   attachment: ["cni", "net", "ledger", "store", "ip", "sys", "valibot"],
   // of plugins only the catalogue, see below; conf and package.json are data that a command carries
@@ -34,6 +46,8 @@ const RULE: Readonly<Record<string, readonly string[]>> = {
     ...["conf", "package.json", "node:", "citty", "valibot"],
   ],
   runtime: ["conflist", "cni", "ip", "sys", "net", "node:", "valibot"],
+  // other networks that a plugin hands a container on to, and what is written down about them
+  delegation: ["conflist", "cni", "ledger", "store", "valibot"],
   // network lists and the order of the verbs over them, for runtimes and for plugins that delegate to lists
   conflist: ["cni", "sys", "valibot"],
   net: ["netlink", "ip", "sys"],
