@@ -6,6 +6,7 @@ import { log } from "../log.ts";
 import { netnsInode } from "../net/netns.ts";
 import { checkAttachment } from "../runtime/attachment.ts";
 import { collectGarbage, requireVerb } from "../runtime/chain.ts";
+import { PodRecords } from "../runtime/pod-record.ts";
 import { writeStdout } from "../sys/stdio.ts";
 import { collectAbandonedRuns } from "./abandoned-runs.ts";
 import { operatorCommand, UsageError } from "./command.ts";
@@ -91,7 +92,7 @@ export const command = operatorCommand({
       else printTable(doomed);
       return 0;
     }
-    await collectAbandonedRuns(runtime, settings.cacheFolder);
+    await collectAbandonedRuns(runtime, new PodRecords(settings.cacheFolder));
     const removed = await collectGarbage(runtime, list, valid);
     if (list.disableGC) log.info(`network ${list.name} has disableGC set: nothing was collected`);
     const answer = { network: list.name, removed };

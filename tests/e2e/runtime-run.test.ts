@@ -254,7 +254,7 @@ test.each([
     expect(exitCode).toBe(0);
     expect(stderr).toContain(`removed /var/run/netns/${left[0]}, which a killed run left`);
     expect((await stage.finish()).slice(0, 2)).toEqual(["DEL b eth1", "DEL a eth0"]);
-    expect((await stage.host.run(["ls", "/var/lib/cni/warren-runs"])).stdout).toBe("");
+    expect((await stage.host.run(["ls", "/var/lib/cni/warren-pods"])).stdout).toBe("");
   },
 );
 
