@@ -5,7 +5,10 @@ import { log } from "../log.ts";
 import { isInhabited } from "../net/netns.ts";
 import type { Runtime } from "../runtime/chain.ts";
 import type { PodRecords } from "../runtime/pod-record.ts";
-import { takeBack } from "./pod/life.ts";
+import { takeBack, whenPluginsAreDone } from "./pod/life.ts";
+
+/** How long a plugin that a killed run has called may hold up the command at hand. */
+const PATIENCE_MS = 2000;
 
 /**
  * Takes back what runs left that were killed: attachments in reverse order, then the namespace. A run that can't be
@@ -20,6 +23,7 @@ export async function collectAbandonedRuns(runtime: Runtime, records: PodRecords
     try {
       // the command outlives its `warren run`, and has the network for as long as it needs it
       if (isInhabited(plan.netns)) continue;
+      if (!(await whenPluginsAreDone(plan, PATIENCE_MS))) continue;
       await takeBack(runtime, record);
       runtime.note(`removed ${plan.netns}, which a killed run left`);
     } catch (error) {

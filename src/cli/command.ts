@@ -1,6 +1,7 @@
 // How an operator's command is declared: a citty command that refuses what it does not know. citty itself lets
 // unknown flags, surplus arguments and flags without a value pass, and a mistyped flag must not be obeyed by
 // half.
+import { parseArgs } from "node:util";
 import { type ArgsDef, type CommandContext, type CommandDef, defineCommand } from "citty";
 import { nearestWord } from "./spelling.ts";
 
@@ -56,6 +57,40 @@ export function splitAtDashes(rawArgs: readonly string[]): {
   const dashes = rawArgs.indexOf("--");
   if (dashes < 0) return { before: rawArgs, behind: undefined };
   return { before: rawArgs.slice(0, dashes), behind: rawArgs.slice(dashes + 1) };
+}
+
+/** A flag as it was given, with its value. */
+export interface GivenFlag {
+  readonly name: string;
+  readonly value: string;
+}
+
+/**
+ * Returns the flags with values in the order in which they were given, for flags that may be repeated: citty tells the last
+ * one alone. Throws UsageError for one without a value.
+ */
+export function givenFlags(rawArgs: readonly string[], declared: ArgsDef): GivenFlag[] {
+  const options: Record<string, { type: "string" | "boolean"; short?: string; multiple?: boolean }> = {};
+  for (const [name, definition] of Object.entries(declared)) {
+    if (definition.type === "positional") continue;
+    const type = definition.type === "boolean" ? "boolean" : "string";
+    const aliases = "alias" in definition ? [definition.alias ?? []].flat() : [];
+    const short = aliases.find((alias) => alias.length === 1);
+    options[name] = { type, ...(short === undefined ? {} : { short }), multiple: type === "string" };
+  }
+  const { tokens } = parseArgs({
+    args: [...splitAtDashes(rawArgs).before],
+    options,
+    strict: false,
+    allowPositionals: true,
+    tokens: true,
+  });
+  return tokens.flatMap((token) => {
+    if (token.kind !== "option" || options[token.name]?.type !== "string") return [];
+    if (token.value === undefined || token.value === "")
+      throw new UsageError(`--${token.name} needs a value`);
+    return [{ name: token.name, value: token.value }];
+  });
 }
 
 /** Returns the names under which citty reports a flag: as declared, in camel case, and its aliases. */

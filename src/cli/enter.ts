@@ -43,7 +43,7 @@ function unexecutable(file: string): string | undefined {
 }
 
 /** Becomes the program; throws ProgramError if the kernel refuses to execute it. */
-function become(program: string, words: readonly string[]): never {
+export function become(program: string, words: readonly string[]): never {
   try {
     return replaceProcess(program, words, process.env);
   } catch (error) {

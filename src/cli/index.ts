@@ -16,6 +16,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<AnyCommand>>> = {
   status: async () => (await import("./status.ts")).command,
   gc: async () => (await import("./gc.ts")).command,
   run: async () => (await import("./run.ts")).command,
+  pod: async () => (await import("./pod/index.ts")).command,
   leases: async () => (await import("./leases.ts")).command,
   show: async () => (await import("./show.ts")).command,
   events: async () => (await import("./events.ts")).command,

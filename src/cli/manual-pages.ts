@@ -151,6 +151,59 @@ export const MANUAL_PAGES: Readonly<Record<string, ManualPage>> = {
     ],
     seeAlso: ["warren add", "warren conf list", "warren lab shell"],
   },
+  pod: {
+    description: [
+      "Makes, enters, lists and removes throwaway pods: network namespaces with a hostname, labels and a resolv.conf of their own, on any networks. They need no container engine, and have the machine's files.",
+    ],
+    seeAlso: ["warren pod create", "warren run", "docs/pods.md"],
+  },
+  "pod create": {
+    description: [
+      "Makes a network namespace of that name, attaches it to the networks as eth0, eth1, ..., and says what it got. Labels, annotations, ports, limits and addresses are passed to plugins as a container runtime passes them. If a network fails, everything is taken back.",
+      "A flag whose capability no plugin of the network declares is refused: it would have no effect.",
+    ],
+    environment: [...PLACES, ...PARAMETERS.slice(-2)],
+    files: [["/var/lib/cni/warren-pods", "What pods consist of, written down before they are made."]],
+    examples: [
+      ["warren pod create web --net pods", "A pod on the network pods."],
+      [
+        "warren pod create web --net pods --port 8080:80 --label app=web",
+        "With a port of the host and a label.",
+      ],
+      ["warren pod create router --net red --net blue:ip=10.2.0.1", "On two networks."],
+    ],
+    seeAlso: ["warren pod exec", "warren pod rm", "warren add", "docs/pods.md"],
+  },
+  "pod exec": {
+    synopsis: ["warren pod exec [OPTION ...] POD -- CMD [ARGUMENT ...]"],
+    description: [
+      "Becomes the command in the pod: in its network, with its hostname and its /etc/resolv.conf. Everything else is the machine's. Mounts that the command makes are its own.",
+    ],
+    exitCodes: [
+      ["N", "The command's own exit code."],
+      ["1", "There is no such pod, or its namespace is gone."],
+      ["126, 127", "The command can't be executed; it is not found."],
+      USAGE,
+    ],
+    examples: [["warren pod exec web -- ip addr", "What has web?"]],
+    seeAlso: ["warren pod create", "warren run"],
+  },
+  "pod list": {
+    description: [
+      "Lists pods with their networks, the addresses that these gave, their age, and what has become of them: alive, being made, half made (a killed create), netns gone, earlier boot, killed (of a run). A warren run at work is listed too.",
+    ],
+    examples: [["warren pod list --json", "With hostname, labels and annotations."]],
+    seeAlso: ["warren pod create", "warren cache", "docs/pods.md"],
+  },
+  "pod rm": {
+    synopsis: ["warren pod rm [OPTION ...] POD ...", "warren pod rm [OPTION ...] --all"],
+    description: [
+      "Calls DEL for every network of the pods in reverse order and removes their namespaces, whatever has become of them; what is gone already is no failure. A pod that another process is making is waited for. One whose DEL fails stays on record for another try.",
+    ],
+    environment: PLACES,
+    examples: [["warren pod rm --all", "All pods; but no warren run that is at work."]],
+    seeAlso: ["warren pod list", "warren gc"],
+  },
   leases: {
     description: [
       "Lists who holds which address, since when, and whether the container's network namespace is still there.",

@@ -77,6 +77,14 @@ export class CniError extends Error {
   }
 }
 
+/** Throws the only one of the failures, or CniError 107 naming all; returns if there are none. */
+export function throwFailures(failures: readonly unknown[]): void {
+  const [first] = failures;
+  if (failures.length === 0) return;
+  if (failures.length === 1) throw first;
+  throw new CniError(ErrorCode.incomplete, failures.map(describeError).join("\n"), "", { cause: first });
+}
+
 /** Returns the error of a CHECK that found something else than ADD left. */
 export function stateDiffers(message: string): CniError {
   return new CniError(ErrorCode.stateDiffers, message, "DEL the attachment, and ADD it again");

@@ -2,7 +2,7 @@
 // is kept in step (libcni/api.go). Three things differ from libcni, on purpose: an ADD that fails half way is undone, a
 // DEL or CHECK without parameters gets those of its ADD, and each result is converted to the list's version before the
 // next plugin sees it.
-import { CniError, describeError, ErrorCode } from "../cni/error.ts";
+import { CniError, describeError, ErrorCode, throwFailures } from "../cni/error.ts";
 import { checkNetworkName } from "../cni/names.ts";
 import type { AttachmentKey } from "../cni/network-config.ts";
 import { type Verb, versionAllows } from "../cni/version.ts";
@@ -152,10 +152,8 @@ export async function collectGarbage(
     }
   }
   await collectThroughList(list, callerFor(runtime), valid, (error) => failures.push(error));
-  const [first] = failures;
-  if (first === undefined) return removed;
-  if (failures.length === 1) throw first;
-  throw new CniError(ErrorCode.incomplete, failures.map(describeError).join("\n"), "", { cause: first });
+  throwFailures(failures);
+  return removed;
 }
 
 /** Throws CniError 1 if the list's version does not have the verb, which libcni passes over in silence. */

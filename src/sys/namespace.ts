@@ -8,6 +8,7 @@ import { beginPhase, endPhase } from "./phases.ts";
 /** Kinds of namespace, by the flag that setns and unshare take (linux/sched.h). */
 export const Namespace = {
   mount: 0x0002_0000,
+  uts: 0x0400_0000,
   user: 0x1000_0000,
   network: 0x4000_0000,
 } as const;
@@ -15,6 +16,7 @@ export const Namespace = {
 const MS_BIND = 4096n;
 const MS_REC = 16384n;
 const MS_PRIVATE = 1n << 18n;
+const MS_SLAVE = 1n << 19n;
 const MNT_DETACH = 2;
 
 const AF_UNIX = 1;
@@ -29,6 +31,7 @@ function bindRare() {
     unshare: { args: ["i32"], returns: "i32" },
     mount: { args: ["cstring", "cstring", "cstring", "u64", "ptr"], returns: "i32" },
     umount2: { args: ["cstring", "i32"], returns: "i32" },
+    sethostname: { args: ["buffer", "u64"], returns: "i32" },
     getsockopt: { args: ["i32", "i32", "i32", "buffer", "buffer"], returns: "i32" },
   } as const).symbols;
 }
@@ -131,6 +134,24 @@ export function mountTemporary(target: string): void {
 /** Keeps every later mount of this mount namespace to itself; throws SystemError. */
 export function makeMountsPrivate(): void {
   retried("mount --make-rprivate /", () => calls().mount("none", "/", "none", MS_REC | MS_PRIVATE, null));
+}
+
+/** Keeps every later mount of this mount namespace to itself, and still sees those of the one that it was made of. */
+export function makeMountsReceiving(): void {
+  retried("mount --make-rslave /", () => calls().mount("none", "/", "none", MS_REC | MS_SLAVE, null));
+}
+
+/** Mounts on /sys what sysfs shows in the calling thread's network namespace; throws SystemError. */
+export function mountSysfs(): void {
+  retried("mount sysfs on /sys", () => calls().mount("sysfs", "/sys", "sysfs", 0n, null));
+}
+
+/** Gives the calling thread's UTS namespace this name; throws SystemError, EINVAL above 64 bytes. */
+export function setHostname(name: string): void {
+  const encoded = new TextEncoder().encode(name);
+  const bytes = memory(Math.max(1, encoded.length));
+  bytes.set(encoded);
+  retried(`sethostname ${name}`, () => calls().sethostname(bytes, BigInt(encoded.length)));
 }
 
 /** Detaches whatever is mounted on `target`; throws SystemError, EINVAL where nothing is. */

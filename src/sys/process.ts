@@ -62,3 +62,16 @@ export function parentOfProcess(pid: number): number {
     return 0;
   }
 }
+
+/** Returns the processes whose environment, as they were started with it, has the variable with that value. */
+export function processesWith(variable: string, value: string): number[] {
+  const wanted = `${variable}=${value}`;
+  return [...new Bun.Glob("[0-9]*").scanSync({ cwd: "/proc", onlyFiles: false })].flatMap((pid) => {
+    try {
+      return readText(`/proc/${pid}/environ`).split("\0").includes(wanted) ? [Number(pid)] : [];
+    } catch {
+      // it ended meanwhile, or is somebody else's
+      return [];
+    }
+  });
+}

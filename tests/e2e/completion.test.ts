@@ -9,6 +9,7 @@ import { TemporaryDirectory } from "../support/world.ts";
 
 const node = await TestNode.create();
 await node.populate();
+for (const pod of ["one", "two"]) await node.succeed(["pod", "create", pod]);
 // the namespaces of the sandbox end with the test's process
 process.on("exit", () => void node[Symbol.asyncDispose]());
 
@@ -31,12 +32,23 @@ test.each<[words: string[], expected: string[]]>([
   [["add", "w"], ["wire"]],
   [
     ["add", "pods", ""],
-    ["db", "rested", "tap", "web"],
+    ["db", "one", "rested", "tap", "two", "web"],
   ],
   [["add", "pods", "web", ""], []],
   [["add", "--ifname", "eth1", "p"], ["pods"]],
   [["gc", "pods", "web", "d"], ["db"]],
   [["run", "pods", "w"], ["wire"]],
+  [
+    ["pod", ""],
+    ["create", "exec", "list", "rm"],
+  ],
+  [
+    ["pod", "exec", ""],
+    ["one", "two"],
+  ],
+  [["pod", "rm", "one", "t"], ["two"]],
+  [["pod", "create", ""], []],
+  [["pod", "create", "new", "--net", "wire", "--net", "p"], ["pods"]],
   [["conf", "add", "x.json", "--after", "warren-tu"], ["warren-tuning"]],
   [["conf", "add", "x.json", "--after=warren-tu"], ["--after=warren-tuning"]],
   [["conf", "add", "x.json", "--after", "=", "warren-tu"], ["warren-tuning"]],
@@ -66,6 +78,7 @@ test.each([
   [["map", "--svg", ""], "files"],
   [["run", "pods", "--", "ip"], "commands"],
   [["run", "pods", "--", "ip", "a"], "commands"],
+  [["pod", "exec", "one", "--", "ip"], "commands"],
 ])("behind %j stand %s", async (words, kind) => {
   expect(await offered(...words)).toEqual({ kind, words: [] });
 });

@@ -4,7 +4,9 @@ import { readdirSync } from "node:fs";
 import { VERBS } from "../../cni/version.ts";
 import { NETNS_DIRECTORY } from "../../net/netns.ts";
 import { PLUGIN_NAMES } from "../../plugins/index.ts";
+import { DEFAULT_CACHE_FOLDER } from "../../runtime/cache.ts";
 import { readConfFolder } from "../../runtime/conf-folder.ts";
+import { PodRecords } from "../../runtime/pod-record.ts";
 import { DEFAULT_DATA_DIR } from "../../store/sqlite.ts";
 import { splitAtDashes } from "../command.ts";
 import {
@@ -99,11 +101,11 @@ async function visible(children: ReadonlyMap<string, AnyCommand>): Promise<Candi
 async function offerOfLeaf({ path, command, rest }: FoundCommand, last: string): Promise<Offer> {
   const { positionals, flags } = await argumentsOf(command);
   const open = openFlag(rest.at(-1), flags);
-  if (open !== undefined) return valuesOf(open, rest);
+  if (open !== undefined) return valuesOf(path, open, rest);
   if (last.startsWith("-")) {
     const equals = last.indexOf("=");
     const named = equals < 0 ? undefined : openFlag(last.slice(0, equals), flags);
-    if (named !== undefined) return prefixed(await valuesOf(named, rest), last.slice(0, equals + 1));
+    if (named !== undefined) return prefixed(await valuesOf(path, named, rest), last.slice(0, equals + 1));
     return { kind: "words", candidates: flags.map(flagCandidate) };
   }
   let given = 0;
@@ -111,12 +113,12 @@ async function offerOfLeaf({ path, command, rest }: FoundCommand, last: string):
     if (!word.startsWith("-") && openFlag(rest[index - 1], flags) === undefined) given++;
   }
   const place = positionals[given] ?? (takesMore(path) ? positionals.at(-1) : undefined);
-  return place === undefined ? NOTHING : valuesOf(place, rest);
+  return place === undefined ? NOTHING : valuesOf(path, place, rest);
 }
 
 /** Commands whose last argument may be repeated. */
 function takesMore(path: readonly string[]): boolean {
-  return ["gc", "run", "lab netns"].includes(path.join(" "));
+  return ["gc", "run", "lab netns", "pod rm"].includes(path.join(" "));
 }
 
 function flagCandidate(flag: DeclaredArgument): Candidate {
@@ -144,14 +146,22 @@ function prefixed(offer: Offer, beginning: string): Offer {
 }
 
 /** What an argument or a flag of that name can be, whichever command it belongs to. */
-async function valuesOf({ name }: DeclaredArgument, rest: readonly string[]): Promise<Offer> {
+async function valuesOf(
+  path: readonly string[],
+  { name }: DeclaredArgument,
+  rest: readonly string[],
+): Promise<Offer> {
   switch (name) {
     case "network":
     case "networks":
+    case "net":
       return words(networks(rest));
     case "netns":
     case "keep":
       return words(namespaces());
+    case "pod":
+    case "pods":
+      return words(path.at(-1) === "create" ? [] : pods(rest));
     case "container":
     case "container-id":
       return words(await containers(rest));
@@ -206,6 +216,20 @@ function namespaces(): Candidate[] {
     return readdirSync(NETNS_DIRECTORY)
       .sort()
       .map((word) => ({ word, description: "" }));
+  } catch {
+    return [];
+  }
+}
+
+function pods(rest: readonly string[]): Candidate[] {
+  try {
+    const records = new PodRecords(given("cache-dir", rest) ?? DEFAULT_CACHE_FOLDER);
+    return records
+      .list(() => undefined)
+      .map(({ name, plan }) => ({
+        word: name,
+        description: plan.attachments.map(({ list }) => list.name).join(" "),
+      }));
   } catch {
     return [];
   }

@@ -1,13 +1,13 @@
 // How a pod of the operator's tool comes into being and goes: a namespace with its loopback up, attached to networks one
 // after the other, and all of it taken back in reverse. `warren pod` and `warren run` both stand on this; the record
 // (runtime/pod-record.ts) is written first, so that what a killed process leaves can be taken back by any other.
-import { CniError, describeError, ErrorCode } from "../../cni/error.ts";
+import { describeError, throwFailures } from "../../cni/error.ts";
 import { log } from "../../log.ts";
 import { setLoopback } from "../../net/loopback.ts";
 import { createNetns, deleteNetns, netnsIdentity, openNetns } from "../../net/netns.ts";
 import { addToNetwork, deleteFromNetwork, type Runtime } from "../../runtime/chain.ts";
 import type { PlannedAttachment, PodPlan, PodProgress, PodRecord } from "../../runtime/pod-record.ts";
-import { currentBootId } from "../../sys/process.ts";
+import { currentBootId, processesWith } from "../../sys/process.ts";
 import type { Interruption } from "../interruption.ts";
 
 /** A pod that was made. */
@@ -56,6 +56,21 @@ function prepareNetns(path: string): string {
   return netnsIdentity(netns);
 }
 
+const PAUSE_MS = 20;
+
+/**
+ * Waits until no plugin is at work for the container any more, so that no DEL overtakes the ADD of a process that was
+ * killed: plugins go on without whoever called them. Returns false if one still is after that time.
+ */
+export async function whenPluginsAreDone({ containerId }: PodPlan, patienceMs: number): Promise<boolean> {
+  const end = Date.now() + patienceMs;
+  while (processesWith("CNI_CONTAINERID", containerId).length > 0) {
+    if (Date.now() > end) return false;
+    await Bun.sleep(PAUSE_MS);
+  }
+  return true;
+}
+
 /**
  * Takes back a pod: DELs `attachments` in reverse, each tried twice, then removes the namespace and forgets the record.
  * A failing DEL keeps none of the others from being done; the record then stays, so that it can be tried again. Throws
@@ -85,12 +100,8 @@ export async function takeBack(
     }
   }
   if (isThere) deleteNetns(plan.netns);
-  const [first] = failures;
-  if (first === undefined) record.end();
-  else if (failures.length === 1) throw first;
-  else {
-    throw new CniError(ErrorCode.incomplete, failures.map(describeError).join("\n"), "", { cause: first });
-  }
+  throwFailures(failures);
+  record.end();
 }
 
 /**
