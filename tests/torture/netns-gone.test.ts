@@ -3,7 +3,7 @@
 import { describe, expect } from "bun:test";
 import { testWith } from "../support/sandbox.ts";
 import { IS_FULL, sample } from "./extent.ts";
-import { describeFailure, describeOrdeal, lead, type Ordeal, ordealsOf, seen, stepsOf } from "./ordeal.ts";
+import { describeOrdeal, lead, type Ordeal, ordealsOf, problemsOf, seen, stepsOf } from "./ordeal.ts";
 import { SCENES, Stage } from "./scenes.ts";
 import { haltAt, type Step, strace } from "./steps.ts";
 
@@ -47,15 +47,12 @@ describe.each(SCENES.map((scene) => [scene.name, scene] as const))("netns delete
         // after the last one there is nobody to take it away from
         const steps = (await stepsOf(ordeal)).filter(({ call }) => call !== "exit_group");
         const chosen = IS_FULL ? steps : sample(steps, 2).slice(0, 1);
-        const problems: string[] = [];
-        for (const step of chosen) {
-          try {
-            await endure(ordeal, step);
-          } catch (error) {
-            problems.push(describeFailure(step, "netns deleted after", error));
-          }
-        }
-        expect(problems.join("\n\n")).toBe("");
+        const trials = chosen.map((step) => ({
+          what: "netns deleted after",
+          step,
+          endure: () => endure(ordeal, step),
+        }));
+        expect(await problemsOf(trials)).toBe("");
       },
       3_600_000,
     );

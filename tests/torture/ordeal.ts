@@ -105,9 +105,31 @@ async function endure(ordeal: Ordeal, step: Step, cure: Cure): Promise<void> {
   await recover(stage, ordeal, cure, begun);
 }
 
-/** A failure with where it happened, so that it can be made again. */
-export function describeFailure(step: Step, what: string, error: unknown): string {
-  return `${what} ${step.call} number ${step.ordinal}:\n${step.text}\n${String(error)}`;
+/** How many hosts there are at the same time: each waits for the kernel more than it works. */
+const WIDTH = IS_FULL ? 4 : 1;
+
+/** One thing to go through, and where it happens, so that it can be made again. */
+export interface Trial {
+  readonly what: string;
+  readonly step: Step;
+  readonly endure: () => Promise<void>;
+}
+
+/** Goes through all trials, some of them at the same time, each on a host of its own; returns what failed, in words. */
+export async function problemsOf(trials: readonly Trial[]): Promise<string> {
+  const problems: string[] = [];
+  const waiting = trials.values();
+  const goThrough = async () => {
+    for (const { what, step, endure } of waiting) {
+      try {
+        await endure();
+      } catch (error) {
+        problems.push(`${what} ${step.call} number ${step.ordinal}:\n${step.text}\n${String(error)}`);
+      }
+    }
+  };
+  await Promise.all(Array.from({ length: WIDTH }, goThrough));
+  return problems.join("\n\n");
 }
 
 const withStrace = testWith(strace);
@@ -121,17 +143,12 @@ export function killTest(ordeal: Ordeal, count: number): void {
       const all = await stepsOf(ordeal);
       const steps = IS_FULL && scene.looks !== false ? all : all.filter(({ looksOnly }) => !looksOnly);
       const cures: readonly Cure[] = scene.cures ?? ["DEL", "GC"];
-      const problems: string[] = [];
-      for (const step of sample(steps, count)) {
-        for (const cure of sample(cures, 1)) {
-          try {
-            await endure(ordeal, step, cure);
-          } catch (error) {
-            problems.push(describeFailure(step, `killed, then ${cure}, before`, error));
-          }
-        }
-      }
-      expect(problems.join("\n\n")).toBe("");
+      const trials = sample(steps, count).flatMap((step) =>
+        sample(cures, 1).map((cure): Trial => {
+          return { what: `killed, then ${cure}, before`, step, endure: () => endure(ordeal, step, cure) };
+        }),
+      );
+      expect(await problemsOf(trials)).toBe("");
     },
     3_600_000,
   );
