@@ -1,6 +1,6 @@
 // The tables of the store, as drizzle describes them: the one place where a column has a name and a type. The
 // SQL files under migrations/ create them; a test compares the two.
-import { isNull, sql } from "drizzle-orm";
+import { isNotNull, isNull, sql } from "drizzle-orm";
 import { blob, index, integer, primaryKey, sqliteTable, text, uniqueIndex } from "drizzle-orm/sqlite-core";
 
 /** Canonical bytes of an address: 4 or 16, most significant first, so that bytes compare as addresses do. */
@@ -36,7 +36,7 @@ export const leases = sqliteTable(
     uniqueIndex("leases_owner")
       .on(table.network, table.containerId, table.ifname, table.family, table.ordinal)
       .where(isNull(table.releasedAtMs)),
-    index("leases_released").on(table.network, table.releasedAtMs),
+    index("leases_released").on(table.network, table.releasedAtMs).where(isNotNull(table.releasedAtMs)),
   ],
 );
 

@@ -40,6 +40,8 @@ export function interfaceNameProblem(
   name: string,
 ): { readonly message: string; readonly details: string } | undefined {
   if (name === "") return { message: "interface name is empty", details: "" };
+  // the kernel and the store would each have another name in its place (JSON lets half a pair of surrogates through)
+  if (!name.isWellFormed()) return { message: "interface name is no Unicode text", details: shown(name) };
   if (new TextEncoder().encode(name).length > LONGEST_INTERFACE_NAME) {
     return {
       message: "interface name is too long",

@@ -3,7 +3,7 @@
 import { CniError, ErrorCode } from "../cni/error.ts";
 import type { AddCall, AttachmentCall, Call, CheckCall, GcCall } from "../cni/plugin.ts";
 import type { Dns, Result, Route } from "../cni/result.ts";
-import { bitsOf, formatAddress } from "../ip/address.ts";
+import { addressFromBytes, bitsOf, formatAddress } from "../ip/address.ts";
 import { formatPrefix } from "../ip/prefix.ts";
 import { describeOwner, holderOf, type Owner } from "../ledger/owner.ts";
 import { beat } from "../store/heartbeat.ts";
@@ -18,8 +18,8 @@ import {
   type LeaseRequest,
   lease,
   leasesOf,
-  listStaleLeases,
   release,
+  releaseStale,
   UNKNOWN_INTERFACE,
 } from "./leases.ts";
 import { type Assignment, assignedPrefix, describeRangeSet, type RangeSet, rangeOf } from "./pool.ts";
@@ -243,17 +243,18 @@ export async function collectAddresses(call: GcCall<unknown>, place: Place): Pro
   if (storeExists(place.dataDir)) {
     await storeOf(place, network, async (store, files) => {
       collectFiles(files);
-      const stale = await listStaleLeases(store, network, valid);
-      await release(store, network, stale, place.cooldownMs);
-      for (const row of stale) released.set(formatAddress(assignmentOf(row).address), describeHolder(row));
+      for (const row of await releaseStale(store, network, valid, place.cooldownMs))
+        released.set(formatAddress(addressFromBytes(row.address)), describeHolder(row));
     });
   } else {
     using files = filesOf(place, network);
     collectFiles(files);
   }
   if (released.size === 0) return;
-  const lines = [...released].map(([address, holder]) => `released ${address} of ${holder}`);
-  note([...lines, `${released.size} leases released`].map((line) => `network ${network}: ${line}`));
+  const lines = [...released].map(
+    ([address, holder]) => `network ${network}: released ${address} of ${holder}`,
+  );
+  note([...lines, `network ${network}: ${released.size} leases released`]);
 }
 
 /** Returns a note that names the plugin in every line; several lines are one write. */

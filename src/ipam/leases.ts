@@ -4,8 +4,10 @@
 import {
   coolingLeases,
   coolLeases,
+  coolStaleLeases,
   cursorOf,
   deleteLeases,
+  deleteStaleLeases,
   heldCount,
   heldLeases,
   insertLease,
@@ -17,11 +19,11 @@ import {
   restFromNow,
   staleLeases,
 } from "../../db/queries.ts" with { type: "macro" };
-import type { LeaseRow } from "../../db/queries.ts";
+import type { LeaseRow, ReleasedRow } from "../../db/queries.ts";
 import { CniError, ErrorCode } from "../cni/error.ts";
 import type { AttachmentKey } from "../cni/network-config.ts";
 import { type Address, addressBytes, addressFromBytes, formatAddress, sameAddress } from "../ip/address.ts";
-import { forgetOwners, pairs } from "../ledger/attachments.ts";
+import { forgetOwners, keys } from "../ledger/attachments.ts";
 import { type Holder, netnsIsGone, type Owner, podOf } from "../ledger/owner.ts";
 import type { Transaction } from "../store/store.ts";
 import { currentBootId } from "../sys/process.ts";
@@ -47,6 +49,8 @@ const COOLING_LEASES = coolingLeases();
 const INSERT_LEASE = insertLease();
 const DELETE_LEASES = deleteLeases();
 const COOL_LEASES = coolLeases();
+const DELETE_STALE_LEASES = deleteStaleLeases();
+const COOL_STALE_LEASES = coolStaleLeases();
 const MOVE_LEASES = moveLeases();
 const REST_FROM_NOW = restFromNow();
 const CURSOR_OF = cursorOf();
@@ -81,7 +85,7 @@ export function assignmentOf(lease: LeaseRow): Assignment {
 }
 
 /** Returns the holder of a lease as messages name it. */
-export function describeHolder(lease: LeaseRow): string {
+export function describeHolder(lease: ReleasedRow): string {
   const pod = podOf(lease);
   const ofPod = pod === undefined ? "" : ` of pod ${pod}`;
   const ofInterface = lease.ifname === UNKNOWN_INTERFACE ? "" : `, interface ${lease.ifname}`;
@@ -356,6 +360,24 @@ export async function release(
   await store.run(COOL_LEASES, { network, addresses, releasedAtMs: Date.now() });
 }
 
+/** Releases the leases that `listStaleLeases` returns, and returns what there is to say of them. */
+export async function releaseStale(
+  store: Transaction,
+  network: string,
+  valid: readonly AttachmentKey[],
+  cooldownMs: number,
+): Promise<ReleasedRow[]> {
+  const which = { network, valid: keys(valid) };
+  if (cooldownMs > 0) return store.all(COOL_STALE_LEASES, { ...which, releasedAtMs: Date.now() });
+  const rows = await store.all(DELETE_STALE_LEASES, which);
+  await freeFromRuns(
+    store,
+    network,
+    rows.map(({ address }) => addressFromBytes(address)),
+  );
+  return rows;
+}
+
 /**
  * Returns the leases of a network whose attachment is not among `valid`. One whose interface nobody knows is
  * somebody's as long as its container is.
@@ -365,8 +387,7 @@ export async function listStaleLeases(
   network: string,
   valid: readonly AttachmentKey[],
 ): Promise<LeaseRow[]> {
-  const containers = valid.map(({ containerId }) => ({ containerId, ifname: UNKNOWN_INTERFACE }));
-  return store.all(STALE_LEASES, { network, valid: pairs([...valid, ...containers]) });
+  return store.all(STALE_LEASES, { network, valid: keys(valid) });
 }
 
 /** Returns the sets out of which an ADD would get no address now; nothing is changed. */

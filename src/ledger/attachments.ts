@@ -173,7 +173,7 @@ export async function listStaleAttachments(
   plugin: string,
   valid: readonly AttachmentKey[],
 ): Promise<AttachmentRow[]> {
-  return store.all(STALE_ATTACHMENTS, { network, plugin, valid: pairs(valid) });
+  return store.all(STALE_ATTACHMENTS, { network, plugin, valid: keys(valid) });
 }
 
 /** What one plugin wrote down about an attachment. */
@@ -195,19 +195,24 @@ export async function listStaleEntries(
   valid: readonly AttachmentKey[],
 ): Promise<WrittenEntry[]> {
   const rows = await listStaleAttachments(store, network, plugin, valid);
-  const written = await store.all(STALE_OBJECTS, { network, plugin, valid: pairs(valid) });
+  const written = await store.all(STALE_OBJECTS, { network, plugin, valid: keys(valid) });
   const objects = Map.groupBy(written, attachmentKey);
   return rows.map((row) => ({ row, objects: objects.get(attachmentKey(row))?.flatMap(objectsIn) ?? [] }));
 }
 
-/** Neither of the two has a slash in it. */
+/** Returns what names the attachment within its network: neither of the two that are in a store has a slash in it. */
 function attachmentKey({ containerId, ifname }: AttachmentKey): string {
   return `${containerId}/${ifname}`;
 }
 
-/** Returns the pairs as the JSON that the queries compare with: as pairs, never as joined strings. */
-export function pairs(valid: readonly AttachmentKey[]): string {
-  return JSON.stringify(valid.map(({ containerId, ifname }) => [containerId, ifname]));
+/** Returns the attachments as the JSON that is compared with rows one by one; one with more slashes is no row's. */
+export function keys(valid: readonly AttachmentKey[]): string {
+  return JSON.stringify(valid.map(attachmentKey));
+}
+
+/** Returns the attachments as the JSON by which their rows are sought. */
+function pairs(owners: readonly AttachmentKey[]): string {
+  return JSON.stringify(owners.map(({ containerId, ifname }) => [containerId, ifname]));
 }
 
 /** Returns the entries of a plugin on a network whose containers can still be alive. */

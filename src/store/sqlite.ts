@@ -124,6 +124,7 @@ class SqliteStore implements Store {
     patienceMs: number,
   ): Promise<void> {
     if (this.#open !== undefined) return this.#open.run(statement, parameters);
+    beginPhase(statement.sql);
     try {
       this.#database.run(`PRAGMA busy_timeout=${Math.floor(patienceMs)}`);
       this.#database.query(statement.sql).run(...bindings(statement, parameters));
@@ -131,6 +132,7 @@ class SqliteStore implements Store {
       throw storeErrorOf(error, this.location);
     } finally {
       this.#database.run(`PRAGMA busy_timeout=${LOCK_TIMEOUT_MS}`);
+      endPhase();
     }
   }
 
@@ -244,7 +246,9 @@ function isSqlValue(value: unknown): value is SqlValue {
 /** The statement's type was made from the same query as its columns, so the row has that type by construction. */
 function rowOf<Parameters, Row>(statement: Statement<Parameters, Row>, values: readonly unknown[]): Row {
   const row: Record<string, unknown> = {};
-  for (const [index, column] of statement.columns.entries()) row[column] = values[index];
+  // ten thousand rows are read before the engine would make entries() fast
+  let index = 0;
+  for (const column of statement.columns) row[column] = values[index++];
   return row as Row;
 }
 

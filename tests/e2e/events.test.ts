@@ -7,6 +7,7 @@ import { join, resolve } from "node:path";
 import { recordEvent } from "../../src/ledger/events.ts";
 import { rememberCall } from "../../src/ledger/journal.ts";
 import { ipam } from "../../src/plugins/ipam.ts";
+import { SCHEMA_VERSION } from "../../src/store/migrations.ts";
 import { openStore } from "../../src/store/sqlite.ts";
 import { PLUGIN_FOLDER } from "../support/plugins.ts";
 import { type Outcome, Sandbox, WARREN } from "../support/sandbox.ts";
@@ -206,7 +207,7 @@ test("a store of the schema before the journal gets one, and keeps what it has",
     ["pod-1"],
     ["pod-2"],
   ]);
-  expect(database.query("PRAGMA user_version").values()).toEqual([[2]]);
+  expect(database.query("PRAGMA user_version").values()).toEqual([[SCHEMA_VERSION]]);
 });
 
 test("warren events picks calls by network, container, verb, failure and number, as a table or as JSON", async () => {

@@ -51,6 +51,8 @@ test.each<[name: string, message: string | undefined]>([
   ["a b", "interface name contains / or : or whitespace characters"],
   ["a\tb", "interface name contains / or : or whitespace characters"],
   ["a\u2003b", "interface name contains / or : or whitespace characters"],
+  ["\ud800", "interface name is no Unicode text"],
+  ["eth\udc00", "interface name is no Unicode text"],
 ])("X-04 the interface name %p: %p", (name, message) => {
   const error = refusal(() => checkInterfaceName(name));
   if (message === undefined) expect(error).toBeUndefined();
