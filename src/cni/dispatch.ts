@@ -5,7 +5,12 @@ import type { Environment, Variables } from "./environment.ts";
 import { CniError, describeError, ErrorCode } from "./error.ts";
 import { executePlugin, findPlugin } from "./execution.ts";
 import { parseInput, shown } from "./input.ts";
-import { exactPreviousResult, type NetworkConfig, validAttachments } from "./network-config.ts";
+import {
+  exactDocument,
+  exactPreviousResult,
+  type NetworkConfig,
+  validAttachments,
+} from "./network-config.ts";
 import type { AttachmentCall, Call, Delegate, Invocation, Plugin } from "./plugin.ts";
 import { repeatedKey } from "./repeated-keys.ts";
 import { asItCame, decodeResult, type Result } from "./result.ts";
@@ -45,21 +50,36 @@ export async function dispatch(plugin: Plugin, verb: Verb, request: Request): Pr
   };
   const { containerId, ifname, netns } = environment;
   const attachment: AttachmentCall<unknown>["attachment"] = { containerId, ifname, netns };
+  const argumentText = environment.args;
+  const document = plugin.keepsDigits === true ? exactDocument(config) : config.document;
   const full = () => {
     refuseRepeatedKey(plugin, config, what);
-    return parseInput(plugin.config, config.document, ErrorCode.invalidConfig, what);
+    return parseInput(plugin.config, document, ErrorCode.invalidConfig, what);
   };
-  const cleanup = () => parseInput(plugin.cleanup, config.document, ErrorCode.invalidConfig, what);
+  const cleanup = () => parseInput(plugin.cleanup, document, ErrorCode.invalidConfig, what);
   switch (verb) {
     case "ADD": {
-      const args = plugin.readsArguments === false ? {} : parseArguments(environment.args);
-      return plugin.add({ ...base, config: full(), attachment, args, previous: previousResult(config) });
+      const args = plugin.readsArguments === false ? {} : parseArguments(argumentText);
+      return plugin.add({
+        ...base,
+        config: full(),
+        attachment,
+        argumentText,
+        args,
+        previous: previousResult(config),
+      });
     }
     case "CHECK":
-      await plugin.check({ ...base, config: full(), attachment, previous: previousResult(config) });
+      await plugin.check({
+        ...base,
+        config: full(),
+        attachment,
+        argumentText,
+        previous: previousResult(config),
+      });
       return undefined;
     case "DEL":
-      await plugin.del({ ...base, config: cleanup(), attachment });
+      await plugin.del({ ...base, config: cleanup(), attachment, argumentText });
       return undefined;
     case "STATUS":
       await plugin.status?.({ ...base, config: full() });

@@ -100,10 +100,15 @@ export function parseNetworkConfig(text: Uint8Array): NetworkConfig {
   return { cniVersion: cniVersion === "" ? "0.1.0" : cniVersion, network: name, document, text };
 }
 
+/** Returns the document of the config with every digit that stood there. */
+export function exactDocument(config: NetworkConfig): Readonly<Record<string, unknown>> {
+  const document = withKnownKeys(protocolKeys, parseExactly(decoder.decode(config.text)));
+  return isObject(document) ? document : {};
+}
+
 /** Returns the document of `prevResult` with every digit that stood there; call it only where there is one. */
 export function exactPreviousResult(config: NetworkConfig): object {
-  const document = withKnownKeys(protocolKeys, parseExactly(decoder.decode(config.text)));
-  const previous = isObject(document) ? document.prevResult : undefined;
+  const previous = exactDocument(config).prevResult;
   return isObject(previous) ? previous : {};
 }
 

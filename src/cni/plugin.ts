@@ -59,6 +59,8 @@ export interface Call<Config> {
 /** What the verbs about one attachment get. */
 export interface AttachmentCall<Config> extends Call<Config> {
   readonly attachment: Attachment;
+  /** CNI_ARGS as it came, for a plugin that hands it on. */
+  readonly argumentText: string;
 }
 
 /** What ADD gets. */
@@ -114,6 +116,8 @@ export interface Plugin<Config = unknown, Cleanup = unknown> {
   readonly uniqueKeys?: readonly string[];
   /** True for an IPAM plugin, and only such a one can be delegated to. */
   readonly givesAddresses?: boolean;
+  /** True for a plugin that hands parts of its config on: its schemas see numbers above 2^53 with all their digits. */
+  readonly keepsDigits?: boolean;
   /** False if the plugin never reads CNI_ARGS, and so accepts anything there. */
   readonly readsArguments?: boolean;
   add(call: AddCall<Config>): Promise<Result>;
