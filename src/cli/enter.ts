@@ -1,11 +1,12 @@
 // `warren enter NETNS -- CMD`: becomes CMD inside a network namespace. It exists for `run`: a namespace is
 // entered by a thread, so the way into one is a process of its own that goes in before it becomes the command.
 import { resolve } from "node:path";
-import { enterNetns, netnsPath } from "../net/netns.ts";
+import { enterNetns } from "../net/netns.ts";
 import { replaceProcess } from "../sys/exec.ts";
 import { statFile } from "../sys/files.ts";
 import { isSystemError } from "../sys/libc.ts";
 import { operatorCommand, ProgramError, splitAtDashes, UsageError } from "./command.ts";
+import { findNetns, NETNS_FORMS } from "./netns-argument.ts";
 
 /** Returns the path of the program that a shell would start for `name`; throws ProgramError if there is none. */
 export function findProgram(name: string): string {
@@ -65,13 +66,13 @@ export const command = operatorCommand({
   description: "Run a command in a network namespace",
   hidden: true,
   variadic: true,
-  args: { netns: { type: "positional", required: true, description: "The namespace: a name or a path" } },
+  args: { netns: { type: "positional", required: true, description: `The namespace: ${NETNS_FORMS}` } },
   run({ args, rawArgs }) {
     const words = splitAtDashes(rawArgs).behind ?? [];
     const [name] = words;
     if (name === undefined) throw new UsageError("no command; expected: enter NETNS -- CMD ...");
     const program = findProgram(name);
-    enterNetns(netnsPath(args.netns));
+    enterNetns(findNetns(args.netns).path);
     return become(program, words);
   },
 });

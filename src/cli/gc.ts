@@ -11,7 +11,8 @@ import { writeStdout } from "../sys/stdio.ts";
 import { collectAbandonedRuns } from "./abandoned-runs.ts";
 import { operatorCommand, UsageError } from "./command.ts";
 import { type KnownAttachment, knownAttachments, previewCollection } from "./known-attachments.ts";
-import { containerIdOf, netnsOf, networkArgument, networkFlags, openNetwork } from "./settings.ts";
+import { findNetns, namesProcess } from "./netns-argument.ts";
+import { containerIdOf, networkArgument, networkFlags, openNetwork } from "./settings.ts";
 import { printTable } from "./table.ts";
 
 /** An attachment as the command line names it. */
@@ -24,7 +25,9 @@ interface Entry {
 
 /** Returns the entry that `NETNS[:IFNAME]` or `ID[:IFNAME]` spells; the interface is eth0 if unnamed. */
 function parseEntry(text: string): Entry {
-  const colon = text.lastIndexOf(":");
+  // the colon of pid:NUMBER and podman:NAME parts no interface off
+  const start = namesProcess(text) ? text.indexOf(":") + 1 : 0;
+  const colon = text.indexOf(":", start) < 0 ? -1 : text.lastIndexOf(":");
   const [name, ifname] = colon < 0 ? [text, "eth0"] : [text.slice(0, colon), text.slice(colon + 1)];
   if (name === "" || ifname === "") {
     throw new UsageError(`${JSON.stringify(text)} is no attachment; expected NETNS or NETNS:IFNAME`);
@@ -40,10 +43,11 @@ function parseEntry(text: string): Entry {
  */
 function attachmentsOf(entry: Entry, known: readonly KnownAttachment[]): AttachmentKey[] {
   const own = { containerId: containerIdOf(entry.name), ifname: entry.ifname };
-  const netns = netnsOf(entry.name);
+  const netns = pathOf(entry.name);
   const inode = netnsInode(netns);
   // one namespace may have several paths, and a path outlives its namespace
-  const isThere = (path: string) => path === netns || (inode !== undefined && netnsInode(path) === inode);
+  const isThere = (path: string) =>
+    (netns !== "" && path === netns) || (inode !== undefined && netnsInode(path) === inode);
   const meant = known.filter(
     (one) =>
       one.ifname === entry.ifname &&
@@ -57,6 +61,16 @@ function attachmentsOf(entry: Entry, known: readonly KnownAttachment[]): Attachm
     );
   }
   return [own, ...meant.map(({ containerId, ifname }) => ({ containerId, ifname }))];
+}
+
+/** Returns the path of the namespace; empty for a process or container that is gone, which still has its id. */
+function pathOf(name: string): string {
+  try {
+    return findNetns(name).path;
+  } catch (error) {
+    if (error instanceof CniError) return "";
+    throw error;
+  }
 }
 
 /** Returns each attachment once. */

@@ -76,6 +76,7 @@ export const MANUAL_PAGES: Readonly<Record<string, ManualPage>> = {
     examples: [
       ["warren add pods web", "As eth0."],
       ["warren add pods web --ifname eth1", "As a second interface."],
+      ["warren add pods podman:web --ifname eth1", "A container of podman, asked for by its name."],
       [
         'CAP_ARGS=\'{"portMappings":[{"hostPort":8080,"containerPort":80,"protocol":"tcp"}]}\' warren add pods web',
         "With a port of the host.",

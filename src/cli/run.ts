@@ -3,6 +3,7 @@
 // away again, also after Ctrl-C; the exit code is the command's own.
 
 import { loadNetwork } from "../conflist/network-list.ts";
+import { netnsPath } from "../net/netns.ts";
 import { checkAttachment } from "../runtime/attachment.ts";
 import { PodRecords } from "../runtime/pod-record.ts";
 import { currentBootId } from "../sys/process.ts";
@@ -15,7 +16,6 @@ import { makePod } from "./pod/life.ts";
 import {
   attachmentFlags,
   containerIdOf,
-  netnsOf,
   networkFlags,
   parametersOf,
   runtimeOf,
@@ -57,7 +57,7 @@ export const command = operatorCommand({
         ? networks.map((network) => loadNetwork(settings.confFolder, network))
         : takenNetworks(openFolder({ ...args, "max-conf-num": args.all === true ? "0" : "1" }));
     const pod = `warren-run-${process.pid}-${Bun.randomUUIDv7().slice(-8)}`;
-    const netns = netnsOf(pod);
+    const netns = netnsPath(pod);
     const containerId = args["container-id"] ?? containerIdOf(pod);
     const attachments = lists.map((list, index) => ({
       list,

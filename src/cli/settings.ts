@@ -7,7 +7,6 @@ import { ErrorCode } from "../cni/error.ts";
 import { parseInput } from "../cni/input.ts";
 import { loadNetwork, type NetworkList } from "../conflist/network-list.ts";
 import { log } from "../log.ts";
-import { netnsPath } from "../net/netns.ts";
 import {
   type Attachment,
   checkAttachment,
@@ -16,6 +15,7 @@ import {
 } from "../runtime/attachment.ts";
 import { AttachmentCache, DEFAULT_CACHE_FOLDER } from "../runtime/cache.ts";
 import type { Runtime } from "../runtime/chain.ts";
+import { NETNS_FORMS, namesProcess } from "./netns-argument.ts";
 
 const DEFAULT_CONF_FOLDER = "/etc/cni/net.d";
 const DEFAULT_BIN_FOLDER = "/opt/cni/bin";
@@ -69,7 +69,7 @@ export const netnsArgument = {
   netns: {
     type: "positional",
     required: true,
-    description: "The container's namespace: a name under /var/run/netns, or a path",
+    description: `The container's namespace: ${NETNS_FORMS}`,
   },
 } as const;
 
@@ -135,16 +135,12 @@ export function openNetwork(
 
 /**
  * Returns the container id that stands for a namespace: `cnitool-` and the first 20 hex digits of SHA-512 of the
- * bare name, or of the absolute path where a path is given (cnitool/cmd/root.go).
+ * bare name, or of the absolute path where a path is given (cnitool/cmd/root.go). A process or container is hashed as it is
+ * named, so that it has the same id when it is gone.
  */
 export function containerIdOf(netns: string): string {
-  const hashed = netns.includes("/") ? resolve(netns) : netns;
+  const hashed = netns.includes("/") && !namesProcess(netns) ? resolve(netns) : netns;
   return `cnitool-${createHash("sha512").update(hashed).digest("hex").slice(0, 20)}`;
-}
-
-/** Returns the absolute path of the namespace that an argument names. */
-export function netnsOf(argument: string): string {
-  return resolve(netnsPath(argument));
 }
 
 /** Returns the interface's name as flag or variable say it. */
@@ -160,12 +156,15 @@ export function parametersOf(variables: Variables): Pick<Attachment, "args" | "c
   };
 }
 
-/** Returns the attachment that NETNS, flags and variables mean; throws CniError 4 for an illegal name. */
-export function attachmentOf(netns: string, flags: Flags, variables: Variables): Attachment {
+/**
+ * Returns the attachment that NETNS, flags and variables mean, in the namespace at `path`; throws CniError 4 for an illegal
+ * name.
+ */
+export function attachmentOf(netns: string, path: string, flags: Flags, variables: Variables): Attachment {
   const given = flags["container-id"];
   const attachment = {
     containerId: typeof given === "string" ? given : containerIdOf(netns),
-    netns: netnsOf(netns),
+    netns: path,
     ifname: ifnameOf(flags, variables),
     ...parametersOf(variables),
   };

@@ -2,17 +2,20 @@
 // plugins by their own rules, with their own cache, arguments and namespaces, which no test of ours would invent.
 // Everything happens on a throwaway host; the only image is made here of busybox.
 import { expect } from "bun:test";
-import { writeFileSync } from "node:fs";
-import { join } from "node:path";
-import { tools } from "../../scripts/tools.ts";
-import { ContainerHost, GREETING, IMAGE, rootNeeded } from "../support/container-root.ts";
+import { ContainerHost, GREETING, IMAGE } from "../support/container-root.ts";
+import {
+  Containerd,
+  LOOK,
+  Podman,
+  parseInside,
+  SERVE,
+  SLEEP,
+  testWithContainerd,
+  testWithPodman,
+} from "../support/engines.ts";
 import { linkNames, ruleset } from "../support/plugins.ts";
-import { type Outcome, testWith, WARREN } from "../support/sandbox.ts";
+import { WARREN } from "../support/sandbox.ts";
 
-const busybox = tools.program("busybox");
-const needed = [rootNeeded, busybox, tools.program("nft"), tools.program("crun")];
-const testWithPodman = testWith(...needed, tools.program("podman"));
-const testWithContainerd = testWith(...needed, tools.program("containerd"), tools.program("ctr"));
 const TIMEOUT_MS = 60_000;
 
 /** Both runtimes are too old for 1.1.0 and ignore `cniVersions`; `warren gc` reads there that it may collect. */
@@ -35,8 +38,6 @@ const NETWORK = {
   ],
 };
 const GATEWAYS = ["10.44.0.1", "fd00:44::1"];
-const SERVE = ["/bin/busybox", "httpd", "-f", "-h", "/www"];
-const SLEEP = ["/bin/busybox", "sleep", "1000"];
 
 /** A lease as `warren leases` shows it. */
 interface Lease {
@@ -76,80 +77,10 @@ async function expectNothingLeft(host: ContainerHost): Promise<void> {
   expect(await findings()).toEqual(nothing);
 }
 
-/** What `ip` says inside a container. */
-interface Inside {
-  readonly hardwareAddress: string | undefined;
-  readonly addresses: readonly string[];
-  readonly gateways: readonly string[];
-}
-
-/** The commands whose output `parseInside` reads. */
-const LOOK = "busybox ip addr show dev eth0; busybox ip route; busybox ip -6 route";
-
-function parseInside(text: string): Inside {
-  const all = (pattern: RegExp) => [...text.matchAll(pattern)].map(([, found]) => found ?? "");
-  return {
-    hardwareAddress: all(/link\/ether (\S+)/g)[0],
-    addresses: all(/inet6? (\S+) .*scope global/g),
-    gateways: all(/^default via (\S+) dev eth0/gm),
-  };
-}
-
 /** Returns what a container gets from the web server of another one. */
 function fetchFrom(address: string): string[] {
   const bare = address.split("/")[0] ?? "";
   return ["/bin/busybox", "wget", "-q", "-O", "-", `http://${bare.includes(":") ? `[${bare}]` : bare}/hello`];
-}
-
-/** podman with its CNI backend and everything of its own in private places. */
-class Podman {
-  private constructor(
-    readonly host: ContainerHost,
-    private readonly env: Readonly<Record<string, string>>,
-  ) {}
-
-  static async create(host: ContainerHost): Promise<Podman> {
-    const config = join(host.directory, "containers.conf");
-    writeFileSync(
-      config,
-      `[network]
-network_backend = "cni"
-cni_plugin_dirs = ["/opt/cni/bin"]
-network_config_dir = "/etc/cni/net.d"
-[engine]
-runtime = "crun"
-cgroup_manager = "cgroupfs"
-events_logger = "none"
-[containers]
-cgroups = "disabled"
-log_driver = "k8s-file"
-`,
-    );
-    const podman = new Podman(host, { CONTAINERS_CONF: config, TMPDIR: host.directory });
-    await podman.text("load", "--input", await host.writeImage(busybox.path ?? ""));
-    return podman;
-  }
-
-  run(...args: string[]): Promise<Outcome> {
-    const places = ["--root", "/var/lib/containers/storage", "--runroot", "/run/containers/storage"];
-    return this.host.run(["podman", "--storage-driver", "vfs", ...places, ...args], { env: this.env });
-  }
-
-  async text(...args: string[]): Promise<string> {
-    const { exitCode, stdout, stderr } = await this.run(...args);
-    if (exitCode !== 0) throw new Error(`podman ${args.join(" ")}: exit code ${exitCode}: ${stderr}`);
-    return stdout;
-  }
-
-  /** Starts a container on our network and returns its id. */
-  async start(name: string, options: readonly string[] = [], command: readonly string[] = SLEEP) {
-    const all = ["--name", name, "--network", "containers", "--cap-add", "NET_RAW", ...options];
-    return (await this.text("run", "--detach", ...all, IMAGE, ...command)).trim();
-  }
-
-  async look(name: string): Promise<Inside> {
-    return parseInside(await this.text("exec", name, "/bin/sh", "-c", LOOK));
-  }
 }
 
 testWithPodman(
@@ -298,83 +229,6 @@ testWithPodman(
 );
 
 /** containerd, and ctr as its client. */
-class Containerd {
-  private constructor(readonly host: ContainerHost) {}
-
-  static async create(host: ContainerHost): Promise<Containerd> {
-    const containerd = new Containerd(host);
-    const config = join(host.directory, "containerd.toml");
-    writeFileSync(config, 'version = 2\ndisabled_plugins = ["io.containerd.grpc.v1.cri"]\n');
-    // the machine's cgroups are none of our business
-    const runtime = '#!/bin/sh\nexec crun --cgroup-manager=disabled "$@"\n';
-    writeFileSync(join(host.directory, "crun-without-cgroups"), runtime, { mode: 0o755 });
-    const places = "--root /var/lib/containerd --state /run/containerd --address /run/containerd/socket";
-    host.start(["sh", "-c", `exec containerd --config ${config} ${places} >containerd.log 2>&1`]);
-    await until("containerd answers", async () => (await containerd.ctr("version")).exitCode === 0);
-    const image = await host.writeImage(busybox.path ?? "");
-    await containerd.text("image", "import", "--snapshotter", "native", image);
-    return containerd;
-  }
-
-  private command(args: readonly string[]): string[] {
-    return ["ctr", "--address", "/run/containerd/socket", ...args];
-  }
-
-  ctr(...args: string[]): Promise<Outcome> {
-    return this.host.run(this.command(args));
-  }
-
-  async text(...args: string[]): Promise<string> {
-    const { exitCode, stdout, stderr } = await this.ctr(...args);
-    if (exitCode !== 0) throw new Error(`ctr ${args.join(" ")}: exit code ${exitCode}: ${stderr}`);
-    return stdout;
-  }
-
-  private runArguments(name: string, command: readonly string[], ending: "--rm" | "--detach"): string[] {
-    const runtime = [
-      "--snapshotter",
-      "native",
-      "--runc-binary",
-      `${this.host.directory}/crun-without-cgroups`,
-    ];
-    return ["run", ending, "--cni", ...runtime, IMAGE, name, ...command];
-  }
-
-  /** Starts a container to whose end ctr waits, which is what makes it call DEL. */
-  async start(name: string, command: readonly string[]): Promise<Bun.Subprocess<Blob, "pipe", "pipe">> {
-    const child = this.host.start(this.command(this.runArguments(name, command, "--rm")));
-    await until(`container ${name} runs`, async () => (await this.taskOf(name)).includes("RUNNING"));
-    return child;
-  }
-
-  /** Starts a container that ctr leaves to itself: it calls ADD, and nobody calls DEL. */
-  async startDetached(name: string, command: readonly string[]): Promise<void> {
-    await this.text(...this.runArguments(name, command, "--detach"));
-  }
-
-  /** Ends a container of startDetached. */
-  async remove(name: string): Promise<void> {
-    await this.text("task", "kill", "--signal", "KILL", name);
-    await until(`container ${name} is stopped`, async () => (await this.taskOf(name)).includes("STOPPED"));
-    // exits with the code of the killed process
-    await this.ctr("task", "delete", name);
-    await this.text("container", "delete", name);
-  }
-
-  async taskOf(name: string): Promise<string> {
-    const lines = (await this.text("task", "list")).split("\n");
-    return lines.find((line) => line.startsWith(`${name} `)) ?? "";
-  }
-}
-
-async function until(what: string, isSo: () => Promise<boolean>): Promise<void> {
-  const end = Date.now() + 20_000;
-  while (!(await isSo())) {
-    if (Date.now() > end) throw new Error(`waited in vain: ${what}`);
-    await Bun.sleep(50);
-  }
-}
-
 /** With `loopback` behind the bridge, by the name that runtimes call it. */
 const CHAIN = { ...NETWORK, plugins: [...NETWORK.plugins, { type: "loopback" }] };
 

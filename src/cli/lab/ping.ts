@@ -4,9 +4,10 @@ import { ErrorCode } from "../../cni/error.ts";
 import { parseInput } from "../../cni/input.ts";
 import { parseAddress } from "../../ip/address.ts";
 import { ping } from "../../net/echo.ts";
-import { netnsPath, openNetns } from "../../net/netns.ts";
+import { openNetns } from "../../net/netns.ts";
 import { writeStdout } from "../../sys/stdio.ts";
 import { operatorCommand, UsageError } from "../command.ts";
+import { findNetns } from "../netns-argument.ts";
 
 const wholeNumber = v.pipe(
   v.string(),
@@ -38,7 +39,7 @@ export const command = operatorCommand({
       ErrorCode.invalidEnvironment,
       "command line",
     );
-    using from = args.from === undefined ? undefined : openNetns(netnsPath(args.from));
+    using from = args.from === undefined ? undefined : openNetns(findNetns(args.from).path);
     const timesMs = ping(from, destination, { count, timeoutMs });
     const times = timesMs.map((timeMs) => timeMs.toFixed(2)).join(", ");
     writeStdout(`${args.address} answered ${args.from ?? "the host"} after ${times} ms\n`);

@@ -3,7 +3,7 @@ import { CniError, ErrorCode } from "../../cni/error.ts";
 import { shown } from "../../cni/input.ts";
 import { withLabels } from "../../conflist/labels.ts";
 import { loadNetwork } from "../../conflist/network-list.ts";
-import { netnsInode } from "../../net/netns.ts";
+import { netnsInode, netnsPath } from "../../net/netns.ts";
 import { type ArgumentPairs, checkAttachment } from "../../runtime/attachment.ts";
 import { type PodPlan, PodRecords } from "../../runtime/pod-record.ts";
 import { currentBootId } from "../../sys/process.ts";
@@ -12,7 +12,6 @@ import { givenFlags, operatorCommand, UsageError } from "../command.ts";
 import { exitCodeOf, Interruption } from "../interruption.ts";
 import {
   containerIdOf,
-  netnsOf,
   networkFlags,
   parametersOf,
   runtimeOf,
@@ -125,7 +124,7 @@ function planOf(
 ): PodPlan {
   const { args, capabilityArgs } = parametersOf(process.env);
   const containerId = containerIdOf(name);
-  const netns = netnsOf(name);
+  const netns = netnsPath(name);
   const attachments = wish.networks.map((one) => {
     const list = loadNetwork(settings.confFolder, one.network);
     const attachment = {
