@@ -240,6 +240,81 @@ export const MANUAL_PAGES: Readonly<Record<string, ManualPage>> = {
     ],
     seeAlso: ["warren status", "warren map", "warren events", "docs/node.md"],
   },
+  snoop: {
+    description: [
+      "Shows every call of every plugin as it happens: who called, with which variables, what went in, what came out, how it ended, how long it took, and for calls that failed a line that makes them again. Calls of delegates stand within the call that they are part of.",
+      "As a rule it makes a folder with a recorder for each plugin, which a runtime must have in front of its plugin folders; when the command ends, the folder is gone, and runtimes find the plugins themselves. With --kernel no runtime needs to be told: the kernel tells which programs are executed and how they end, but nobody what goes through their standard streams. That takes root on the machine itself.",
+      "Secrets are masked unless --raw is given.",
+    ],
+    environment: [PLACES[1], ["NO_COLOR", "No colours, also on a terminal."]],
+    files: [
+      [
+        "DIR/warren-snoop",
+        "The recorders, and what they have recorded: for root alone, and gone at the end.",
+      ],
+    ],
+    exitCodes: [
+      ["0", "It was ended by Ctrl-C."],
+      ["1", "The folder can't be made, or the kernel tells nobody here; a line on standard error says why."],
+      ["128 + N", "It was ended by the signal N."],
+      USAGE,
+    ],
+    examples: [
+      ["warren snoop", "Put /run/warren-snoop in front of CNI_PATH, and see."],
+      ["warren snoop --kernel", "See, and touch nothing."],
+      ["warren snoop --failed --network pods", "What goes wrong in pods?"],
+      ["warren snoop --json >calls.jsonl", "To look at, or to make again, later."],
+    ],
+    seeAlso: ["warren replay", "warren events", "docs/snoop.md"],
+  },
+  replay: {
+    description: [
+      "Makes a call again that warren-trace or warren snoop has recorded: the same plugin with the same variables and the same bytes on standard input. What it answers is printed as it comes, and the exit code is the plugin's. Where secrets were masked in the record, the plugin gets the mask, and a warning says so.",
+    ],
+    exitCodes: [
+      ["N", "The plugin's own exit code."],
+      ["1", "There is no such record, or its plugin can't be run."],
+      USAGE,
+    ],
+    examples: [
+      ["warren replay calls.jsonl --list", "Which calls are there?"],
+      ["warren replay calls.jsonl --index 3", "The third one again."],
+      ["warren replay calls.jsonl --print", "The last one, as a line for a shell."],
+    ],
+    seeAlso: ["warren snoop", "docs/trace.md"],
+  },
+  events: {
+    description: [
+      "Lists the calls of Warren's own plugins that the journal in the store holds, the last 10,000: which verb for whom, how long it took, how it ended. With --follow it stays and tells each call as it ends.",
+    ],
+    exitCodes: [
+      ["0", "They were printed; with --follow, it was ended by Ctrl-C."],
+      ["1", "There is no store, or it can't be read."],
+      USAGE,
+    ],
+    examples: [
+      ["warren events pods --failed", "What went wrong in pods?"],
+      ["warren events --follow --json", "One object a line, as calls end."],
+    ],
+    seeAlso: ["warren show", "warren snoop", "docs/events.md"],
+  },
+  cache: {
+    description: [
+      "Lists the attachments that runtimes remember in libcni's cache, with whether the container's namespace is still there; with a container, everything that is remembered of it.",
+    ],
+    examples: [
+      ["warren cache", "What do runtimes believe to be attached?"],
+      ["warren cache 3f2a9c --json", "One container, in full."],
+    ],
+    seeAlso: ["warren leases", "warren reveal"],
+  },
+  reveal: {
+    description: [
+      "Compares the addresses that a runtime was told of a container with those that its interfaces have. The container is named by its id, the beginning of it, or the namespace's name.",
+    ],
+    examples: [["warren reveal web", "Is web's address the one that everybody believes?"]],
+    seeAlso: ["warren cache", "docs/rewrite.md"],
+  },
   conf: {
     description: [
       "Looks at the folder of network configs as runtimes do, examines it, and changes it in single steps that can be taken back.",

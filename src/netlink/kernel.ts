@@ -14,20 +14,22 @@ export interface Kernel {
 /** How long an answer may take. The kernel answers within milliseconds, so this only keeps us from hanging. */
 export const ANSWER_LIMIT_SECONDS = 5;
 
-// NETLINK_ROUTE and NETLINK_NETFILTER, linux/netlink.h
-const PROTOCOLS = { route: 0, netfilter: 12 } as const;
+// NETLINK_ROUTE, NETLINK_CONNECTOR and NETLINK_NETFILTER, linux/netlink.h
+const PROTOCOLS = { route: 0, connector: 11, netfilter: 12 } as const;
 
-/** A family of netlink: `route` for links, addresses and routes, `netfilter` for nf_tables. */
+/** A family of netlink: `route` for links, addresses and routes, `netfilter` for nf_tables, `connector` for processes. */
 export type Family = keyof typeof PROTOCOLS;
 
 const AF_NETLINK = 16;
 const SOCK_RAW_CLOEXEC = 0o2000003; // SOCK_CLOEXEC is O_CLOEXEC, the same on x86_64 and arm64
 const MSG_TRUNC = 0x20;
-const SOL_SOCKET = 1;
+/** Socket options as such, and those of netlink (asm-generic/socket.h, linux/socket.h). */
+export const SOL_SOCKET = 1;
+export const SOL_NETLINK = 270;
 const SO_RCVTIMEO = 20;
 const SO_SNDBUFFORCE = 32;
-const SO_RCVBUFFORCE = 33;
-const SOL_NETLINK = 270;
+/** How much may wait to be received, whatever the limit for others is. */
+export const SO_RCVBUFFORCE = 33;
 const NETLINK_CAP_ACK = 10; // errors repeat only the header of the request
 const NETLINK_EXT_ACK = 11; // errors carry the kernel's words
 const NETLINK_GET_STRICT_CHK = 12; // dumps honour filters, and refuse those that they don't know
@@ -42,10 +44,27 @@ const DATAGRAM_LIMIT_BYTES = 64 << 10;
 // One datagram is read and decoded before the next is asked for, so all sockets can share the memory.
 let datagram: Uint8Array<ArrayBuffer> | undefined;
 
-function setOption(fd: number, level: number, option: number, ...words: number[]): number {
+/** Sets an option of a socket to these 32-bit words; returns what the kernel returns. */
+export function setOption(fd: number, level: number, option: number, ...words: number[]): number {
   const value = new Int32Array(new ArrayBuffer(words.length * 4));
   value.set(words);
   return libc.setsockopt(fd, level, option, value, value.byteLength);
+}
+
+/** Opens the bare socket of a family in the current network namespace of the calling thread; throws SystemError. */
+export function openSocket(family: Family): Descriptor {
+  return new Descriptor(
+    retried("open netlink socket", () => libc.socket(AF_NETLINK, SOCK_RAW_CLOEXEC, PROTOCOLS[family])),
+  );
+}
+
+/** Returns struct sockaddr_nl: port 0, which is the kernel, and the multicast groups as bits. */
+export function netlinkAddress(groups = 0): Uint8Array<ArrayBuffer> {
+  const address = memory(12);
+  const view = new DataView(address.buffer);
+  view.setUint16(0, AF_NETLINK, true);
+  view.setUint32(8, groups, true);
+  return address;
 }
 
 /**
@@ -53,9 +72,7 @@ function setOption(fd: number, level: number, option: number, ...words: number[]
  * Throws SystemError.
  */
 export function openKernel(family: Family): Kernel {
-  const socket = new Descriptor(
-    retried("open netlink socket", () => libc.socket(AF_NETLINK, SOCK_RAW_CLOEXEC, PROTOCOLS[family])),
-  );
+  const socket = openSocket(family);
   const { fd } = socket;
   // struct timeval: two 64-bit numbers, seconds and microseconds.
   if (setOption(fd, SOL_SOCKET, SO_RCVTIMEO, ANSWER_LIMIT_SECONDS, 0, 0, 0) < 0) {
@@ -68,8 +85,7 @@ export function openKernel(family: Family): Kernel {
   setOption(fd, SOL_NETLINK, NETLINK_EXT_ACK, 1);
   setOption(fd, SOL_NETLINK, NETLINK_CAP_ACK, 1);
   setOption(fd, SOL_NETLINK, NETLINK_GET_STRICT_CHK, 1);
-  const address = memory(12); // struct sockaddr_nl with port 0: the kernel
-  address[0] = AF_NETLINK;
+  const address = netlinkAddress();
   return {
     send(bytes) {
       if (bytes.length > USUAL_SEND_BYTES) setOption(socket.fd, SOL_SOCKET, SO_SNDBUFFORCE, bytes.length * 2);

@@ -124,25 +124,50 @@ function inputFields(stdin: Uint8Array): { readonly stdin: string } | { readonly
   }
 }
 
+/** A record with all that is known of how the call went. */
+type DetailedRecord = CallRecord & { readonly more: CallDetails };
+
 /** Returns the record as one line of JSON. */
-export function jsonRecord({
-  variables,
-  stdin,
-  more,
-}: CallRecord & { readonly more: CallDetails }): Uint8Array {
-  const { atMs, durationMs, stdout, stderr, ...others } = more;
+export function jsonRecord({ variables, stdin, more }: DetailedRecord): Uint8Array {
+  const { stdout, stderr } = more;
   const answer = documentIn(stdout);
-  const line = JSON.stringify({
+  return line({
+    ...outlineFields({ variables, more }),
+    ...inputFields(stdin),
+    ...(answer === undefined ? {} : { [more.exitCode === 0 ? "result" : "error"]: answer }),
+    ...(stderr === undefined || stderr === "" ? {} : { stderr }),
+  });
+}
+
+/** Returns the record of a call of whose standard streams nothing was seen; nobody can make that call again. */
+export function outlineRecord(record: Omit<DetailedRecord, "stdin">): Uint8Array {
+  return line(outlineFields(record));
+}
+
+function outlineFields({ variables, more }: Omit<DetailedRecord, "stdin">): object {
+  const { atMs, durationMs, stdout: _stdout, stderr: _stderr, ...others } = more;
+  return {
     time: new Date(atMs).toISOString(),
     verb: variables.CNI_COMMAND ?? "",
     ...others,
     durationMs: Number(durationMs.toFixed(3)),
     env: variables,
-    ...inputFields(stdin),
-    ...(answer === undefined ? {} : { [more.exitCode === 0 ? "result" : "error"]: answer }),
-    ...(stderr === undefined || stderr === "" ? {} : { stderr }),
-  });
-  return encoder.encode(`${line}\n`);
+  };
+}
+
+function line(document: object): Uint8Array {
+  return encoder.encode(`${JSON.stringify(document)}\n`);
+}
+
+/** Returns the network that a plugin's config names; empty where it names none, or is no config. */
+export function networkIn(stdin: Uint8Array): string {
+  try {
+    const document: unknown = JSON.parse(new TextDecoder().decode(stdin));
+    const name = typeof document === "object" && document !== null ? Reflect.get(document, "name") : "";
+    return typeof name === "string" ? name : "";
+  } catch {
+    return "";
+  }
 }
 
 function documentIn(stdout: string): unknown {
@@ -189,16 +214,23 @@ function parseLines(text: string, what: string): CallRecord[] {
     .flatMap((line, index) => (line === "" ? [] : [parseLine(decoded(line), `${what}:${index + 1}`)]));
 }
 
-function parseLine(line: string, what: string): CallRecord {
+function parseLine(text: string, what: string): CallRecord {
   let document: unknown;
   try {
-    document = JSON.parse(line);
+    document = JSON.parse(text);
   } catch (error) {
     throw new CniError(ErrorCode.decodingFailure, `${what} is no record: ${String(error)}`, "", {
       cause: error,
     });
   }
   const fields = parseInput(lineSchema, document, ErrorCode.decodingFailure, what);
+  if (fields.stdin === undefined && fields.stdinBase64 === undefined) {
+    throw new CniError(
+      ErrorCode.decodingFailure,
+      `${what} has no standard input, so the call can't be made again`,
+      "warren snoop --kernel sees none: record calls by warren snoop, or by warren-trace",
+    );
+  }
   const answer = fields.result ?? fields.error;
   return {
     variables: fields.env,

@@ -1,6 +1,6 @@
 // `warren snoop`: every call of every plugin as it happens, whoever makes it. For as long as it runs there is a folder of
 // recorders; a runtime that has it first among its plugin folders calls those. When it ends the folder is gone, and the
-// runtime finds the plugins themselves again.
+// runtime finds the plugins themselves again. With --kernel there are no recorders (kernel-mode.ts).
 import {
   chmodSync,
   closeSync,
@@ -20,10 +20,13 @@ import { CniError, describeError, ErrorCode } from "../../cni/error.ts";
 import { log } from "../../log.ts";
 import { type CallRecord, jsonRecord, parseRecords, withMaskedSecrets } from "../../record/call-record.ts";
 import { RECORDER_FOLDER, RECORDER_LOG } from "../../record/recorder-folder.ts";
+import { DEFAULT_CACHE_FOLDER } from "../../runtime/cache.ts";
 import { exitNow } from "../../sys/process.ts";
 import { writeStdout } from "../../sys/stdio.ts";
 import { operatorCommand, UsageError } from "../command.ts";
 import { networkFlags, settingsOf } from "../settings.ts";
+import { watchByKernel } from "./kernel-mode.ts";
+import { isSelected } from "./selection.ts";
 import { viewOf } from "./view.ts";
 
 /** How often it looks for new records. */
@@ -31,13 +34,19 @@ const LOOK_PAUSE_MS = 100;
 
 export const command = operatorCommand({
   name: "snoop",
-  description: "Show every call of every plugin as it happens, through recorders in front of the plugins",
+  description:
+    "Show every call of every plugin as it happens, by recorders in front of them or by the kernel",
   args: {
     dir: {
       type: "string",
       valueHint: "DIR",
       default: "/run",
       description: `Where the recorders are made: in DIR/${RECORDER_FOLDER}`,
+    },
+    kernel: {
+      type: "boolean",
+      description:
+        "No recorders: what the kernel tells of programs, without standard input, output and replay",
     },
     network: { type: "string", valueHint: "NET", description: "Only calls about this network" },
     container: {
@@ -55,36 +64,60 @@ export const command = operatorCommand({
     },
     "always-replay": { type: "boolean", description: "Show how to make any call again" },
     "cni-bin-dir": networkFlags["cni-bin-dir"],
+    "cache-dir": {
+      ...networkFlags["cache-dir"],
+      description: `With --kernel, where runtimes remember the networks of attachments: ${DEFAULT_CACHE_FOLDER}`,
+    },
     json: { type: "boolean", description: "One JSON object a call and line, which warren replay reads" },
   },
   async run({ args }) {
-    const { pluginPath } = settingsOf({ "cni-bin-dir": args["cni-bin-dir"] }, process.env);
+    const { pluginPath, cacheFolder } = settingsOf(
+      { "cni-bin-dir": args["cni-bin-dir"], "cache-dir": args["cache-dir"] },
+      process.env,
+    );
+    const selection = {
+      network: args.network,
+      container: args.container,
+      verb: args.verb,
+      failed: args.failed,
+    };
+    const view = {
+      raw: args.raw === true,
+      replay: args["always-replay"] === true ? "always" : args.replay === false ? "never" : "failed",
+      coloured: isatty(1) && (process.env.NO_COLOR ?? "") === "",
+    } as const;
+    if (args.kernel === true) {
+      if (args["always-replay"] === true) {
+        throw new UsageError("--kernel sees no standard input, so there is nothing to replay: use recorders");
+      }
+      const started = (summary: () => string | undefined) => {
+        endOnSignals(() => {
+          const words = summary();
+          if (words !== undefined) log.info(words);
+        });
+        log.info(
+          "watching every program for calls of plugins, until Ctrl-C. What goes through their standard",
+        );
+        log.info("streams is not seen this way: that needs recorders, warren snoop without --kernel.");
+      };
+      return watchByKernel({ selection, view, json: args.json === true, cacheFolder, started });
+    }
     const folder = join(resolve(args.dir), RECORDER_FOLDER);
     const names = namesIn(pluginPath);
     if (names.length === 0) throw new UsageError(`there are no plugins in ${pluginPath.join(":")}`);
     makeFolder(folder, names);
-    endOnSignals(folder);
+    endOnSignals(() => rmSync(folder, { recursive: true, force: true }));
     log.info(
       `recording ${names.length} plugins: put ${folder} in front of ${pluginPath.join(":")} where your runtime`,
     );
     log.info(
       "has its plugin folders (CNI_PATH, bin_dirs, cni_plugin_dirs). Ctrl-C ends it and takes the folder away.",
     );
-    const isWanted = ({ variables, more }: CallRecord) =>
-      (args.network === undefined || more?.network === args.network) &&
-      (args.container === undefined || (variables.CNI_CONTAINERID ?? "").startsWith(args.container)) &&
-      (args.verb === undefined || variables.CNI_COMMAND === args.verb.toUpperCase()) &&
-      (args.failed !== true || more?.exitCode !== 0);
-    const options = {
-      raw: args.raw === true,
-      replay: args["always-replay"] === true ? "always" : args.replay === false ? "never" : "failed",
-      coloured: isatty(1) && (process.env.NO_COLOR ?? "") === "",
-    } as const;
     const tail = new Tail(join(folder, RECORDER_LOG));
     for (;;) {
       for (const call of tail.fresh()) {
-        if (!isWanted(call)) continue;
-        writeStdout(args.json === true ? jsonLine(call, options.raw) : viewOf(call, options));
+        if (!isSelected(call, selection)) continue;
+        writeStdout(args.json === true ? jsonLine(call, view.raw) : viewOf(call, view));
       }
       await Bun.sleep(LOOK_PAUSE_MS);
     }
@@ -132,10 +165,10 @@ function makeFolder(folder: string, names: readonly string[]): void {
   }
 }
 
-function endOnSignals(folder: string): void {
+function endOnSignals(cleanUp: () => void): void {
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
     process.on(signal, () => {
-      rmSync(folder, { recursive: true, force: true });
+      cleanUp();
       // Ctrl-C is how it is meant to end
       exitNow(signal === "SIGINT" ? 0 : 128 + constants.signals[signal]);
     });

@@ -3,7 +3,7 @@
 import { CniError, describeError, ErrorCode } from "../../cni/error.ts";
 import { findPlugin } from "../../cni/execution.ts";
 import { CURRENT_VERSION } from "../../cni/version.ts";
-import { callVariables, jsonRecord } from "../../record/call-record.ts";
+import { callVariables, jsonRecord, networkIn } from "../../record/call-record.ts";
 import { appendRecord } from "../../record/log-file.ts";
 import { isInRecorderFolder, RECORDER_LOG } from "../../record/recorder-folder.ts";
 import { writeAll } from "../../sys/files.ts";
@@ -141,14 +141,4 @@ function depthOf(caller: number): number {
   const above = parentOfProcess(caller);
   const [program = ""] = commandOf(above).split(" ");
   return above > 1 && isInRecorderFolder(program) ? 1 + depthOf(parentOfProcess(above)) : 0;
-}
-
-function networkIn(stdin: Uint8Array): string {
-  try {
-    const document: unknown = JSON.parse(new TextDecoder().decode(stdin));
-    const name = typeof document === "object" && document !== null ? Reflect.get(document, "name") : "";
-    return typeof name === "string" ? name : "";
-  } catch {
-    return "";
-  }
 }

@@ -1,6 +1,6 @@
 // A recorded call as `warren snoop` shows it: a block each for the start, what went in, what came out and the end, under a
 // rule, with what it takes to make a failed call again.
-import { type CallRecord, withMaskedSecrets } from "../../record/call-record.ts";
+import { type CallDetails, type CallRecord, withMaskedSecrets } from "../../record/call-record.ts";
 import { replayLine } from "../replay-line.ts";
 
 const RULE = "-".repeat(80);
@@ -17,37 +17,78 @@ export interface ViewOptions {
 }
 
 /** Returns the blocks of a call. */
-export function viewOf(call: CallRecord, { raw, replay, coloured }: ViewOptions): string {
-  const record = raw ? call : withMaskedSecrets(call);
-  const { variables, stdin, more } = record;
+export function viewOf(call: CallRecord, options: ViewOptions): string {
+  const record = options.raw ? call : withMaskedSecrets(call);
+  const { stdin, more } = record;
   if (more === undefined) return "";
   const endMs = more.atMs + more.durationMs;
-  const failed = more.exitCode !== 0;
-  const paint = (code: number, text: string) => (coloured ? `\u001b[${code}m${text}\u001b[0m` : text);
-  const blocks: string[] = [];
-  const block = (atMs: number, event: string, lines: readonly string[]) => {
+  const blocks = new Blocks(record, more, options.coloured);
+  blocks.begin();
+  if (stdin.length > 0) blocks.add(more.atMs, "STDIN", linesOf(Buffer.from(stdin).toString()));
+  if (more.stdout !== "") blocks.add(endMs, "STDOUT", linesOf(more.stdout));
+  if ((more.stderr ?? "") !== "") blocks.add(endMs, "STDERR", linesOf(more.stderr ?? ""));
+  const again =
+    options.replay === "always" || (options.replay === "failed" && more.exitCode !== 0)
+      ? ["to make this call again:", replayLine(more.plugin, record)]
+      : [];
+  blocks.end(again);
+  return blocks.text();
+}
+
+/** Returns the block of a call that has just begun. */
+export function beginningOf(call: CallRecord, { raw, coloured }: ViewOptions): string {
+  const record = raw ? call : withMaskedSecrets(call);
+  if (record.more === undefined) return "";
+  const blocks = new Blocks(record, record.more, coloured);
+  blocks.begin();
+  return blocks.text();
+}
+
+/** Returns the block of a call that has ended, of whose streams nothing is known. */
+export function endingOf(call: CallRecord, { coloured }: ViewOptions): string {
+  if (call.more === undefined) return "";
+  const { network } = call.more;
+  const blocks = new Blocks(call, call.more, coloured);
+  blocks.end(network === "" ? [] : [`network ${network}`]);
+  return blocks.text();
+}
+
+/** The blocks of a call, one below the other. */
+class Blocks {
+  readonly #lines: string[] = [];
+
+  constructor(
+    private readonly record: CallRecord,
+    private readonly more: CallDetails,
+    private readonly coloured: boolean,
+  ) {}
+
+  begin(): void {
+    const { atMs, plugin, parent } = this.more;
+    const assignments = Object.entries(this.record.variables).map(([key, value]) => `${key}=${value}`);
+    this.add(atMs, "EXEC", [plugin, `called by ${parent.pid} ${parent.command}`, ...assignments]);
+  }
+
+  end(others: readonly string[]): void {
+    const { atMs, durationMs, exitCode, signal } = this.more;
+    const ending = signal === undefined ? `${exitCode}` : `killed by ${signal}`;
+    this.add(atMs + durationMs, "EXIT", [`${ending} after ${durationMs.toFixed(1)} ms`, ...others]);
+  }
+
+  add(atMs: number, event: string, lines: readonly string[]): void {
+    const { plugin, pid, parent, exitCode } = this.more;
     const time = new Date(atMs).toISOString().slice(11, 23);
-    const name = more.plugin.slice(more.plugin.lastIndexOf("/") + 1);
-    const title = `${time} ${more.pid}/${more.parent.pid} ${name} ${variables.CNI_COMMAND ?? ""}`;
-    blocks.push(RULE, `${title} ${paint(failed && event === "EXIT" ? 31 : 1, event)}`, ...lines);
-  };
-  const assignments = Object.entries(variables).map(([key, value]) => `${key}=${value}`);
-  block(more.atMs, "EXEC", [
-    more.plugin,
-    `called by ${more.parent.pid} ${more.parent.command}`,
-    ...assignments,
-  ]);
-  if (stdin.length > 0) block(more.atMs, "STDIN", linesOf(Buffer.from(stdin).toString()));
-  if (more.stdout !== "") block(endMs, "STDOUT", linesOf(more.stdout));
-  if ((more.stderr ?? "") !== "") block(endMs, "STDERR", linesOf(more.stderr ?? ""));
-  const ending = more.signal === undefined ? `${more.exitCode}` : `killed by ${more.signal}`;
-  const again = replay === "always" || (replay === "failed" && failed);
-  block(endMs, "EXIT", [
-    `${ending} after ${more.durationMs.toFixed(1)} ms`,
-    ...(again ? ["to make this call again:", replayLine(more.plugin, record)] : []),
-  ]);
-  const indent = INDENT.repeat(more.depth ?? 0);
-  return `${blocks.map((line) => `${indent}${line}`).join("\n")}\n`;
+    const name = plugin.slice(plugin.lastIndexOf("/") + 1);
+    const title = `${time} ${pid}/${parent.pid} ${name} ${this.record.variables.CNI_COMMAND ?? ""}`;
+    const colour = exitCode !== 0 && event === "EXIT" ? 31 : 1;
+    const painted = this.coloured ? `\u001b[${colour}m${event}\u001b[0m` : event;
+    this.#lines.push(RULE, `${title} ${painted}`, ...lines);
+  }
+
+  text(): string {
+    const indent = INDENT.repeat(this.more.depth ?? 0);
+    return `${this.#lines.map((line) => `${indent}${line}`).join("\n")}\n`;
+  }
 }
 
 function linesOf(text: string): string[] {

@@ -1,0 +1,104 @@
+// `warren snoop --kernel`: calls of plugins by the kernel's word alone. No runtime has to be told, and nothing stands
+// between it and its plugins; in return nobody sees what goes through their standard streams.
+import { setPriority } from "node:os";
+import { CniError, ErrorCode } from "../../cni/error.ts";
+import { log } from "../../log.ts";
+import { ProcessWatch, ProcessWatchError } from "../../net/process-watch.ts";
+import { outlineRecord, withMaskedSecrets } from "../../record/call-record.ts";
+import { writeStdout } from "../../sys/stdio.ts";
+import { rememberedNetwork } from "./called-program.ts";
+import { LiveCalls, type OutlinedCall, type Sign } from "./live-calls.ts";
+import { canBeSelected, isSelected, type Selection } from "./selection.ts";
+import { beginningOf, endingOf, type ViewOptions } from "./view.ts";
+
+/** Above ordinary programs, below what the machine can't do without (nice(2)). */
+const HURRY = -10;
+
+/** How long it waits for events before it looks whether it is to end. */
+const WAIT_MS = 100;
+
+/** What is shown, and where it is looked for. */
+export interface KernelMode {
+  readonly selection: Selection;
+  readonly view: ViewOptions;
+  readonly json: boolean;
+  readonly cacheFolder: string;
+  /** Called when everything is in place; `summary` tells in a line what could not be seen, undefined for nothing. */
+  readonly started: (summary: () => string | undefined) => void;
+}
+
+/** Shows calls until the process ends. Throws CniError 2 where the kernel tells nobody here. */
+export async function watchByKernel(mode: KernelMode): Promise<never> {
+  using watch = opened();
+  beQuick();
+  const calls = new LiveCalls();
+  mode.started(() => {
+    if (calls.unseen === 0) return undefined;
+    const count = `${calls.unseen} of ${calls.executed} programs`;
+    return `${count} had ended before they could be looked at; a call may be among them`;
+  });
+  for (;;) {
+    // no other thread waits, so that a program is looked at while it is there
+    watch.wait(WAIT_MS);
+    const signs: Sign[] = [];
+    for (let heard = watch.next(); heard !== undefined; heard = watch.next()) {
+      if (heard === "lost") tellLoss(calls, mode.json);
+      else {
+        for (const event of heard) {
+          const sign = calls.take(event);
+          if (sign !== undefined) signs.push(sign);
+        }
+      }
+    }
+    for (const sign of signs) show(sign, mode);
+    // lets signals through
+    await Bun.sleep(0);
+  }
+}
+
+/** Where everybody wants the processor, a plugin may have ended before its turn is over. */
+function beQuick(): void {
+  try {
+    setPriority(HURRY);
+  } catch {
+    // the kernel does not let everybody
+  }
+}
+
+function opened(): ProcessWatch {
+  try {
+    return ProcessWatch.open();
+  } catch (error) {
+    if (!(error instanceof ProcessWatchError)) throw error;
+    throw new CniError(ErrorCode.unsupportedField, error.message, error.cure, { cause: error });
+  }
+}
+
+function tellLoss(calls: LiveCalls, json: boolean): void {
+  const dropped = calls.dropEnded();
+  const ends = dropped === 0 ? "" : `; ${dropped} ended meanwhile, nobody knows how`;
+  log.warn(`events were lost because too much happened at once: calls may be missing${ends}`);
+  if (json) writeStdout(`${JSON.stringify({ time: new Date().toISOString(), lost: true, dropped })}\n`);
+}
+
+function show({ kind, call }: Sign, { selection, view, json, cacheFolder }: KernelMode): void {
+  // whether it is wanted may not be known before it ends
+  const isDeferred = selection.network !== undefined || selection.failed === true;
+  if (kind === "began") {
+    if (!json && !isDeferred && canBeSelected(call, selection)) writeStdout(beginningOf(call, view));
+    return;
+  }
+  const known = withNetwork(call, cacheFolder);
+  if (!isSelected(known, selection)) return;
+  if (json) {
+    const { variables, more } = view.raw ? known : withMaskedSecrets(known);
+    if (more !== undefined) writeStdout(new TextDecoder().decode(outlineRecord({ variables, more })));
+    return;
+  }
+  writeStdout(`${isDeferred ? beginningOf(known, view) : ""}${endingOf(known, view)}`);
+}
+
+function withNetwork(call: OutlinedCall, cacheFolder: string): OutlinedCall {
+  if (call.more.network !== "") return call;
+  return { ...call, more: { ...call.more, network: rememberedNetwork(cacheFolder, call.variables) } };
+}
