@@ -71,12 +71,18 @@ export interface GivenFlag {
  */
 export function givenFlags(rawArgs: readonly string[], declared: ArgsDef): GivenFlag[] {
   const options: Record<string, { type: "string" | "boolean"; short?: string; multiple?: boolean }> = {};
+  const names = new Map<string, string>();
   for (const [name, definition] of Object.entries(declared)) {
     if (definition.type === "positional") continue;
     const type = definition.type === "boolean" ? "boolean" : "string";
     const aliases = "alias" in definition ? [definition.alias ?? []].flat() : [];
     const short = aliases.find((alias) => alias.length === 1);
     options[name] = { type, ...(short === undefined ? {} : { short }), multiple: type === "string" };
+    // further aliases are options of their own to the parser
+    for (const alias of aliases.filter((one) => one !== short)) {
+      options[alias] = { type, multiple: type === "string" };
+      names.set(alias, name);
+    }
   }
   const { tokens } = parseArgs({
     args: [...splitAtDashes(rawArgs).before],
@@ -87,9 +93,9 @@ export function givenFlags(rawArgs: readonly string[], declared: ArgsDef): Given
   });
   return tokens.flatMap((token) => {
     if (token.kind !== "option" || options[token.name]?.type !== "string") return [];
-    if (token.value === undefined || token.value === "")
-      throw new UsageError(`--${token.name} needs a value`);
-    return [{ name: token.name, value: token.value }];
+    const name = names.get(token.name) ?? token.name;
+    if (token.value === undefined || token.value === "") throw new UsageError(`--${name} needs a value`);
+    return [{ name, value: token.value }];
   });
 }
 

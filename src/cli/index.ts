@@ -17,6 +17,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<AnyCommand>>> = {
   gc: async () => (await import("./gc.ts")).command,
   run: async () => (await import("./run.ts")).command,
   pod: async () => (await import("./pod/index.ts")).command,
+  pair: async () => (await import("./pair/index.ts")).command,
   leases: async () => (await import("./leases.ts")).command,
   show: async () => (await import("./show.ts")).command,
   events: async () => (await import("./events.ts")).command,

@@ -205,6 +205,26 @@ export const MANUAL_PAGES: Readonly<Record<string, ManualPage>> = {
     examples: [["warren pod rm --all", "All pods; but no warren run that is at work."]],
     seeAlso: ["warren pod list", "warren gc"],
   },
+  pair: {
+    synopsis: [
+      "warren pair [OPTION ...] -n NETNS,LINK[,ADDRESS/LENGTH ...] -n NETNS,LINK[,...]",
+      "warren pair [OPTION ...] -n NETNS,LINK[,...] --vxlan PARENT,REMOTE,VNI[,...]",
+      "warren pair [OPTION ...] -n NETNS,LINK[,...] --vlan PARENT,ID | --macvlan PARENT,MODE",
+      "warren pair --delete -n NETNS,LINK",
+    ],
+    description: [
+      "Ties a link by hand, without a network, plugin or store: a pair between two namespaces, or a vxlan, vlan or macvlan inside one. Every end is born in its place under its final name. If anything fails, nothing is left.",
+      "A link of that name which is there already is named, and is no success, also if it is the one that was asked for. With --delete a missing one is. The letters are koko's.",
+    ],
+    examples: [
+      ["warren pair -n left,link1,10.0.0.1/24 -n right,link2,10.0.0.2/24", "Two namespaces."],
+      ["warren pair -n podman:web,in1,fd00::1/64 -p 812,in2,fd00::2/64", "A container and a process."],
+      ["warren pair -c tap0 -n web,tap0,mirror:both:eth0", "See here what goes by eth0 of web."],
+      ["warren pair -n web,in1,10.1.0.1/30 --vxlan eth0,192.0.2.2,11", "To another node."],
+      ["warren pair --delete -n left,link1", "Both ends go."],
+    ],
+    seeAlso: ["warren pod", "docs/direct-links.md"],
+  },
   leases: {
     description: [
       "Lists who holds which address, since when, and whether the container's network namespace is still there.",

@@ -14,7 +14,11 @@ const DEVICES = {
   veth: veth({ name: `${PROBE}-peer` }),
   macvlan: { kind: "macvlan", data: { mode: MacvlanMode.bridge } },
   vxlan: { kind: "vxlan", data: { id: 1 } },
+  vlan: { kind: "vlan", data: { id: 1 } },
 } satisfies Readonly<Record<string, LinkDevice>>;
+
+/** Where the module has another name. */
+const MODULES: Readonly<Record<string, string>> = { vlan: "8021q" };
 
 /** Throws MissingFeatureError if the kernel has no links of this kind, NetlinkError for what else is wrong. */
 export function probeLinkDriver(host: Connection, kind: keyof typeof DEVICES): void {
@@ -23,5 +27,5 @@ export function probeLinkDriver(host: Connection, kind: keyof typeof DEVICES): v
   if (error === undefined) host.attempt([deleteLink(PROBE)]);
   if (error === undefined || isNetlinkError(error, "EADDRNOTAVAIL", "EINVAL")) return;
   if (!isNetlinkError(error, "EOPNOTSUPP")) throw error;
-  throw new MissingFeatureError(kind, `load the module ${kind}`, { cause: error });
+  throw new MissingFeatureError(kind, `load the module ${MODULES[kind] ?? kind}`, { cause: error });
 }

@@ -3,11 +3,10 @@
 // socket of the host would look for a link of that name on the host, and every host has an eth0.
 import { createLink, deleteLink, getLink, type Link, MacvlanMode, setLink } from "../netlink/link.ts";
 import { ignoring, isNetlinkError } from "../netlink/message.ts";
-import { assignNamespaceId, getNamespaceId } from "../netlink/namespace-id.ts";
 import { dumpRoutes, Table } from "../netlink/route.ts";
-import { ownNetworkNamespace } from "../sys/namespace.ts";
 import type { Connection } from "./connection.ts";
 import { MissingFeatureError, needing } from "./feature.ts";
+import { hostNamespaceId } from "./host-namespace.ts";
 import { probeLinkDriver } from "./link-driver.ts";
 
 /** How macvlans of one master reach each other: directly, not at all, by the switch, or there is only one. */
@@ -103,15 +102,6 @@ function existing(inside: Connection, which: number | string): Link {
   const link = inside.get(getLink(which));
   if (link === undefined) throw new Error(`interface ${which} was made and is gone`);
   return link;
-}
-
-/** The container's namespace has to know the host's by a number before a link there can have a parent here. */
-function hostNamespaceId(inside: Connection): number {
-  using own = ownNetworkNamespace();
-  const [, number] = inside.execute([ignoring(assignNamespaceId(own.fd), "EEXIST"), getNamespaceId(own.fd)]);
-  const [id] = number.replies;
-  if (id === undefined) throw new Error("the kernel gave the host's namespace no number");
-  return id;
 }
 
 /** What the kernel's error numbers mean here; it says nothing else about them. */

@@ -152,6 +152,22 @@ export function deleteNetns(path: string): void {
   removeFile(path);
 }
 
+/** Returns a path to every network namespace that has a name under NETNS_DIRECTORY or a process that this one can see. */
+export function visibleNetnses(): string[] {
+  const names = (folder: string, pattern: string, rest: string) =>
+    statFile(folder) === undefined
+      ? []
+      : [...new Bun.Glob(pattern).scanSync({ cwd: folder, onlyFiles: false })].map(
+          (name) => `${folder}/${name}${rest}`,
+        );
+  const paths = new Map<bigint, string>();
+  for (const path of [...names(NETNS_DIRECTORY, "*", ""), ...names("/proc", "[0-9]*", "/ns/net")]) {
+    const inode = statIfAllowed(path)?.inode;
+    if (inode !== undefined && !paths.has(inode)) paths.set(inode, path);
+  }
+  return [...paths.values()];
+}
+
 /** True if a process that this one can see is in the namespace at `path`; false where there is none. */
 export function isInhabited(path: string): boolean {
   const netns = statFile(path);

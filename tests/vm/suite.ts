@@ -4,6 +4,7 @@ import { writeStdout } from "../../src/sys/stdio.ts";
 import { Sandbox } from "../support/sandbox.ts";
 import type { Case } from "./case.ts";
 import { CHAINED_CASES } from "./chained.ts";
+import { DIRECT_LINK_CASES } from "./direct-link.ts";
 import { EVERY_VERB_CASES } from "./every-verb.ts";
 import { MACVLAN_CASES } from "./macvlan.ts";
 import { MISSING_FEATURE_CASES } from "./missing-features.ts";
@@ -21,6 +22,7 @@ const CASES: readonly Case[] = [
   ...VLAN_CASES,
   ...SOURCE_CHECK_CASES,
   ...MACVLAN_CASES,
+  ...DIRECT_LINK_CASES,
   ...SIDE_BY_SIDE_CASES,
   ...MISSING_FEATURE_CASES,
 ];

@@ -1,0 +1,32 @@
+// A vlan: an interface of a container that sends and receives the tagged frames of one VLAN on an interface of the host. As
+// a macvlan it is born inside the container, on a socket there, because every host has an eth0 itself.
+import { createLink, getLink, type Link } from "../netlink/link.ts";
+import type { Connection } from "./connection.ts";
+import { needing } from "./feature.ts";
+import { hostNamespaceId } from "./host-namespace.ts";
+import { probeLinkDriver } from "./link-driver.ts";
+
+/** The largest number of a VLAN: 4095 is reserved (IEEE 802.1Q). */
+export const LARGEST_VLAN = 4094;
+
+/** A vlan that is to be. */
+export interface VlanSettings {
+  readonly name: string;
+  /** The interface of the host that carries the tagged frames. */
+  readonly parent: Link;
+  readonly id: number;
+  /** Undefined is the parent's own. */
+  readonly mtu: number | undefined;
+}
+
+/** Makes the vlan, still down, and returns it. Throws MissingFeatureError or NetlinkError, and then there is none. */
+export function createVlan(inside: Connection, { name, parent, id, mtu }: VlanSettings): Link {
+  const settings = { parent: parent.index, parentNamespaceId: hostNamespaceId(inside), mtu };
+  needing(
+    () => probeLinkDriver(inside, "vlan"),
+    () => inside.execute([createLink(name, { kind: "vlan", data: { id } }, settings)]),
+  );
+  const made = inside.get(getLink(name));
+  if (made === undefined) throw new Error(`interface ${name} was made and is gone`);
+  return made;
+}

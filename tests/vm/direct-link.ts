@@ -1,0 +1,36 @@
+// `warren pair --vlan`: the test host's kernel has no vlans.
+import { type Sandbox, WARREN } from "../support/sandbox.ts";
+import { seenLink } from "../support/witness.ts";
+import { answers, type Case, ip, type Printed, pod, same } from "./case.ts";
+
+/** Runs `warren pair` with these words. */
+async function pair(host: Sandbox, words: string): Promise<void> {
+  await host.text([WARREN, "pair", ...words.split(" ")]);
+}
+
+export const DIRECT_LINK_CASES: readonly Case[] = [
+  {
+    name: "S1-23 vlans tied by hand carry the tagged frames of their VLAN alone, and are removed",
+    async run(host) {
+      for (const name of ["a", "b", "c"]) await pod(host, name);
+      // two cards on one wire, and in the pods links with the name of a card, as on every host
+      await ip(host, ["link add eth0 up type veth peer name eth1", "link set eth1 up"]);
+      await pair(host, "-n a,eth0,10.0.0.1/24 -V eth0,5");
+      await pair(host, "-n b,eth0,10.0.0.2/24,fd00::2/64 --vlan eth1,5 --mtu 1400");
+      await pair(host, "-n c,eth0,10.0.0.3/24 -V eth1,6");
+      const link = await seenLink(host, "eth0", "b");
+      const { id } = (link?.linkinfo?.info_data ?? {}) as Printed;
+      same([link?.linkinfo?.info_kind, id, link?.mtu], ["vlan", 5, 1400]);
+      same(await Promise.all(["10.0.0.2", "10.0.0.3"].map((address) => answers(host, address, "a"))), [
+        true,
+        false,
+      ]);
+      const taken = await host.run([WARREN, "pair", "-n", "a,eth9", "-V", "eth0,5"]);
+      same([taken.exitCode, (await seenLink(host, "eth9", "a")) === undefined], [1, true], taken.stderr);
+      for (const name of ["a", "b", "c"]) {
+        await pair(host, `--delete -n ${name},eth0`);
+        same(await seenLink(host, "eth0", name), undefined);
+      }
+    },
+  },
+];
