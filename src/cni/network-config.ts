@@ -100,10 +100,16 @@ export function parseNetworkConfig(text: Uint8Array): NetworkConfig {
   return { cniVersion: cniVersion === "" ? "0.1.0" : cniVersion, network: name, document, text };
 }
 
-/** Returns the document of the config with every digit that stood there. */
+/** Returns the document of the config with every digit that stood there; throws CniError 6 for one that is too deep. */
 export function exactDocument(config: NetworkConfig): Readonly<Record<string, unknown>> {
-  const document = withKnownKeys(protocolKeys, parseExactly(decoder.decode(config.text)));
-  return isObject(document) ? document : {};
+  try {
+    const document = withKnownKeys(protocolKeys, parseExactly(decoder.decode(config.text)));
+    return isObject(document) ? document : {};
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+    const message = "network config on standard input has values that stand too deep in each other";
+    throw new CniError(ErrorCode.decodingFailure, message, describeError(error), { cause: error });
+  }
 }
 
 /** Returns the document of `prevResult` with every digit that stood there; call it only where there is one. */

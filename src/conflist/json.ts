@@ -51,9 +51,13 @@ const BLANK = /[ \t\n\r]*/y;
 const STRING = /"(?:[^"\\\n\r\t]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*"/y;
 const OTHER_SCALAR = /-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?|true|false|null/y;
 
-/** Returns the offset of the first character of `text` that no JSON could have there (RFC 8259). */
+/** How deep values may stand in each other: more is an attack on the stack, and no config. */
+const DEEPEST_VALUE = 500;
+
+/** Returns the offset of the first character of `text` that no JSON could have there (RFC 8259), or is too deep inside. */
 export function syntaxErrorOffset(text: string): number {
   let offset = 0;
+  let depth = 0;
   const take = (pattern: RegExp): boolean => {
     pattern.lastIndex = offset;
     const found = pattern.test(text);
@@ -68,9 +72,11 @@ export function syntaxErrorOffset(text: string): number {
   };
   const members = (close: string, member: () => boolean): boolean => {
     if (takeCharacter(close)) return true;
+    if (++depth > DEEPEST_VALUE) return false;
     do {
       if (!member()) return false;
     } while (takeCharacter(","));
+    depth--;
     return takeCharacter(close);
   };
   const pair = (): boolean => {

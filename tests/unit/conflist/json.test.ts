@@ -38,3 +38,9 @@ for (const [text, line, column] of BROKEN) {
     );
   });
 }
+
+test("JSON that goes too deep is refused with its place, not with the end of the stack", () => {
+  for (const text of ["[".repeat(100_000), `${'{"a":'.repeat(100_000)}1${"}".repeat(100_000)}`]) {
+    expect(() => parseJson(text, "deep")).toThrow(/^deep: no JSON at line 1, column \d+$/);
+  }
+});
