@@ -5,6 +5,7 @@ import { shown } from "../cni/input.ts";
 import type { AttachedAddress, Interface, Result } from "../cni/result.ts";
 import { formatAddress, parseAddress } from "../ip/address.ts";
 import { formatPrefix, parsePrefix } from "../ip/prefix.ts";
+import { netnsIsGone } from "../ledger/owner.ts";
 import type { Connection } from "../net/connection.ts";
 import {
   type InterfaceAddress,
@@ -12,6 +13,7 @@ import {
   missingAddresses,
   missingRoutes,
 } from "../net/interface.ts";
+import { type Netns, NetnsError, openNetns } from "../net/netns.ts";
 import { findLink, type Link } from "../net/veth.ts";
 
 /** Returns the addresses of a result; throws CniError 6 for one that is none. */
@@ -111,4 +113,21 @@ export function verifyInterface(inside: Connection, netns: string, expected: Exp
     throw stateDiffers(`interface ${link.name} lacks the route to ${formatPrefix(route.destination)}`);
   }
   return link;
+}
+
+/** Where an attachment was made, as far as it is written down. */
+export interface RecordedContainer {
+  readonly netns: string;
+  readonly netnsInode: string | null;
+}
+
+/** Returns the container's namespace; undefined if it is gone, or something else stands in its place. */
+export function openContainer(container: RecordedContainer): Netns | undefined {
+  if (container.netns === "" || netnsIsGone(container)) return undefined;
+  try {
+    return openNetns(container.netns);
+  } catch (error) {
+    if (error instanceof NetnsError) return undefined;
+    throw error;
+  }
 }

@@ -4,6 +4,8 @@
 import * as v from "valibot";
 import {
   addressesIn,
+  openContainer,
+  type RecordedContainer,
   refuseTakenName,
   reportedInterface,
   spelledAddresses,
@@ -31,7 +33,7 @@ import { shown } from "../cni/input.ts";
 import { interfaceNameProblem } from "../cni/names.ts";
 import { type Dns, dnsSchema, type Result } from "../cni/result.ts";
 import { UndoList } from "../cni/undo.ts";
-import { describeOwner, netnsIsGone, type Owner } from "../ledger/owner.ts";
+import { describeOwner, type Owner } from "../ledger/owner.ts";
 import { announceAddresses } from "../net/announcement.ts";
 import { type Connection, connectHost, connectInside } from "../net/connection.ts";
 import { bringUp, configureInterface, routeFrom } from "../net/interface.ts";
@@ -46,7 +48,7 @@ import {
   standsOn,
   UnfitMasterError,
 } from "../net/macvlan.ts";
-import { type Netns, NetnsError, openNetns } from "../net/netns.ts";
+import { openNetns } from "../net/netns.ts";
 import { findLink, type Link, removeLink } from "../net/veth.ts";
 import { beat } from "../store/heartbeat.ts";
 import { openStore } from "../store/sqlite.ts";
@@ -168,34 +170,17 @@ function asMasterError(error: unknown): unknown {
   return new CniError(ErrorCode.kernelRefused, error.message, error.cure, { cause: error });
 }
 
-/** Where an attachment was made, as far as it is written down. */
-interface Container {
-  readonly netns: string;
-  readonly netnsInode: string | null;
-}
-
 /**
  * Removes the attachment's macvlan from its container, if both are still there. One without an alias is ours only if
  * the attachment is written down: its ADD may have been killed before it could tag the link.
  */
-function removeFrom(container: Container, owner: Owner, isWritten: boolean): void {
+function removeFrom(container: RecordedContainer, owner: Owner, isWritten: boolean): void {
   using netns = openContainer(container);
   if (netns === undefined) return;
   using inside = connectInside(netns);
   const link = findLink(inside, owner.ifname);
   if (link === undefined || macvlanOf(link) === undefined) return;
   if (link.alias === aliasOf(owner) || (link.alias === "" && isWritten)) removeMacvlan(inside, link.index);
-}
-
-/** Returns the container's namespace; undefined if it is gone, or something else stands in its place. */
-function openContainer(container: Container): Netns | undefined {
-  if (container.netns === "" || netnsIsGone(container)) return undefined;
-  try {
-    return openNetns(container.netns);
-  } catch (error) {
-    if (error instanceof NetnsError) return undefined;
-    throw error;
-  }
 }
 
 export const macvlan = defineInterfacePlugin({
