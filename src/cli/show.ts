@@ -1,8 +1,9 @@
 // `warren show CONTAINER`: everything that is written down about a container: what it has (addresses, kernel objects,
 // namespace), and its whole life in calls, also when it is over. A part of the id is enough where it means one container.
 import { CniError, ErrorCode } from "../cni/error.ts";
+import { type NetworkStatus, networkStatus } from "../delegation/network-status.ts";
 import { listLeases } from "../ipam/leases.ts";
-import { type AttachmentRow, listAttachments, listObjects } from "../ledger/attachments.ts";
+import { listAttachments, listObjects, type WrittenEntry } from "../ledger/attachments.ts";
 import { type Event, listEvents } from "../ledger/events.ts";
 import { netnsIsGone } from "../ledger/owner.ts";
 import { writeStdout } from "../sys/stdio.ts";
@@ -44,6 +45,16 @@ function ofOneContainer(event: Event): object {
   return shown;
 }
 
+function shownNetwork({ name, ips, mac, default: isDefault, ...network }: NetworkStatus): object {
+  return {
+    network: name,
+    interface: network.interface,
+    addresses: ips.join(" "),
+    mac,
+    "default route": isDefault ? "yes" : "",
+  };
+}
+
 export const command = operatorCommand({
   name: "show",
   description: "Show what is written down about a container",
@@ -65,7 +76,11 @@ export const command = operatorCommand({
           ...events.map((event) => event.containerId).filter((id) => id !== ""),
         ]),
       );
-      const describe = async (one: AttachmentRow): Promise<ShownAttachment> => ({
+      const own = attachments.filter((one) => one.containerId === container);
+      const written = await Promise.all(
+        own.map(async (row) => ({ row, objects: await listObjects(store, row) })),
+      );
+      const describe = ({ row: one, objects }: WrittenEntry): ShownAttachment => ({
         network: one.network,
         container: one.containerId,
         ifname: one.ifname,
@@ -79,15 +94,16 @@ export const command = operatorCommand({
           )
           .map(({ address }) => address)
           .join(" "),
-        objects: (await listObjects(store, one)).map(({ kind, name }) => `${kind} ${name}`).join(", "),
+        objects: objects.map(({ kind, name }) => `${kind} ${name}`).join(", "),
         netns: one.netns,
         state: netnsIsGone(one) ? "netns gone" : "alive",
         since: new Date(one.createdAtMs).toISOString(),
       });
-      const own = attachments.filter((one) => one.containerId === container);
       return {
         container,
-        attachments: await Promise.all(own.map(describe)),
+        attachments: written.map(describe),
+        // the runtime knows of one of several networks only
+        networks: written.flatMap(({ objects }) => networkStatus(objects)),
         // leases that no attachment explains belong to another net plugin that uses ours as its IPAM
         leases: leases.filter((lease) => lease.container === container),
         calls: events.filter((event) => event.containerId === container),
@@ -101,6 +117,10 @@ export const command = operatorCommand({
     for (const attachment of shown.attachments) {
       for (const [key, value] of Object.entries(attachment))
         writeStdout(`${`${key}:`.padEnd(12)} ${value}\n`);
+      writeStdout("\n");
+    }
+    if (shown.networks.length > 0) {
+      printTable(shown.networks.map(shownNetwork));
       writeStdout("\n");
     }
     const others = shown.leases.filter(

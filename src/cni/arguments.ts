@@ -37,6 +37,14 @@ function isTrue(value: string): boolean {
   );
 }
 
+/** Returns the known arguments in `text`, whatever else is in it: for who hands the text on to those that it is for. */
+export function knownArguments(text: string): CniArguments {
+  const pairs = text.split(";").map((pair) => [pair.split("=", 1)[0] ?? "", pair] as const);
+  return Object.fromEntries(
+    pairs.flatMap(([key, pair]) => (isKnown(key) && pair !== key ? [[key, pair.slice(key.length + 1)]] : [])),
+  );
+}
+
 /** Returns the known arguments in `text`; throws CniError 4 for a malformed pair, and for unknown keys. */
 export function parseArguments(text: string): CniArguments {
   const known: Partial<Record<ArgumentName, string>> = {};

@@ -10,14 +10,20 @@ export class UndoList {
     this.#steps.push({ what, undo });
   }
 
-  /** Takes everything back, the last step first. What can't be taken back is reported to `note`. */
-  async run(note: (text: string) => void): Promise<void> {
+  /**
+   * Takes everything back, the last step first, and returns true if that could be done. What can't be taken back is
+   * reported to `note`.
+   */
+  async run(note: (text: string) => void): Promise<boolean> {
+    let done = true;
     for (const { what, undo } of this.#steps.reverse()) {
       try {
         await undo();
       } catch (error) {
+        done = false;
         note(`warren: ${what} could not be taken back: ${String(error)}`);
       }
     }
+    return done;
   }
 }

@@ -226,6 +226,14 @@ export function listOfOne(document: JsonObject, what: string): NetworkList {
   return listOfPlugin(pluginOf(document, what), what);
 }
 
+/** Returns the list with these plugins instead of its own; throws CniError 7 for one that is none. */
+export function listOfPlugins(list: NetworkList, documents: readonly JsonObject[]): NetworkList {
+  const plugins = documents.map((document, index) =>
+    itemOf(document, index, `network ${JSON.stringify(list.name)}`),
+  );
+  return { ...list, plugins };
+}
+
 function listOfPlugin(plugin: PluginConfig, what: string): NetworkList {
   const text = sortedJson({ cniVersion: plugin.cniVersion, name: plugin.name, plugins: [plugin.document] });
   return parseNetworkList(new TextEncoder().encode(text), what);

@@ -98,11 +98,32 @@ export function writtenForm({ list, ...added }: AddedNetwork): KernelObject {
 }
 
 /** Returns the delegated network that an object tells of; throws CniError 6 if it tells of none. */
-export function readForm({ name, detail }: KernelObject): AddedNetwork {
+function readForm({ name, detail }: KernelObject): AddedNetwork {
   const what = `what the store has about delegate ${JSON.stringify(name)}`;
   const written = parseInput(detailSchema, parseJson(detail, what), ErrorCode.decodingFailure, what);
   const bytes = new TextEncoder().encode(sortedJson(written.list));
   return { ...written, result: written.result, list: parseNetworkList(bytes, what) };
+}
+
+/**
+ * Returns the delegated networks among the objects of an entry, in the order of their ADDs. What can't be read goes to
+ * `failed`.
+ */
+export function delegatesIn(
+  objects: readonly KernelObject[],
+  failed: (error: unknown) => void,
+): AddedNetwork[] {
+  const delegates = objects.filter(({ kind }) => kind === "delegate");
+  return delegates
+    .flatMap((object) => {
+      try {
+        return [readForm(object)];
+      } catch (error) {
+        failed(error);
+        return [];
+      }
+    })
+    .sort((left, right) => left.position - right.position);
 }
 
 /** Returns the name and the interface of a delegated network by the name of its object. */

@@ -26,15 +26,17 @@ import {
   listObjects,
   listObjectsOfKind,
   listStaleEntries,
+  pluginsOfOwner,
   recordObjects,
 } from "../ledger/attachments.ts";
 import { describeOwner, netnsIsGone } from "../ledger/owner.ts";
 import { inExistingStore, openStore } from "../store/sqlite.ts";
+import { currentBootId } from "../sys/process.ts";
 import {
   type AddedNetwork,
   type DelegatedNetwork,
   delegateNamed,
-  readForm,
+  delegatesIn,
   writtenForm,
 } from "./delegated-network.ts";
 
@@ -74,12 +76,34 @@ export async function addDelegates(
   const added: AddedNetwork[] = [];
   for (const [position, network] of networks.entries()) {
     const begun: AddedNetwork = { ...network, position, result: undefined };
+    await refuseAttached(entry, dataDir, network);
     await writeDelegate(entry, dataDir, begun);
     const ended = await addOne(call, begun, undo);
     await writeDelegate(entry, dataDir, ended);
     added.push(ended);
   }
   return added;
+}
+
+/** An ADD that fails because somebody has the attachment already would be taken back by a DEL of what he has. */
+async function refuseAttached(
+  entry: Entry,
+  dataDir: string,
+  { list, ifname }: DelegatedNetwork,
+): Promise<void> {
+  const owner = { network: list.name, containerId: entry.containerId, ifname };
+  await openStore(dataDir).read(async (store) => {
+    for (const plugin of await pluginsOfOwner(store, owner)) {
+      const isOwn = plugin === entry.plugin && owner.network === entry.network && ifname === entry.ifname;
+      const row = isOwn ? undefined : await findAttachment(store, { ...owner, plugin });
+      if (row === undefined || row.bootId !== currentBootId() || netnsIsGone(row)) continue;
+      throw new CniError(
+        ErrorCode.nameTaken,
+        `${describeOwner(owner)} is attached already, in ${row.netns}`,
+        "DEL that attachment, or ask for another interface",
+      );
+    }
+  });
 }
 
 /** Writes what is so about a network of the entry into the store; throws CniError 11 if the entry is not there any more. */
@@ -136,21 +160,7 @@ export async function writtenDelegates(
     async (store) => (store === undefined ? [] : listObjects(store, entry)),
     "read",
   );
-  return delegatesAmong(objects, failed);
-}
-
-function delegatesAmong(objects: readonly KernelObject[], failed: (error: unknown) => void): AddedNetwork[] {
-  const delegates = objects.filter(({ kind }) => kind === "delegate");
-  return delegates
-    .flatMap((object) => {
-      try {
-        return [readForm(object)];
-      } catch (error) {
-        failed(error);
-        return [];
-      }
-    })
-    .sort((left, right) => left.position - right.position);
+  return delegatesIn(objects, failed);
 }
 
 /**
@@ -248,7 +258,7 @@ export async function collectDelegates(
       const attachment = { ...row, netns: netnsIsGone(row) ? "" : row.netns };
       const own = new Failures();
       await own.collect(() => collection.release?.(row, objects));
-      const networks = delegatesAmong(objects, (error) => own.keep(error));
+      const networks = delegatesIn(objects, (error) => own.keep(error));
       await own.collect(() => deleteDelegates(call, attachment, networks));
       // what can't be removed stays written down, so that the next GC tries again
       own.rethrow(`GC of ${describeOwner(row)}`);

@@ -57,6 +57,7 @@ export type { AttachmentRow, Entry };
  * `firewall` is a table that needs the firewall's chain, and `firewall element` an element of one of its sets,
  * `firewalld source` an address in a zone of firewalld.
  * `port map` is a port of the host with where it leads, and `port map sources` a chain that such ports share.
+ * `default route` is one of a container that stands in the place of others.
  * `delegate` is another network that a plugin has added the container to, and how: delegation/ reads it back.
  * `reported address` and `real address` are no objects of the kernel's: what a runtime was told, and what is so.
  */
@@ -75,6 +76,7 @@ export type ObjectKind =
   | "port map"
   | "port map sources"
   | "delegate"
+  | "default route"
   | "reported address"
   | "real address";
 
@@ -101,6 +103,7 @@ const KINDS: readonly string[] = [
   "port map",
   "port map sources",
   "delegate",
+  "default route",
   "reported address",
   "real address",
 ] satisfies ObjectKind[];

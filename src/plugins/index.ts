@@ -1,10 +1,11 @@
-// The catalogue: every plugin in the executable, by the name that chooses it. They are loaded in two pieces, and VERSION
+// The catalogue: every plugin in the executable, by the name that chooses it. They are loaded in three pieces, and VERSION
 // needs neither: what a call does not use, it does not pay for.
 import type { ChainedPiece } from "../attachment/fused.ts";
 import type { Plugin } from "../cni/plugin.ts";
 
 const interfaces = () => import("./interfaces.ts");
 const chained = () => import("./chained.ts");
+const delegating = () => import("./delegating.ts");
 
 /** What an interface plugin can have in its own process, in the order in which it is added. */
 export const CHAIN: readonly ChainedPiece[] = [
@@ -22,6 +23,7 @@ const PLUGINS: Readonly<Record<string, () => Promise<Plugin>>> = {
   bridge: () => interfaces().then(({ fused, bridge }) => fused(bridge, CHAIN)),
   macvlan: () => interfaces().then(({ fused, macvlan }) => fused(macvlan, CHAIN)),
   ptp: () => interfaces().then(({ fused, ptp }) => fused(ptp, CHAIN)),
+  delegates: async () => (await delegating()).delegates,
   loopback: async () => (await interfaces()).loopback,
   ...Object.fromEntries(CHAIN.map(({ name, load }) => [name, load])),
   rewrite: async () => (await chained()).rewrite,
@@ -34,9 +36,13 @@ const PLUGINS: Readonly<Record<string, () => Promise<Plugin>>> = {
 /** The names of all plugins. */
 export const PLUGIN_NAMES: readonly string[] = Object.keys(PLUGINS);
 
+/** Other plugins whose configs one of ours takes, where a host calls the executable by their name. */
+const OTHER_NAMES: Readonly<Record<string, string>> = { multus: "delegates" };
+
 /** Returns the name of the plugin that an executable of this name is; undefined if it is none. */
 export function pluginCalled(name: string): string | undefined {
-  const plain = name.startsWith("warren-") ? name.slice("warren-".length) : name;
+  const own = name.startsWith("warren-") ? name.slice("warren-".length) : name;
+  const plain = Object.hasOwn(OTHER_NAMES, own) ? (OTHER_NAMES[own] ?? own) : own;
   return Object.hasOwn(PLUGINS, plain) ? plain : undefined;
 }
 

@@ -55,6 +55,33 @@ const TUNING = {
 const REWRITE = { type: "warren-rewrite", pool: { ranges: [[{ subnet: "192.0.2.0/24" }]] } };
 const UPLINK = "ip link add uplink type veth peer name far; ip link set uplink up; ip link set far up";
 
+/** Two networks for one container, each with a chain of its own, and the default route over the second. */
+const DELEGATES = {
+  type: "warren-delegates",
+  delegates: [
+    { plugins: [BRIDGE, { ...TUNING, sysctl: { "net.core.somaxconn": "512" } }] },
+    {
+      conf: { name: "other", ...MACVLAN, ipam: { ...IPAM, ranges: [[{ subnet: "10.89.0.0/16" }]] } },
+      "default-route": ["10.89.0.1"],
+    },
+  ],
+};
+
+/** Returns the config with the store's place in it and in all plugins that it has inside. */
+function placed(config: Config, dataDir: string): Config {
+  const { ipam, conf, plugins, delegates } = config;
+  const inside = (value: unknown) => placed(value as Config, dataDir);
+  const all = (value: unknown) => (value as readonly unknown[]).map(inside);
+  return {
+    ...config,
+    ...(config.type === undefined ? {} : { dataDir }),
+    ...(ipam === undefined ? {} : { ipam: { ...(ipam as Config), dataDir } }),
+    ...(conf === undefined ? {} : { conf: inside(conf) }),
+    ...(plugins === undefined ? {} : { plugins: all(plugins) }),
+    ...(delegates === undefined ? {} : { delegates: all(delegates) }),
+  };
+}
+
 /** Returns chained plugins as objects inside of the plugin that does their work, with the runtime's part beside them. */
 function inside(chained: Readonly<Record<string, Config>>): Config {
   const entries = Object.entries(chained).map(([name, { type: _, runtimeConfig: __, ...keys }]) => [
@@ -108,6 +135,7 @@ export const SCENES: readonly Scene[] = [
     tortured: [0],
     setUp: UPLINK,
   },
+  { name: "delegates", plugins: [DELEGATES], tortured: [0], setUp: UPLINK },
   { name: "bridge and portmap", plugins: [BRIDGE, PORTMAP], tortured: [1] },
   { name: "bridge and bandwidth", plugins: [BRIDGE, BANDWIDTH], tortured: [1] },
   { name: "bridge and firewall", plugins: [BRIDGE, FIREWALL], tortured: [1] },
@@ -147,9 +175,8 @@ export class Stage implements AsyncDisposable {
   /** Returns the config that a runtime gives to one plugin of the chain. */
   config(index: number, more: Config = {}): Config {
     const plugin = this.scene.plugins[index] ?? {};
-    const dataDir = this.dataDir;
-    const ipam = plugin.ipam === undefined ? {} : { ipam: { ...plugin.ipam, dataDir } };
-    return { cniVersion: "1.1.0", name: "lab", dataDir, ...plugin, ...ipam, ...more };
+    const { dataDir } = this;
+    return { cniVersion: "1.1.0", name: "lab", ...placed(plugin, dataDir), ...more };
   }
 
   /** Calls one plugin of the chain. */

@@ -1,0 +1,2 @@
+// The plugins that hand attachments on to other networks, as one piece of the executable (interfaces.ts).
+export { delegates } from "./delegates.ts";
