@@ -459,6 +459,25 @@ export const MANUAL_PAGES: Readonly<Record<string, ManualPage>> = {
     ],
     seeAlso: ["warren map"],
   },
+  probe: {
+    description: [
+      "Measures the way from one network namespace to another: how long packets take there and back and how many are lost, the MTU, how much TCP gets through in each direction, how much of a steady stream of UDP packets arrives, and whether a connection stalls on which a client writes twice and then reads. Nothing has to be installed at either end: this process opens its sockets in both.",
+      "To an address only round trips, loss and the MTU there can be measured, since nobody at the other end plays along.",
+      "Every measurement is bounded: by --count, by --seconds, by --rate, and where no answer comes by --timeout-ms.",
+    ],
+    exitCodes: [
+      ["0", "Everything was measured."],
+      ["1", "Something could not be measured, or was not answered at all; the report says what and why."],
+      USAGE,
+    ],
+    examples: [
+      ["warren probe web db", "Everything, between /var/run/netns/web and /var/run/netns/db."],
+      ["warren probe host web --only latency --count 100 --interval-ms 10", "How are round trips spread?"],
+      ["warren probe web 192.0.2.1", "Does an address answer, and how long may packets to it be?"],
+      ["warren probe web db --only tcp --seconds 5 --run-in 1 --json", "For a script."],
+    ],
+    seeAlso: ["warren map", "docs/probe.md"],
+  },
   "lab shell": {
     synopsis: ["warren lab shell [-- CMD [ARGUMENT ...]]"],
     exitCodes: [["N", "That of the shell or of the command."], USAGE],

@@ -31,11 +31,85 @@ export class UnreachableError extends Error {
   }
 }
 
+/** Asks one address for echoes, over a socket of its own. */
+export class EchoSocket implements Disposable {
+  readonly #socket: PacketSocket;
+  readonly #destination: Address;
+  readonly #identifier = crypto.getRandomValues(new Uint16Array(1))[0] ?? 0;
+
+  private constructor(socket: PacketSocket, destination: Address) {
+    this.#socket = socket;
+    this.#destination = destination;
+  }
+
+  /**
+   * Opens the socket in the namespace `from`, or in this process's own. Throws SystemError: EPERM without CAP_NET_RAW,
+   * and what `reasonOf` knows for an address that can't be reached.
+   */
+  static open(from: Netns | undefined, destination: Address): EchoSocket {
+    const open = () => PacketSocket.open(addressBytes(destination), PROTOCOLS[destination.family].number);
+    return new EchoSocket(from === undefined ? open() : inNetns(from, open), destination);
+  }
+
+  /** Sends every request whole from now on, or not at all: then `send` or `receive` throws EMSGSIZE. */
+  refuseFragments(): void {
+    this.#socket.refuseFragments();
+  }
+
+  /** Sends request number `sequence`, which is less than 2^16. Throws SystemError as PacketSocket. */
+  send(sequence: number, payloadBytes = PAYLOAD_BYTES): void {
+    this.#socket.send(this.#request(sequence, payloadBytes));
+  }
+
+  /**
+   * Waits up to `timeoutMs` for an answer and returns the number of its request; undefined if none came. Throws
+   * SystemError for what was said about an earlier request.
+   */
+  receive(timeoutMs: number): number | undefined {
+    const deadlineMs = performance.now() + timeoutMs;
+    for (let leftMs = timeoutMs; leftMs > 0; leftMs = deadlineMs - performance.now()) {
+      const packet = this.#socket.receive(leftMs);
+      if (packet === undefined) return undefined;
+      const sequence = this.#answered(packet);
+      if (sequence !== undefined) return sequence;
+    }
+    return undefined;
+  }
+
+  [Symbol.dispose](): void {
+    this.#socket[Symbol.dispose]();
+  }
+
+  /** A raw socket hears echoes that others asked for, too, and our own questions on loopback. */
+  #answered(packet: Uint8Array): number | undefined {
+    const { family } = this.#destination;
+    // an IPv4 raw socket gets the IP header as well; its length is counted in words of four bytes
+    const reply = family === 4 ? packet.subarray(((packet[0] ?? 0) & 0xf) * 4) : packet;
+    if (reply[0] !== PROTOCOLS[family].reply || reply.length < HEADER_BYTES) return undefined;
+    const sequence = new DataView(reply.buffer, reply.byteOffset).getUint16(6);
+    // identifier, sequence number and payload come back as they were sent
+    const request = this.#request(sequence, reply.length - HEADER_BYTES);
+    return Buffer.compare(reply.subarray(4), request.subarray(4)) === 0 ? sequence : undefined;
+  }
+
+  #request(sequence: number, payloadBytes: number): Uint8Array<ArrayBuffer> {
+    const packet = memory(HEADER_BYTES + payloadBytes);
+    const view = new DataView(packet.buffer);
+    view.setUint8(0, PROTOCOLS[this.#destination.family].request);
+    view.setUint16(4, this.#identifier);
+    view.setUint16(6, sequence);
+    for (let index = 0; index < payloadBytes; index++) packet[HEADER_BYTES + index] = index;
+    // for ICMPv6 the kernel does it, because the sum covers the source address, which it chooses
+    if (this.#destination.family === 4) view.setUint16(2, checksum(packet));
+    return packet;
+  }
+}
+
 /** How often to ask, and how long to wait for each answer. */
 export interface PingOptions {
   readonly count?: number;
   readonly timeoutMs?: number;
-  /** How many bytes the packet carries beside its headers, an even number; 56 if left out. */
+  /** How many bytes the packet carries beside its headers; 56 if left out. */
   readonly payloadBytes?: number;
   /** True sends in one piece or not at all, so that a size that passes is a size that the way can carry. */
   readonly unfragmented?: boolean;
@@ -48,15 +122,13 @@ export interface PingOptions {
  */
 export function ping(from: Netns | undefined, destination: Address, options: PingOptions = {}): number[] {
   const { count = DEFAULT_COUNT, timeoutMs = DEFAULT_TIMEOUT_MS, payloadBytes = PAYLOAD_BYTES } = options;
-  const identifier = crypto.getRandomValues(new Uint16Array(1))[0] ?? 0;
   try {
-    using socket = openSocket(from, destination);
+    using socket = EchoSocket.open(from, destination);
     if (options.unfragmented === true) socket.refuseFragments();
     return Array.from({ length: count }, (_, index) => {
-      const request = echoRequest(destination, identifier, index + 1, payloadBytes);
       const sentAt = performance.now();
-      socket.send(request);
-      awaitReply(socket, destination, request, sentAt + timeoutMs, timeoutMs);
+      socket.send(index & 0xffff, payloadBytes);
+      awaitAnswer(socket, destination, index & 0xffff, sentAt + timeoutMs, timeoutMs);
       return performance.now() - sentAt;
     });
   } catch (error) {
@@ -66,13 +138,24 @@ export function ping(from: Netns | undefined, destination: Address, options: Pin
   }
 }
 
-function openSocket(from: Netns | undefined, destination: Address): PacketSocket {
-  const open = () => PacketSocket.open(addressBytes(destination), PROTOCOLS[destination.family].number);
-  return from === undefined ? open() : inNetns(from, open);
+function awaitAnswer(
+  socket: EchoSocket,
+  destination: Address,
+  sequence: number,
+  deadlineMs: number,
+  timeoutMs: number,
+): void {
+  for (;;) {
+    const answered = socket.receive(deadlineMs - performance.now());
+    if (answered === undefined) {
+      throw new UnreachableError(destination, `nothing came within ${timeoutMs} ms`);
+    }
+    if (answered === sequence) return;
+  }
 }
 
-/** What the kernel's errors about the way to an address mean; undefined for errors of another kind. */
-function reasonOf(error: unknown): string | undefined {
+/** Returns what the kernel's errors about the way to an address mean; undefined for errors of another kind. */
+export function reasonOf(error: unknown): string | undefined {
   if (isSystemError(error, "ENETUNREACH")) return "there is no route to it";
   if (isSystemError(error, "EHOSTUNREACH")) return "nobody on its network has the address";
   if (isSystemError(error, "EACCES", "EPERM", "ECONNREFUSED") && error.call !== "open raw socket")
@@ -80,53 +163,17 @@ function reasonOf(error: unknown): string | undefined {
   if (isSystemError(error, "EADDRNOTAVAIL", "ENETDOWN"))
     return `its network is not up here (${error.errnoName})`;
   if (isSystemError(error, "EMSGSIZE")) return "the packet is too long for the way in one piece";
+  if (isSystemError(error, "ENOBUFS")) return "what holds up packets here dropped it (ENOBUFS)";
   // fe80::/10 is on every link at once
   if (isSystemError(error, "EINVAL") && error.call === "connect raw socket")
     return "a link-local address needs an interface, which a probe can't name";
   return undefined;
 }
 
-function echoRequest(
-  destination: Address,
-  identifier: number,
-  sequence: number,
-  payloadBytes: number,
-): Uint8Array<ArrayBuffer> {
-  const packet = memory(HEADER_BYTES + payloadBytes);
-  const view = new DataView(packet.buffer);
-  view.setUint8(0, PROTOCOLS[destination.family].request);
-  view.setUint16(4, identifier);
-  view.setUint16(6, sequence);
-  for (let index = 0; index < payloadBytes; index++) packet[HEADER_BYTES + index] = index;
-  // for ICMPv6 the kernel does it, because the sum covers the source address, which it chooses
-  if (destination.family === 4) view.setUint16(2, checksum(view));
-  return packet;
-}
-
-/** The Internet checksum (RFC 1071) of an even number of bytes. */
-function checksum(view: DataView): number {
+/** The Internet checksum (RFC 1071). */
+function checksum(packet: Uint8Array): number {
   let sum = 0;
-  for (let offset = 0; offset < view.byteLength; offset += 2) sum += view.getUint16(offset);
+  for (const [index, byte] of packet.entries()) sum += index % 2 === 0 ? byte << 8 : byte;
   while (sum > 0xffff) sum = (sum & 0xffff) + (sum >>> 16);
   return ~sum & 0xffff;
-}
-
-/** Returns when the answer to `request` has come; a raw socket hears other echoes too, and our own on loopback. */
-function awaitReply(
-  socket: PacketSocket,
-  destination: Address,
-  request: Uint8Array,
-  deadlineMs: number,
-  timeoutMs: number,
-): void {
-  for (;;) {
-    const leftMs = deadlineMs - performance.now();
-    const packet = leftMs > 0 ? socket.receive(leftMs) : undefined;
-    if (packet === undefined) throw new UnreachableError(destination, `nothing came within ${timeoutMs} ms`);
-    // an IPv4 raw socket gets the IP header as well; its length is counted in words of four bytes
-    const reply = destination.family === 4 ? packet.subarray(((packet[0] ?? 0) & 0xf) * 4) : packet;
-    if (reply[0] !== PROTOCOLS[destination.family].reply) continue;
-    // identifier, sequence number and payload come back as they were sent
-    if (Buffer.compare(reply.subarray(4), request.subarray(4)) === 0) return;
-  }
 }

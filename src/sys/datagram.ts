@@ -1,32 +1,29 @@
 // Sockets that carry single packets, such as the ICMP of a reachability probe. A socket belongs for ever to the
 // network namespace in which it was opened, so a probe opens its own inside a window and uses it outside.
-import { dlopen } from "bun:ffi";
-import { checkedInt, Descriptor, LIBC, lastErrno, libc, memory, retried, SystemError } from "./libc.ts";
+import { checkedInt, Descriptor, libc, memory, retried, SystemError } from "./libc.ts";
+import {
+  AF_INET,
+  AF_INET6,
+  EAGAIN,
+  SOL_SOCKET,
+  setSocketOption,
+  socketAddress,
+  socketCalls,
+} from "./socket-calls.ts";
 
 // asm-generic/socket.h and linux/in.h, the same on x86_64 and arm64
-const AF_INET = 2;
-const AF_INET6 = 10;
 const SOCK_RAW_CLOEXEC = 0o2000003;
-const SOL_SOCKET = 1;
-const SO_RCVTIMEO = 20;
-const IP_RECVERR = { level: 0, option: 11 } as const;
-const IPV6_RECVERR = { level: 41, option: 25 } as const;
+const SO_RCVTIMEO = { level: SOL_SOCKET, option: 20 } as const;
 const IP_MTU_DISCOVER = { level: 0, option: 10 } as const;
+const IP_RECVERR = { level: 0, option: 11 } as const;
 const IPV6_MTU_DISCOVER = { level: 41, option: 23 } as const;
-/** IP_PMTUDISC_PROBE: never in fragments, and what the kernel remembers of the path is not asked. */
-const NEVER_FRAGMENT = 3;
-/** The largest packet that IP knows. */
-const LONGEST_PACKET_BYTES = 65_536;
+const IPV6_RECVERR = { level: 41, option: 25 } as const;
+const IPV6_DONTFRAG = { level: 41, option: 62 } as const;
+/** Never in fragments, whatever the kernel has heard about the way: for who wants to find that out. */
+const PMTUDISC_PROBE = 3;
 
-const EAGAIN = 11;
-
-// bound when first used: no plugin needs it
-let bound: ReturnType<typeof bind> | undefined;
-function bind() {
-  return dlopen(LIBC, {
-    connect: { args: ["i32", "buffer", "u32"], returns: "i32" },
-  } as const).symbols;
-}
+/** No IP packet is longer. */
+const LONGEST_PACKET_BYTES = 65_535;
 
 /** A raw socket that talks to one other address. */
 export class PacketSocket implements Disposable {
@@ -51,24 +48,17 @@ export class PacketSocket implements Disposable {
           libc.socket(version6 ? AF_INET6 : AF_INET, SOCK_RAW_CLOEXEC, checkedInt(protocol, "protocol")),
         ),
       ),
-      socketAddress(destination),
+      socketAddress(destination, 0),
     );
     try {
       // what routers and the own kernel say about the way there arrives as the error of a receive
-      const { level, option } = version6 ? IPV6_RECVERR : IP_RECVERR;
-      socket.#setOption("report errors of the way", level, option, [1]);
+      socket.#setOption("report errors of the way", version6 ? IPV6_RECVERR : IP_RECVERR, [1]);
       socket.#connect();
       return socket;
     } catch (error) {
       socket[Symbol.dispose]();
       throw error;
     }
-  }
-
-  /** From here on what is too long for the way is refused, with EMSGSIZE, and not sent in pieces. */
-  refuseFragments(): void {
-    const { level, option } = this.#destination[0] === AF_INET6 ? IPV6_MTU_DISCOVER : IP_MTU_DISCOVER;
-    this.#setOption("send without fragments", level, option, [NEVER_FRAGMENT]);
   }
 
   /** Sends one packet; throws SystemError. */
@@ -87,7 +77,7 @@ export class PacketSocket implements Disposable {
     // struct timeval, where zero would mean to wait for ever
     const microseconds = Math.max(1, Math.round(timeoutMs * 1000));
     const words = [Math.floor(microseconds / 1e6), 0, microseconds % 1e6, 0];
-    this.#setOption("limit the waiting time", SOL_SOCKET, SO_RCVTIMEO, words);
+    this.#setOption("limit the waiting time", SO_RCVTIMEO, words);
     try {
       const length = retried("receive packet", () => libc.recv(fd, this.#received, this.#received.length, 0));
       return this.#received.subarray(0, length);
@@ -101,28 +91,25 @@ export class PacketSocket implements Disposable {
     this.#descriptor.close();
   }
 
+  /** Sends every packet whole from now on, or not at all: then `send` or `receive` throws EMSGSIZE. */
+  refuseFragments(): void {
+    const version6 = this.#destination[0] === AF_INET6;
+    this.#setOption("send no fragments", version6 ? IPV6_MTU_DISCOVER : IP_MTU_DISCOVER, [PMTUDISC_PROBE]);
+    if (version6) this.#setOption("send no fragments", IPV6_DONTFRAG, [1]);
+  }
+
   /** A connected socket hears nobody else, and gets the errors of its own packets. */
   #connect(): void {
-    bound ??= bind();
-    const { connect } = bound;
     const { fd } = this.#descriptor;
     const { length } = this.#destination;
-    retried("connect raw socket", () => connect(fd, this.#destination, length));
+    retried("connect raw socket", () => socketCalls().connect(fd, this.#destination, length));
   }
 
-  #setOption(what: string, level: number, option: number, words: readonly number[]): void {
-    const value = new Int32Array(new ArrayBuffer(words.length * 4));
-    value.set(words);
-    const result = libc.setsockopt(this.#descriptor.fd, level, option, value, value.byteLength);
-    if (result < 0) throw new SystemError(what, lastErrno());
+  #setOption(
+    what: string,
+    option: { readonly level: number; readonly option: number },
+    words: readonly number[],
+  ): void {
+    setSocketOption(what, this.#descriptor.fd, option, words);
   }
-}
-
-/** Returns struct sockaddr_in or sockaddr_in6 with port 0. */
-function socketAddress(address: Uint8Array): Uint8Array<ArrayBuffer> {
-  const version6 = address.length === 16;
-  const bytes = memory(version6 ? 28 : 16);
-  bytes[0] = version6 ? AF_INET6 : AF_INET;
-  bytes.set(address, version6 ? 8 : 4);
-  return bytes;
 }

@@ -1,23 +1,14 @@
 // A stream to a server on this machine, by the path of its socket. It is for one question and its answer: every call
 // waits, and no longer than the limit that it was opened with.
-import { dlopen } from "bun:ffi";
-import { checkedPath, Descriptor, LIBC, lastErrno, libc, memory, retried, SystemError } from "./libc.ts";
+import { checkedPath, Descriptor, libc, memory, retried, SystemError } from "./libc.ts";
+import { SOL_SOCKET, setSocketOption, socketCalls } from "./socket-calls.ts";
 
 const AF_UNIX = 1;
 const SOCK_STREAM_CLOEXEC = 0o2000001;
-const SOL_SOCKET = 1;
 const SO_RCVTIMEO = 20;
 const SO_SNDTIMEO = 21;
 /** Bytes of sun_path in struct sockaddr_un, the NUL among them (linux/un.h). */
 const LONGEST_PATH_BYTES = 108;
-
-// bound when first used: most plugin calls need none of it
-let bound: ReturnType<typeof bind> | undefined;
-function bind() {
-  return dlopen(LIBC, {
-    connect: { args: ["i32", "buffer", "u32"], returns: "i32" },
-  } as const).symbols;
-}
 
 /** An open stream. */
 export class LocalStream implements Disposable {
@@ -38,17 +29,13 @@ export class LocalStream implements Disposable {
     try {
       for (const option of [SO_RCVTIMEO, SO_SNDTIMEO]) {
         // struct timeval: two 64-bit numbers
-        const value = new Int32Array(new ArrayBuffer(16));
-        value[0] = limitSeconds;
-        const result = libc.setsockopt(socket, SOL_SOCKET, option, value, value.byteLength);
-        if (result < 0) throw new SystemError("limit the waiting time of a socket", lastErrno());
+        const words = [limitSeconds, 0, 0, 0];
+        setSocketOption("limit the waiting time of a socket", socket, { level: SOL_SOCKET, option }, words);
       }
       const address = memory(2 + LONGEST_PATH_BYTES);
       address[0] = AF_UNIX;
       address.set(spelled, 2);
-      bound ??= bind();
-      const { connect } = bound;
-      retried(`connect to ${path}`, () => connect(socket, address, address.length));
+      retried(`connect to ${path}`, () => socketCalls().connect(socket, address, address.length));
       return stream;
     } catch (error) {
       stream[Symbol.dispose]();

@@ -158,6 +158,8 @@ async function valuesOf(
       return words(networks(rest));
     case "netns":
     case "keep":
+    case "from":
+    case "to":
       return words(namespaces());
     case "pod":
     case "pods":
