@@ -436,6 +436,13 @@ export const MANUAL_PAGES: Readonly<Record<string, ManualPage>> = {
     exitCodes: LAB_CODES,
     seeAlso: ["warren run", "warren conf list", "warren conf doctor", "docs/conf.md"],
   },
+  "lab multi-net": {
+    description: [
+      "Several networks for one container: what the runtime is told and what the container has, a container that asks for one more with an address and the default route, and an ADD of which all is taken back because one network refuses.",
+    ],
+    exitCodes: LAB_CODES,
+    seeAlso: ["warren show", "docs/delegates.md"],
+  },
   "lab netns": {
     description: [
       "Makes namespaces where ip netns does, or deletes them; one that is there already stays as it is.",

@@ -9,6 +9,7 @@ export const command = defineCommand({
     trace: async () => (await import("./trace.ts")).command,
     "fake-ip": async () => (await import("./fake-ip.ts")).command,
     "two-conflists": async () => (await import("./two-conflists.ts")).command,
+    "multi-net": async () => (await import("./multi-net.ts")).command,
     shell: async () => (await import("./shell.ts")).command,
     netns: async () => (await import("./netns.ts")).command,
     ping: async () => (await import("./ping.ts")).command,

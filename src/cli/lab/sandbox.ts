@@ -11,6 +11,7 @@ import {
   symlinkSync,
   writeFileSync,
 } from "node:fs";
+import { dirname } from "node:path";
 import conflist from "../../../conf/lab-status-gc.conflist" with { type: "text" };
 import { CniError, ErrorCode } from "../../cni/error.ts";
 import { setLoopback } from "../../net/loopback.ts";
@@ -128,7 +129,10 @@ function installWarren(executable: Descriptor, confFiles: readonly ConfFile[]): 
   writeFileSync(INSTALLED, "");
   bindMount(`/proc/self/fd/${executable.fd}`, INSTALLED);
   for (const plugin of PLUGIN_NAMES) symlinkSync(EXECUTABLE, `${FOLDERS.bin}/warren-${plugin}`);
-  for (const { path, text } of confFiles) writeFileSync(path, text);
+  for (const { path, text } of confFiles) {
+    mkdirSync(dirname(path), { recursive: true });
+    writeFileSync(path, text);
+  }
   const { CNI_ARGS: _args, CAP_ARGS: _capabilities, CNI_IFNAME: _ifname, ...variables } = process.env;
   return {
     ...variables,
