@@ -1,7 +1,8 @@
-// Who is measured: a folder of plugins and the names by which configs call them. Each is installed anew for a run, by
-// a plain copy as an installer makes it, because how a file came into the page cache decides about a millisecond.
-import { copyFileSync, mkdirSync, realpathSync, statSync, symlinkSync } from "node:fs";
+// Who is measured: a folder of plugins and the names by which configs call them. Each is installed anew for a run, all
+// in the way of `warren install`, because how a file came into the page cache decides about a millisecond.
+import { mkdirSync, realpathSync, statSync, symlinkSync } from "node:fs";
 import { join } from "node:path";
+import { copyExecutable } from "../src/cli/executable-copy.ts";
 
 /** A set of plugins under measurement. */
 export interface Contestant {
@@ -37,12 +38,12 @@ export function install(
 ): Contestant {
   mkdirSync(to, { recursive: true });
   const contestant = { name, folder: to, isWarren, ipam: isWarren ? "warren-ipam" : "host-local", octet };
-  if (isWarren) copyFileSync(realpathSync(join(from, "warren-bridge")), join(to, "warren"));
+  if (isWarren) copyExecutable(realpathSync(join(from, "warren-bridge")), join(to, "warren"));
   for (const plugin of PLUGINS) {
     const file = pluginName(contestant, plugin);
     if (isWarren) symlinkSync("warren", join(to, file));
     else if (statSync(join(from, file), { throwIfNoEntry: false }) !== undefined) {
-      copyFileSync(join(from, file), join(to, file));
+      copyExecutable(join(from, file), join(to, file));
     }
   }
   return contestant;

@@ -1,23 +1,12 @@
 // `warren install`: copies the running executable into a folder of plugins and links every plugin's name to it.
 // Each name changes by one rename, so a plugin that runs meanwhile is never found half written or busy.
-import {
-  chmodSync,
-  closeSync,
-  constants,
-  copyFileSync,
-  fsyncSync,
-  lstatSync,
-  mkdirSync,
-  openSync,
-  renameSync,
-  rmSync,
-  symlinkSync,
-} from "node:fs";
+import { chmodSync, lstatSync, mkdirSync, renameSync, rmSync, symlinkSync } from "node:fs";
 import { join, resolve } from "node:path";
 import * as v from "valibot";
 import { CniError, describeError, ErrorCode } from "../cni/error.ts";
 import { writeStdout } from "../sys/stdio.ts";
 import { operatorCommand } from "./command.ts";
+import { copyExecutable } from "./executable-copy.ts";
 import { DEFAULT_FOLDER, EXECUTABLE, linkNames, ownerOf } from "./installation.ts";
 
 /** How long the new copy may take to answer; the first start reads 100 MB from disk. */
@@ -77,12 +66,9 @@ function refuseForeign(folder: string, names: readonly string[], force: boolean)
 function placeExecutable(folder: string): void {
   const copy = join(folder, `.${EXECUTABLE}-${Bun.randomUUIDv7()}`);
   try {
-    // into a file that is new: whoever can write to the folder might have put a link there
-    copyFileSync("/proc/self/exe", copy, constants.COPYFILE_EXCL);
+    copyExecutable("/proc/self/exe", copy);
+    // whatever the umask
     chmodSync(copy, 0o755);
-    const descriptor = openSync(copy, "r");
-    fsyncSync(descriptor);
-    closeSync(descriptor);
     checkStarts(copy);
     renameSync(copy, join(folder, EXECUTABLE));
   } finally {

@@ -53,13 +53,16 @@ export function writeAll(fd: number, bytes: Uint8Array, what: string): void {
   }
 }
 
+/** Most files of the kernel and most configs fit in; memory is written over when it is made, and so is all there. */
+const FIRST_READ_BYTES = 4096;
+
 /**
  * Reads an open descriptor to its end, whatever it is (file, pipe, socket, non-blocking or not).
  * Throws SystemError, and EFBIG when there are more than `limitBytes`.
  */
 export function readAll(fd: number, what: string, limitBytes: number): Uint8Array {
   checkedInt(fd, "file descriptor");
-  let buffer = memory(16 * 1024);
+  let buffer = memory(FIRST_READ_BYTES);
   let length = 0;
   for (;;) {
     const rest = buffer.subarray(length);
