@@ -13,6 +13,7 @@ import {
 import { type FileStatus, OpenFlag, openFile, statFile, statName } from "../sys/files.ts";
 import { SystemError } from "../sys/libc.ts";
 import { beginPhase, endPhase } from "../sys/phases.ts";
+import { precedence } from "../sys/process.ts";
 import { LOCK_TIMEOUT_MS, storeErrorOf } from "./diagnosis.ts";
 import { migrate, refuseNewer, SCHEMA_VERSION, schemaVersion } from "./migrations.ts";
 import { type Store, StoreError, type Transaction } from "./store.ts";
@@ -136,7 +137,10 @@ class SqliteStore implements Store {
     }
   }
 
-  async #run<T>(begin: string, work: (transaction: Transaction) => Promise<T>): Promise<T> {
+  async #run<T>(
+    begin: "BEGIN IMMEDIATE" | "BEGIN DEFERRED",
+    work: (transaction: Transaction) => Promise<T>,
+  ): Promise<T> {
     if (this.#open !== undefined) return work(this.#open);
     try {
       beginPhase(begin);
@@ -144,6 +148,8 @@ class SqliteStore implements Store {
       // another version of the executable may have been here since the store was opened
       refuseNewer(schemaVersion(this.#database), this.location);
       endPhase();
+      // all others wait for it, so of hundreds that start at once it is not to be one among many
+      using _ = begin === "BEGIN IMMEDIATE" ? precedence() : undefined;
       const files = this.#filesInUse();
       this.#open = new SqliteTransaction(this.#database, this.location);
       const result = await work(this.#open);

@@ -23,6 +23,8 @@ const { symbols } = dlopen(LIBC, {
   setsockopt: { args: ["i32", "i32", "i32", "buffer", "u32"], returns: "i32" },
   sendto: { args: ["i32", "buffer", "u64", "i32", "buffer", "u32"], returns: "i32" },
   recv: { args: ["i32", "buffer", "u64", "i32"], returns: "i32" },
+  getpriority: { args: ["i32", "i32"], returns: "i32" },
+  setpriority: { args: ["i32", "i32", "i32"], returns: "i32" },
   setns: { args: ["i32", "i32"], returns: "i32" },
   _exit: { args: ["i32"], returns: "void" },
   __errno_location: { args: [], returns: "ptr" },

@@ -7,6 +7,7 @@ import {
   existsSync,
   mkdirSync,
   readdirSync,
+  readFileSync,
   rmSync,
   statSync,
   symlinkSync,
@@ -20,7 +21,7 @@ import { beat } from "../../../src/store/heartbeat.ts";
 import { SCHEMA_VERSION } from "../../../src/store/migrations.ts";
 import { networkFileSystem, openStore, storeExists } from "../../../src/store/sqlite.ts";
 import { StoreError, type StoreProblem } from "../../../src/store/store.ts";
-import { WARREN } from "../../support/sandbox.ts";
+import { isRoot, testWith, WARREN } from "../../support/sandbox.ts";
 import { TemporaryDirectory, TestHost } from "../../support/world.ts";
 
 const ROW = {
@@ -104,6 +105,23 @@ test("X-20 a writer waits while another process holds the lock, and then goes on
   expect((await answer).exitCode).toBe(0);
   expect(performance.now() - started).toBeGreaterThan(350);
 });
+
+testWith(isRoot ? {} : { reason: "only root may go before others" })(
+  "X-20 a writer goes before others for as long as it holds them up, a reader and whoever is done does not",
+  async () => {
+    using directory = new TemporaryDirectory();
+    // the priority is the 19th word, the second may have blanks in it (proc_pid_stat(5))
+    const nice = () => {
+      const status = readFileSync("/proc/thread-self/stat", "utf8");
+      return Number(status.slice(status.lastIndexOf(")") + 2).split(" ")[16]);
+    };
+    const usual = nice();
+    expect(await directory.store.transaction(async () => nice())).toBe(-15);
+    expect(await directory.store.read(async () => nice())).toBe(usual);
+    await failure(() => directory.store.transaction(() => Promise.reject(new Error("it fails"))));
+    expect(nice()).toBe(usual);
+  },
+);
 
 test("X-21 an address has one row a network, whatever its prefix length, and an attachment one of each family and ordinal", async () => {
   using directory = new TemporaryDirectory();
