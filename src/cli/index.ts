@@ -28,6 +28,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<AnyCommand>>> = {
   conf: async () => (await import("./conf/index.ts")).command,
   snoop: async () => (await import("./snoop/index.ts")).command,
   probe: async () => (await import("./probe/index.ts")).command,
+  netwatch: async () => (await import("./netwatch.ts")).command,
   replay: async () => (await import("./replay.ts")).command,
   lab: async () => (await import("./lab/index.ts")).command,
   install: async () => (await import("./install.ts")).command,

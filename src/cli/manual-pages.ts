@@ -287,6 +287,26 @@ export const MANUAL_PAGES: Readonly<Record<string, ManualPage>> = {
     ],
     seeAlso: ["warren replay", "warren events", "docs/snoop.md"],
   },
+  netwatch: {
+    synopsis: ["warren netwatch [OPTION ...] [-- CMD [ARGUMENT ...]]"],
+    description: [
+      "Shows what changes in the network as it happens: links, addresses, routes, neighbours, queueing disciplines and filters, and nf_tables with the program that changed them. With a command it ends a moment after that, so that one sees what a call does; without one it goes on until Ctrl-C.",
+      "It hears the network namespace that it runs in and every other one that this has a number for. Those under /var/run/netns are given a number, and are shown by their names. A sign tells what happened: + added, ~ changed, with what it was, - removed.",
+    ],
+    environment: [["NO_COLOR", "No colours, also on a terminal."]],
+    exitCodes: [
+      ["N", "That of the command; 128 and the signal's number if a signal ended it."],
+      ["0", "Without a command: it was ended by Ctrl-C."],
+      ["126, 127", "The command can't be executed; it is not found."],
+      USAGE,
+    ],
+    examples: [
+      ["warren netwatch -- warren add pods web", "What does an ADD do?"],
+      ["warren netwatch --only link,address", "Interfaces and their addresses, as they come and go."],
+      ["warren netwatch --json", "One object a line."],
+    ],
+    seeAlso: ["warren map", "warren snoop", "docs/netwatch.md"],
+  },
   replay: {
     description: [
       "Makes a call again that warren-trace or warren snoop has recorded: the same plugin with the same variables and the same bytes on standard input. What it answers is printed as it comes, and the exit code is the plugin's. Where secrets were masked in the record, the plugin gets the mask, and a warning says so.",

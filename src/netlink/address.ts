@@ -1,6 +1,6 @@
 // Addresses of links: RTM_NEWADDR, RTM_DELADDR and RTM_GETADDR (linux/if_addr.h). An address is 4 or 16 raw bytes
 // here; what a text means is for ip/ to know.
-import { attributes, bytes, CodecError, headed, struct, text, u8, u32 } from "./codec.ts";
+import { attributes, bytes, CodecError, headed, type Reader, struct, text, u8, u32 } from "./codec.ts";
 import { MessageFlag, type Request } from "./message.ts";
 
 const RTM_NEWADDR = 20;
@@ -172,28 +172,33 @@ export function dumpAddresses(filter: AddressFilter = {}): Request<LinkAddress> 
       });
     },
     decode(reader) {
-      const { header, attributes: values } = addressMessage.decode(reader);
+      const address = readAddress(reader);
       // Linux before 4.20 doesn't filter by link.
-      if (filter.index !== undefined && header.index !== filter.index) return undefined;
-      const address = values.local ?? values.address;
-      if (address === undefined || (header.family !== FAMILIES.ipv4 && header.family !== FAMILIES.ipv6)) {
-        return undefined;
-      }
-      const flags = values.flags ?? header.flags;
-      const peer = values.address;
-      return {
-        index: header.index,
-        family: familyOf(address),
-        address,
-        prefixLength: header.prefixLength,
-        peer: peer === undefined || sameBytes(peer, address) ? undefined : peer,
-        broadcast: values.broadcast,
-        label: values.label ?? "",
-        scope: header.scope,
-        tentative: (flags & TENTATIVE) !== 0,
-        duplicateFound: (flags & DUPLICATE_FOUND) !== 0,
-        permanent: (flags & PERMANENT) !== 0,
-      };
+      return filter.index !== undefined && address?.index !== filter.index ? undefined : address;
     },
+  };
+}
+
+/** Reads a message about an address; undefined for one of another family. */
+export function readAddress(reader: Reader): LinkAddress | undefined {
+  const { header, attributes: values } = addressMessage.decode(reader);
+  const address = values.local ?? values.address;
+  if (address === undefined || (header.family !== FAMILIES.ipv4 && header.family !== FAMILIES.ipv6)) {
+    return undefined;
+  }
+  const flags = values.flags ?? header.flags;
+  const peer = values.address;
+  return {
+    index: header.index,
+    family: familyOf(address),
+    address,
+    prefixLength: header.prefixLength,
+    peer: peer === undefined || sameBytes(peer, address) ? undefined : peer,
+    broadcast: values.broadcast,
+    label: values.label ?? "",
+    scope: header.scope,
+    tentative: (flags & TENTATIVE) !== 0,
+    duplicateFound: (flags & DUPLICATE_FOUND) !== 0,
+    permanent: (flags & PERMANENT) !== 0,
   };
 }

@@ -323,7 +323,8 @@ export interface Link {
   readonly port: BridgePort | undefined;
 }
 
-function readLink(reader: Reader): Link {
+/** Reads a message about a link. */
+export function readLink(reader: Reader): Link {
   reader.keepUnknown = false;
   const message = linkMessage.decode(reader);
   const { index, flags } = message.header;

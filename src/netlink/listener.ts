@@ -22,7 +22,7 @@ import {
 /** NETLINK_LISTEN_ALL_NSID, linux/netlink.h */
 const LISTEN_ALL_NSID = 8;
 /** NETLINK_NO_ENOBUFS is left alone: what was lost has to be known. */
-const RECEIVE_BUFFER_BYTES = 16 << 20;
+const RECEIVE_BUFFER_BYTES = 8 << 20;
 
 /** One datagram, or the word that some were lost. */
 export type Heard =
@@ -77,7 +77,15 @@ export class NetlinkListener implements Disposable {
 
   /** Waits until there is something to hear, at most so long; false if there is nothing, or a signal came. */
   wait(timeoutMs: number): boolean {
-    return awaitReadable(this.#socket.fd, timeoutMs);
+    return NetlinkListener.waitForAny([this], timeoutMs);
+  }
+
+  /** Waits until one of them has something to hear, as `wait`. */
+  static waitForAny(listeners: readonly NetlinkListener[], timeoutMs: number): boolean {
+    return awaitReadable(
+      listeners.map((listener) => listener.#socket.fd),
+      timeoutMs,
+    );
   }
 
   /** Returns what comes next; undefined if nothing has come. Throws SystemError. */

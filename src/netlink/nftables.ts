@@ -53,18 +53,18 @@ export interface TableName {
 }
 
 /** struct nfgenmsg, linux/netfilter/nfnetlink.h */
-const genericHeader = struct({ family: u8, version: u8, resource: be16 });
+export const genericHeader = struct({ family: u8, version: u8, resource: be16 });
 
 /**
  * What libnftnl keeps beside an object for whoever lists it: entries of one byte type, one byte length, and value.
  * Only the comment matters to us; its type differs between objects.
  */
-interface UserData {
+export interface UserData {
   readonly type: number;
   readonly bytes: Uint8Array;
 }
 
-const userData: Codec<readonly UserData[]> = {
+export const userData: Codec<readonly UserData[]> = {
   encode(writer, entries) {
     for (const entry of entries) {
       if (entry.bytes.length > 0xff) {
@@ -87,8 +87,8 @@ const userData: Codec<readonly UserData[]> = {
   },
 };
 
-// NFTNL_UDATA_*_COMMENT
-const COMMENT = { table: 0, chain: 0, rule: 0, element: 0, set: 7 } as const;
+/** Which type of user data is the comment of an object (NFTNL_UDATA_*_COMMENT). */
+export const COMMENT = { table: 0, chain: 0, rule: 0, element: 0, set: 7 } as const;
 
 function commentData(type: number, comment: string | undefined): readonly UserData[] | undefined {
   if (comment === undefined) return undefined;
@@ -96,7 +96,8 @@ function commentData(type: number, comment: string | undefined): readonly UserDa
   return [{ type, bytes: new TextEncoder().encode(`${comment}\0`) }];
 }
 
-function commentOf(type: number, entries: readonly UserData[] | undefined): string {
+/** Returns the comment among what is kept beside an object; empty for none. */
+export function commentOf(type: number, entries: readonly UserData[] | undefined): string {
   const found = entries?.find((entry) => entry.type === type)?.bytes ?? new Uint8Array(0);
   const end = found.indexOf(0);
   return new TextDecoder().decode(end < 0 ? found : found.subarray(0, end));
@@ -188,7 +189,8 @@ export const elementMessage = headed(
   }),
 );
 
-const generationMessage = headed(
+/** The body of the message about a transaction: what the rules are numbered now, and who has changed them. */
+export const generationMessage = headed(
   genericHeader,
   attributes({
     id: [1, be32], // NFTA_GEN_ID
@@ -201,7 +203,8 @@ function header(table: TableName): { family: number; version: number; resource: 
   return { family: TABLE_FAMILIES[table.family], version: 0, resource: 0 };
 }
 
-function familyName(family: number): TableFamily | undefined {
+/** Returns the name of a table's family by its number; undefined for one that is unknown here. */
+export function familyName(family: number): TableFamily | undefined {
   for (const name of Object.keys(TABLE_FAMILIES) as TableFamily[]) {
     if (TABLE_FAMILIES[name] === family) return name;
   }

@@ -311,8 +311,8 @@ export function dumpRoutes(filter: RouteFilter): Request<Route> {
   };
 }
 
-/** Returns undefined for a route of another family. */
-function decodeRoute(reader: Reader, family: AddressFamily): Route | undefined {
+/** Reads a message about a route; undefined for one of another family. */
+export function decodeRoute(reader: Reader, family: AddressFamily): Route | undefined {
   const decoded = routeMessage.decode(reader);
   const { header, attributes: values } = decoded;
   if (header.family !== FAMILIES[family]) return undefined;

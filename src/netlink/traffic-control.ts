@@ -52,7 +52,7 @@ const ETHERNET = 1; // TC_LINKLAYER_ETHERNET
 const LARGEST_32_BITS = 0xffff_ffff;
 
 /** struct tcmsg, linux/rtnetlink.h */
-const trafficHeader = struct({
+export const trafficHeader = struct({
   family: u8,
   padding: padding(3),
   index: i32,

@@ -53,19 +53,21 @@ export function attachFilter(fd: number, program: readonly FilterInstruction[]):
   );
 }
 
-// struct pollfd: descriptor, wanted events, events that happened
-const polled = memory(8);
-const polledView = new DataView(polled.buffer);
+/** Bytes of struct pollfd: descriptor, wanted events, events that happened. */
+const POLLED_BYTES = 8;
 
 /**
- * Waits until there is something to read, at most so long. Returns whether there is; false also where a signal came, so
- * that its handler can run. Throws SystemError.
+ * Waits until there is something to read from one of these, at most so long. Returns whether there is; false also where a
+ * signal came, so that its handler can run. Throws SystemError.
  */
-export function awaitReadable(fd: number, timeoutMs: number): boolean {
-  polledView.setInt32(0, checkedInt(fd, "file descriptor"), true);
-  polledView.setInt16(4, POLLIN, true);
-  polledView.setInt16(6, 0, true);
-  const result = calls().poll(polled, 1, checkedInt(timeoutMs, "timeout"));
+export function awaitReadable(fds: readonly number[], timeoutMs: number): boolean {
+  const polled = memory(fds.length * POLLED_BYTES);
+  const view = new DataView(polled.buffer);
+  for (const [index, fd] of fds.entries()) {
+    view.setInt32(index * POLLED_BYTES, checkedInt(fd, "file descriptor"), true);
+    view.setInt16(index * POLLED_BYTES + 4, POLLIN, true);
+  }
+  const result = calls().poll(polled, fds.length, checkedInt(timeoutMs, "timeout"));
   if (result < 0 && lastErrno() !== EINTR) throw new SystemError("poll", lastErrno());
   return result > 0;
 }

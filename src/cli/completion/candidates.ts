@@ -2,6 +2,7 @@
 // fail: who presses a key wants words and no errors.
 import { readdirSync } from "node:fs";
 import { VERBS } from "../../cni/version.ts";
+import { CHANGE_OBJECTS } from "../../net/change.ts";
 import { NETNS_DIRECTORY } from "../../net/netns.ts";
 import { PLUGIN_NAMES } from "../../plugins/index.ts";
 import { DEFAULT_CACHE_FOLDER } from "../../runtime/cache.ts";
@@ -183,6 +184,8 @@ async function valuesOf(
       return words(PLUGIN_NAMES.map((plugin) => ({ word: `warren-${plugin}`, description: "" })));
     case "verb":
       return words(VERBS.map((word) => ({ word, description: "" })));
+    case "only":
+      return words(CHANGE_OBJECTS.map((word) => ({ word, description: "" })));
     case "shell":
       return words(SHELLS.map((word) => ({ word, description: "" })));
     default:
