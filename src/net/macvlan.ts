@@ -4,6 +4,7 @@
 import { createLink, deleteLink, getLink, type Link, MacvlanMode, setLink } from "../netlink/link.ts";
 import { ignoring, isNetlinkError } from "../netlink/message.ts";
 import { dumpRoutes, Table } from "../netlink/route.ts";
+import { bornInside } from "./birth.ts";
 import type { Connection } from "./connection.ts";
 import { MissingFeatureError, needing } from "./feature.ts";
 import { hostNamespaceId } from "./host-namespace.ts";
@@ -65,25 +66,23 @@ export function findMaster(connection: Connection, name: string | undefined): Li
  */
 export function createMacvlan(inside: Connection, settings: MacvlanSettings): Link {
   const { name, master, mode, address, broadcastQueueLength } = settings;
-  const birth = createLink(
-    name,
-    { kind: "macvlan", data: { broadcastQueueLength, mode: MacvlanMode[mode] } },
-    {
-      parent: master.index,
-      parentNamespaceId: settings.masterInside ? undefined : hostNamespaceId(inside),
-      mtu: settings.mtu,
-      address,
-    },
-  );
-  try {
+  const device = { kind: "macvlan", data: { broadcastQueueLength, mode: MacvlanMode[mode] } } as const;
+  const own = {
+    parent: master.index,
+    parentNamespaceId: settings.masterInside ? undefined : hostNamespaceId(inside),
+    mtu: settings.mtu,
+    address,
+  };
+  const birth = (born: string) =>
     needing(
       () => probeLinkDriver(inside, "macvlan"),
-      () => inside.execute([birth]),
+      () => inside.execute([createLink(born, device, own)]),
     );
+  try {
+    return bornInside(inside, name, birth);
   } catch (error) {
     throw explained(error, settings);
   }
-  return existing(inside, name);
 }
 
 /** Gives a macvlan what the kernel takes only after its birth, and returns it. Throws as `createMacvlan` does. */

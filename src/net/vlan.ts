@@ -1,6 +1,7 @@
-// A vlan: an interface of a container that sends and receives the tagged frames of one VLAN on an interface of the host. As
-// a macvlan it is born inside the container, on a socket there, because every host has an eth0 itself.
-import { createLink, getLink, type Link } from "../netlink/link.ts";
+// A vlan: an interface of a container that sends and receives the tagged frames of one VLAN on an interface of the host. It
+// is born inside the container, as a macvlan is.
+import { createLink, type Link } from "../netlink/link.ts";
+import { bornInside } from "./birth.ts";
 import type { Connection } from "./connection.ts";
 import { needing } from "./feature.ts";
 import { hostNamespaceId } from "./host-namespace.ts";
@@ -22,11 +23,10 @@ export interface VlanSettings {
 /** Makes the vlan, still down, and returns it. Throws MissingFeatureError or NetlinkError, and then there is none. */
 export function createVlan(inside: Connection, { name, parent, id, mtu }: VlanSettings): Link {
   const settings = { parent: parent.index, parentNamespaceId: hostNamespaceId(inside), mtu };
-  needing(
-    () => probeLinkDriver(inside, "vlan"),
-    () => inside.execute([createLink(name, { kind: "vlan", data: { id } }, settings)]),
-  );
-  const made = inside.get(getLink(name));
-  if (made === undefined) throw new Error(`interface ${name} was made and is gone`);
-  return made;
+  const birth = (born: string) =>
+    needing(
+      () => probeLinkDriver(inside, "vlan"),
+      () => inside.execute([createLink(born, { kind: "vlan", data: { id } }, settings)]),
+    );
+  return bornInside(inside, name, birth);
 }

@@ -1,16 +1,9 @@
 // A vxlan with one other end: Ethernet frames in UDP packets to one other node, which has the same number for it. The
 // device is inside a container, while its packets leave by an interface of the host and obey the host's routes.
 import { type Address, addressBytes, addressFromBytes, type Family, formatAddress } from "../ip/address.ts";
-import {
-  createLink,
-  deleteLink,
-  dumpLinks,
-  getLink,
-  type Link,
-  type LinkDevice,
-  setLink,
-} from "../netlink/link.ts";
+import { createLink, deleteLink, dumpLinks, type Link, type LinkDevice, setLink } from "../netlink/link.ts";
 import { ignoring, isNetlinkError } from "../netlink/message.ts";
+import { bornInside } from "./birth.ts";
 import type { Connection } from "./connection.ts";
 import { needing } from "./feature.ts";
 import { probeLinkDriver } from "./link-driver.ts";
@@ -95,47 +88,21 @@ export function createVxlan(
 ): Link {
   const { name, alias, mtu, address } = settings;
   // on a socket of the host, because the namespace that asks is the one whose routes and ports the device uses
-  const birth = (born: string) =>
-    createLink(born, vxlanDevice(settings), { mtu, address, netNamespaceFd: netns.fd });
-  try {
-    needing(
-      () => probeLinkDriver(host, "vxlan"),
-      () => host.execute([birth(name)]),
-    );
-  } catch (error) {
-    if (!isNetlinkError(error, "EEXIST")) throw error;
-    const { vni, port = VXLAN_PORT } = settings;
-    if (error.text.includes("VNI")) throw new VniTakenError(vni, port, { cause: error });
-    // before Linux 6.14 a link of that name on the host is in the way, and every host has an eth0
-    if (inside.get(getLink(name)) !== undefined || host.get(getLink(name)) === undefined) throw error;
-    bearUnderAnotherName(host, inside, settings, birth);
-  }
-  const made = existing(inside, name);
+  const birth = (born: string) => {
+    try {
+      needing(
+        () => probeLinkDriver(host, "vxlan"),
+        () =>
+          host.execute([createLink(born, vxlanDevice(settings), { mtu, address, netNamespaceFd: netns.fd })]),
+      );
+    } catch (error) {
+      if (!isNetlinkError(error, "EEXIST") || !error.text.includes("VNI")) throw error;
+      throw new VniTakenError(settings.vni, settings.port ?? VXLAN_PORT, { cause: error });
+    }
+  };
+  const made = bornInside(inside, name, birth);
   if (alias !== undefined) inside.execute([setLink(made.index, { alias })]);
   return made;
-}
-
-function bearUnderAnotherName(
-  host: Connection,
-  inside: Connection,
-  { name, vni }: VxlanSettings,
-  birth: (born: string) => ReturnType<typeof createLink>,
-): void {
-  const passing = `warren-${vni}`;
-  host.execute([birth(passing)]);
-  const { index } = existing(inside, passing);
-  try {
-    inside.execute([setLink(index, { name })]);
-  } catch (error) {
-    removeVxlan(inside, index);
-    throw error;
-  }
-}
-
-function existing(inside: Connection, name: string): Link {
-  const link = inside.get(getLink(name));
-  if (link === undefined) throw new Error(`interface ${name} was made and is gone`);
-  return link;
 }
 
 /** What makes a link a vxlan, as far as it matters here. */

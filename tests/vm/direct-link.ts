@@ -10,7 +10,7 @@ async function pair(host: Sandbox, words: string): Promise<void> {
 
 export const DIRECT_LINK_CASES: readonly Case[] = [
   {
-    name: "S1-23 vlans tied by hand carry the tagged frames of their VLAN alone, and are removed",
+    name: "S1-23 links of every kind tied by hand under names that the host has, and vlans carry their VLAN's frames alone",
     async run(host) {
       for (const name of ["a", "b", "c"]) await pod(host, name);
       // two cards on one wire, and in the pods links with the name of a card, as on every host
@@ -27,6 +27,18 @@ export const DIRECT_LINK_CASES: readonly Case[] = [
       ]);
       const taken = await host.run([WARREN, "pair", "-n", "a,eth9", "-V", "eth0,5"]);
       same([taken.exitCode, (await seenLink(host, "eth9", "a")) === undefined], [1, true], taken.stderr);
+      // the other kinds, whose names are on the host as well
+      for (const name of ["a", "b", "c"]) await pair(host, `--delete -n ${name},eth0`);
+      await pair(host, "-n a,eth0,10.0.0.1/24 -M eth0,bridge");
+      await pair(host, "-n b,eth0,10.0.0.2/24 -M eth1,private");
+      await pair(host, "-n a,eth1,10.1.0.1/24 -n b,eth1,10.1.0.2/24");
+      await ip(host, ["addr add 10.2.0.1/24 dev eth0"]);
+      await pair(host, "-n c,eth0,10.3.0.1/24 -x eth0,10.2.0.2,5");
+      same(await Promise.all(["10.0.0.2", "10.1.0.2"].map((address) => answers(host, address, "a"))), [
+        true,
+        true,
+      ]);
+      await pair(host, "--delete -n b,eth1");
       for (const name of ["a", "b", "c"]) {
         await pair(host, `--delete -n ${name},eth0`);
         same(await seenLink(host, "eth0", name), undefined);

@@ -10,11 +10,12 @@ function macvlan(host: Parameters<Case["run"]>[0], more: Config): Config {
   return network(host, "warren-macvlan", { master: "dum0", ...more });
 }
 
-/** Makes a dummy interface that is up, in a namespace or on the host. */
+/** Makes a dummy interface that is up, in a namespace, or on the host beside one of the name that pods have for theirs. */
 async function addDummy(host: Parameters<Case["run"]>[0], netns?: string): Promise<void> {
   const where = netns === undefined ? [] : ["-n", netns];
   await host.text(["ip", ...where, "link", "add", "dum0", "type", "dummy"]);
   await host.text(["ip", ...where, "link", "set", "dum0", "up"]);
+  if (netns === undefined) await host.text(["ip", "link", "add", "eth0", "type", "dummy"]);
 }
 
 export const MACVLAN_CASES: readonly Case[] = [
