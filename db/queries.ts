@@ -1,13 +1,9 @@
 // Every query of the store, written in drizzle. Each function runs at build time only: import it
 // `with { type: "macro" }`, and what stays in the executable is the SQL text.
 import { and, asc, count, desc, eq, gt, isNotNull, isNull, lte, ne, or, type SQL, sql } from "drizzle-orm";
-import { drizzle } from "drizzle-orm/sqlite-proxy";
+import { database, given } from "./builder.ts";
 import { attachments, cursors, events, heartbeat, leases, objects, runs } from "./schema.ts";
 import { type Statement, statement } from "./statement.ts";
-
-// the proxy driver builds text without a database behind it
-const database = drizzle(async () => ({ rows: [] }));
-const given = sql.placeholder;
 
 type Row<Table extends { readonly $inferSelect: object }> = Table["$inferSelect"];
 /** A lease as the store holds it. */

@@ -147,3 +147,110 @@ export const events = sqliteTable(
   },
   (table) => [index("events_status").on(table.network, table.plugin).where(sql`${table.verb} = 'STATUS'`)],
 );
+
+/** What was said of a pod before its container came, or of one on another node: labels, as a JSON object. */
+export const pairAnnouncements = sqliteTable(
+  "pair_announcements",
+  {
+    network: text("network").notNull(),
+    /** Empty where no Kubernetes namespace is known, here as in the tables below. */
+    podNamespace: text("pod_namespace").notNull(),
+    podName: text("pod_name").notNull(),
+    labels: text("labels").notNull(),
+    announcedAtMs: integer("announced_at_ms").notNull(),
+  },
+  (table) => [primaryKey({ columns: [table.network, table.podNamespace, table.podName] })],
+);
+
+/** Which attachment is which pod at the moment: the one that links are made to. */
+export const pairPods = sqliteTable(
+  "pair_pods",
+  {
+    network: text("network").notNull(),
+    podNamespace: text("pod_namespace").notNull(),
+    podName: text("pod_name").notNull(),
+    containerId: text("container_id").notNull(),
+    ifname: text("ifname").notNull(),
+    /** Where other nodes reach its node; empty where nobody needs to know. */
+    parentAddress: text("parent_address").notNull(),
+    /** The routes by its links, as labels spell them, with commas between them. */
+    routes: text("routes").notNull(),
+  },
+  (table) => [
+    primaryKey({ columns: [table.network, table.podNamespace, table.podName] }),
+    uniqueIndex("pair_pods_owner").on(table.network, table.containerId, table.ifname),
+  ],
+);
+
+/** A link as it is asked for, whether or not it is there: by its primary's labels, its pair's, or an announcement. */
+export const pairLinks = sqliteTable(
+  "pair_links",
+  {
+    network: text("network").notNull(),
+    podNamespace: text("pod_namespace").notNull(),
+    primaryName: text("primary_name").notNull(),
+    primaryIfname: text("primary_ifname").notNull(),
+    /** In CIDR notation, with commas between them. */
+    primaryAddresses: text("primary_addresses").notNull(),
+    primaryMirror: text("primary_mirror").notNull(),
+    /** Where the pod's node is, if the labels of the other one say so. */
+    primaryParentAddress: text("primary_parent_address").notNull(),
+    pairName: text("pair_name").notNull(),
+    pairIfname: text("pair_ifname").notNull(),
+    pairAddresses: text("pair_addresses").notNull(),
+    pairMirror: text("pair_mirror").notNull(),
+    pairParentAddress: text("pair_parent_address").notNull(),
+    vni: integer("vni"),
+    /** The VNI that somebody asks for; any other one is taken from the range, and given back. */
+    saidVni: integer("said_vni"),
+    mtu: integer("mtu"),
+    /** 1 if an announcement asks for it. */
+    announced: integer("announced").notNull(),
+    /** The container whose labels ask for it; empty if none does. */
+    saidByPrimary: text("said_by_primary").notNull(),
+    saidByPair: text("said_by_pair").notNull(),
+  },
+  (table) => [
+    primaryKey({
+      columns: [table.network, table.podNamespace, table.primaryName, table.primaryIfname],
+    }),
+    uniqueIndex("pair_links_pair").on(table.network, table.podNamespace, table.pairName, table.pairIfname),
+    uniqueIndex("pair_links_vni").on(table.vni).where(isNotNull(table.vni)),
+  ],
+);
+
+/** An end of a link that is made, or about to be, and in which container. Both ends of a veth stand here, or neither. */
+export const pairEnds = sqliteTable(
+  "pair_ends",
+  {
+    network: text("network").notNull(),
+    podNamespace: text("pod_namespace").notNull(),
+    primaryName: text("primary_name").notNull(),
+    primaryIfname: text("primary_ifname").notNull(),
+    /** `primary` or `pair`. */
+    side: text("side").notNull(),
+    /** `veth` or `vxlan`. */
+    kind: text("kind").notNull(),
+    /** The attachment that it belongs to. */
+    containerId: text("container_id").notNull(),
+    ifname: text("ifname").notNull(),
+    netns: text("netns").notNull(),
+    netnsInode: text("netns_inode"),
+    bootId: text("boot_id").notNull(),
+    /** Its name in the container. */
+    name: text("name").notNull(),
+    mirror: text("mirror").notNull(),
+    /** The attachment at the other end of a veth; empty for a vxlan. */
+    otherContainerId: text("other_container_id").notNull(),
+    otherIfname: text("other_ifname").notNull(),
+    /** The number of a vxlan, and where its other end is; null and empty for a veth. */
+    vni: integer("vni"),
+    remote: text("remote").notNull(),
+  },
+  (table) => [
+    primaryKey({
+      columns: [table.network, table.podNamespace, table.primaryName, table.primaryIfname, table.side],
+    }),
+    index("pair_ends_owner").on(table.network, table.containerId, table.ifname),
+  ],
+);

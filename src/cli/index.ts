@@ -19,6 +19,8 @@ const COMMANDS: Readonly<Record<string, () => Promise<AnyCommand>>> = {
   pod: async () => (await import("./pod/index.ts")).command,
   pair: async () => (await import("./pair/index.ts")).command,
   leases: async () => (await import("./leases.ts")).command,
+  links: async () => (await import("./links.ts")).command,
+  announce: async () => (await import("./announce.ts")).command,
   show: async () => (await import("./show.ts")).command,
   events: async () => (await import("./events.ts")).command,
   cache: async () => (await import("./cache.ts")).command,

@@ -225,6 +225,38 @@ export const MANUAL_PAGES: Readonly<Record<string, ManualPage>> = {
     ],
     seeAlso: ["warren pod", "docs/direct-links.md"],
   },
+  links: {
+    description: [
+      "Lists the links that the plugin warren-pair is asked for: both pods with the link's name in each, whether it is a pair on this node or a vxlan to another, and whether it waits for a pod, is up, or is broken and how. The containers of this node are looked into.",
+      "Pods that asked for a link which nobody has named yet are listed, too.",
+    ],
+    examples: [
+      ["warren links", "All networks."],
+      ["warren links lab --json", "One, for a program."],
+    ],
+    seeAlso: ["warren announce", "warren pair", "docs/pair.md"],
+  },
+  announce: {
+    synopsis: [
+      "warren announce [OPTION ...] NETWORK POD",
+      "warren announce --remove NETWORK POD",
+      "warren announce [--json] NETWORK",
+    ],
+    description: [
+      "Says of a pod what its labels would say to the plugin warren-pair: before its container exists, or because it is on another node. A container that comes under that name has these labels beside its own. What can be linked with it is linked at once.",
+      "Without a pod it lists what is announced. An announcement stays until --remove, and is replaced by another one of the same pod.",
+      "A file has a label on each line, NAME=VALUE, with or without the prefix warren.pair or ratchet; flags count before it.",
+    ],
+    examples: [
+      ["warren announce lab pair --parent-address 10.0.0.2", "The pod is on the node there."],
+      [
+        "warren announce lab web --primary --pair-name db --local-ip 10.1.0.1/30 --pair-ip 10.1.0.2/30 --local-ifname in1 --pair-ifname in2",
+        "All about a link.",
+      ],
+      ["warren announce lab web --file web.labels", "The same from a file."],
+    ],
+    seeAlso: ["warren links", "docs/pair.md"],
+  },
   leases: {
     description: [
       "Lists who holds which address, since when, and whether the container's network namespace is still there.",

@@ -59,3 +59,13 @@ export function folded(text: string, columns: number): string[] {
   }
   return [...lines, line];
 }
+
+/** The longest name that a table shows whole. */
+const LONGEST_NAME = 63;
+
+/** Returns a name that somebody else chose as a line of a table may have it: quoted and cut where it is not plain. */
+export function plainText(name: string): string {
+  return name.length <= LONGEST_NAME && /^[\x20-\x7e\u00a1-\uffff]*$/.test(name)
+    ? name
+    : JSON.stringify(name.slice(0, LONGEST_NAME));
+}

@@ -26,9 +26,9 @@ export const ErrorCode = {
   notReady: 50,
   /** STATUS: an ADD would fail, and existing containers have limited connectivity too. */
   limitedConnectivity: 51,
-  /** A requested address is held by another attachment, which the message names. */
+  /** A requested address, or the number of a link, is held by somebody else, whom the message names. */
   addressInUse: 100,
-  /** No address is left in a range set. */
+  /** No address is left in a range set, or no number for a link. */
   noAddressLeft: 101,
   /** The interface, or another name that the ADD needs, exists already. */
   nameTaken: 102,

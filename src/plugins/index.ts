@@ -25,6 +25,7 @@ const PLUGINS: Readonly<Record<string, () => Promise<Plugin>>> = {
   ptp: () => interfaces().then(({ fused, ptp }) => fused(ptp, CHAIN)),
   delegates: async () => (await delegating()).delegates,
   loopback: async () => (await interfaces()).loopback,
+  pair: async () => (await delegating()).pair,
   ...Object.fromEntries(CHAIN.map(({ name, load }) => [name, load])),
   rewrite: async () => (await chained()).rewrite,
   trace: async () => (await chained()).trace,
@@ -37,7 +38,7 @@ const PLUGINS: Readonly<Record<string, () => Promise<Plugin>>> = {
 export const PLUGIN_NAMES: readonly string[] = Object.keys(PLUGINS);
 
 /** Other plugins whose configs one of ours takes, where a host calls the executable by their name. */
-const OTHER_NAMES: Readonly<Record<string, string>> = { multus: "delegates" };
+const OTHER_NAMES: Readonly<Record<string, string>> = { multus: "delegates", ratchet: "pair" };
 
 /** Returns the name of the plugin that an executable of this name is; undefined if it is none. */
 export function pluginCalled(name: string): string | undefined {

@@ -2,7 +2,6 @@
 // because somebody else is at work, and one GC clears up after all that died.
 import { Database } from "bun:sqlite";
 import { describe, expect, test } from "bun:test";
-import { join } from "node:path";
 import {
   type Config,
   leases,
@@ -13,15 +12,8 @@ import {
   variables,
 } from "../support/plugins.ts";
 import { Sandbox } from "../support/sandbox.ts";
-import type { Swarm, SwarmCall, SwarmOutcome } from "../support/swarm.ts";
-
-async function swarm(sandbox: Sandbox, work: Swarm): Promise<SwarmOutcome[]> {
-  const script = join(import.meta.dir, "../support/swarm.ts");
-  const outcomes: SwarmOutcome[] = JSON.parse(
-    await sandbox.text([process.execPath, script], { stdin: JSON.stringify(work) }),
-  );
-  return outcomes;
-}
+import type { SwarmCall } from "../support/swarm.ts";
+import { swarm } from "../support/swarming.ts";
 
 function network(sandbox: Sandbox, subnet = "10.88.0.0/16"): Config {
   return {

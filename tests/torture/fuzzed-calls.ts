@@ -72,6 +72,15 @@ function validConfigs({ directory }: Grounds): Record<string, Json>[] {
         dns: { nameservers: ["10.88.0.1"], search: ["lab.example"] },
       },
     },
+    {
+      type: "warren-pair",
+      delegate: { type: "warren-bridge", ipam: { type: "warren-ipam", subnet: "10.88.0.0/16", dataDir } },
+      vniRange: { first: 100, last: 200 },
+      port: 4790,
+      mtu: 1400,
+      routes: { one: [{ dst: "198.51.100.0/24", gw: "192.168.2.1" }] },
+      runtimeConfig: { "io.kubernetes.cri.pod-annotations": { ratchet: "no" } },
+    },
     { type: "warren-rewrite", addresses: [{ address: "192.0.2.7/24" }], prevResult: RESULT },
     { type: "warren-trace", cniOutput: `${directory}/calls.log`, prevResult: RESULT },
   ];

@@ -125,6 +125,9 @@ const TABLES: Readonly<Record<string, string>> = {
   leases: "SELECT * FROM leases WHERE released_at_ms IS NULL",
   attachments: "SELECT * FROM attachments",
   objects: "SELECT * FROM objects",
+  pairPods: "SELECT * FROM pair_pods",
+  pairLinks: "SELECT * FROM pair_links",
+  pairEnds: "SELECT * FROM pair_ends",
 };
 
 function rowsIn(dataDir: string): Record<string, string[]> {

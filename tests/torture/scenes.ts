@@ -67,9 +67,34 @@ const DELEGATES = {
   ],
 };
 
+/** A pod that is wired to one on another node, which is never asked, with a copy of its traffic on the link. */
+const PAIR = {
+  type: "warren-pair",
+  parent_interface: "uplink",
+  parent_address: "192.0.2.1",
+  boot_network: BRIDGE,
+  args: {
+    cni: {
+      labels: {
+        "warren.pair": "true",
+        "warren.pair.pod_name": "one",
+        "warren.pair.primary": "true",
+        "warren.pair.local_ip": "192.168.2.100/24,fd00:2::1/64",
+        "warren.pair.local_ifname": "in1",
+        "warren.pair.pair_name": "other",
+        "warren.pair.pair_ip": "192.168.2.101/24,fd00:2::2/64",
+        "warren.pair.pair_ifname": "in2",
+        "warren.pair.pair_parent_address": "192.0.2.2",
+        "warren.pair.mirror": "mirror:both:eth0",
+        "warren.pair.routes": "198.51.100.0/24 via 192.168.2.101",
+      },
+    },
+  },
+};
+
 /** Returns the config with the store's place in it and in all plugins that it has inside. */
 function placed(config: Config, dataDir: string): Config {
-  const { ipam, conf, plugins, delegates } = config;
+  const { ipam, conf, plugins, delegates, boot_network: boot } = config;
   const inside = (value: unknown) => placed(value as Config, dataDir);
   const all = (value: unknown) => (value as readonly unknown[]).map(inside);
   return {
@@ -77,6 +102,7 @@ function placed(config: Config, dataDir: string): Config {
     ...(config.type === undefined ? {} : { dataDir }),
     ...(ipam === undefined ? {} : { ipam: { ...(ipam as Config), dataDir } }),
     ...(conf === undefined ? {} : { conf: inside(conf) }),
+    ...(boot === undefined ? {} : { boot_network: inside(boot) }),
     ...(plugins === undefined ? {} : { plugins: all(plugins) }),
     ...(delegates === undefined ? {} : { delegates: all(delegates) }),
   };
@@ -136,6 +162,7 @@ export const SCENES: readonly Scene[] = [
     setUp: UPLINK,
   },
   { name: "delegates", plugins: [DELEGATES], tortured: [0], setUp: UPLINK },
+  { name: "pair", plugins: [PAIR], tortured: [0], setUp: UPLINK },
   { name: "bridge and portmap", plugins: [BRIDGE, PORTMAP], tortured: [1] },
   { name: "bridge and bandwidth", plugins: [BRIDGE, BANDWIDTH], tortured: [1] },
   { name: "bridge and firewall", plugins: [BRIDGE, FIREWALL], tortured: [1] },

@@ -6,6 +6,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { is } from "drizzle-orm";
 import { getTableConfig, SQLiteColumn, SQLiteSyncDialect, SQLiteTable } from "drizzle-orm/sqlite-core";
+import * as pairQueries from "../../../db/pair-queries.ts";
 import * as queries from "../../../db/queries.ts";
 import * as schema from "../../../db/schema.ts";
 import { SCHEMA_VERSION } from "../../../src/store/migrations.ts";
@@ -123,7 +124,7 @@ test.each([...TABLES])(
   },
 );
 
-test.each(Object.entries(queries))(
+test.each(Object.entries({ ...queries, ...pairQueries }))(
   "the query %s runs on what the migrations make, with the columns it names",
   (_name, query) => {
     using database = migrated();

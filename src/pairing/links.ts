@@ -1,0 +1,456 @@
+// What the store has of links: which attachment is which pod, which links are asked for and by whom, and which ends are
+// made. Everything in here runs inside one transaction of its caller's, and none of it touches the kernel.
+import {
+  allPairEnds,
+  allPairLinks,
+  allPairPods,
+  deletePairEnd,
+  deletePairLink,
+  deletePairPod,
+  pairEndsOfLink,
+  pairEndsOfOwner,
+  pairLinkNamed,
+  pairLinksOfPod,
+  pairLinksSaidBy,
+  pairLinkWithVni,
+  pairPodNamed,
+  pairPodOfOwner,
+  putPairLink,
+  putPairPod,
+  vniBeforeGap,
+} from "../../db/pair-queries.ts" with { type: "macro" };
+import type { LinkName, PairEndRow, PairLinkRow, PairPodRow, PodName } from "../../db/pair-queries.ts";
+import { CniError, ErrorCode } from "../cni/error.ts";
+import { shown } from "../cni/input.ts";
+import { type Address, formatAddress } from "../ip/address.ts";
+import { formatPrefix, type Prefix } from "../ip/prefix.ts";
+import { type AttachmentRow, findAttachment } from "../ledger/attachments.ts";
+import { type Holder, netnsIsGone, type Owner } from "../ledger/owner.ts";
+import { formatMirror, type Mirror } from "../net/mirror.ts";
+import type { Transaction } from "../store/store.ts";
+import { currentBootId } from "../sys/process.ts";
+import { describePod, formatRoute, type LinkPlan, type PodKey, type PodPlan } from "./link-plan.ts";
+
+const PUT_POD = putPairPod();
+const POD_NAMED = pairPodNamed();
+const POD_OF_OWNER = pairPodOfOwner();
+const ALL_PODS = allPairPods();
+const DELETE_POD = deletePairPod();
+const PUT_LINK = putPairLink();
+const LINK_NAMED = pairLinkNamed();
+const LINKS_OF_POD = pairLinksOfPod();
+const LINKS_SAID_BY = pairLinksSaidBy();
+const LINK_WITH_VNI = pairLinkWithVni();
+const ALL_LINKS = allPairLinks();
+const DELETE_LINK = deletePairLink();
+const VNI_BEFORE_GAP = vniBeforeGap();
+const ENDS_OF_LINK = pairEndsOfLink();
+const ENDS_OF_OWNER = pairEndsOfOwner();
+const ALL_ENDS = allPairEnds();
+const DELETE_END = deletePairEnd();
+
+export type { LinkName, PairEndRow, PairLinkRow, PairPodRow };
+
+/** The plugin's name in the ledger. */
+export const PAIR_PLUGIN = "pair";
+
+/** One of the two pods of a link. */
+export type Side = "primary" | "pair";
+
+/** What is the same for all links that one node makes. */
+export interface NodePlan {
+  /** Where other nodes reach this one; empty where there are no others. */
+  readonly parentAddress: string;
+  readonly vnis: { readonly first: number; readonly last: number };
+}
+
+/** One side of a link as it stands in the store. */
+export interface SideOfLink {
+  readonly podName: string;
+  readonly ifname: string;
+  readonly addresses: string;
+  readonly mirror: string;
+  readonly parentAddress: string;
+}
+
+/** Returns one side of a link. */
+export function sideOf(link: PairLinkRow, side: Side): SideOfLink {
+  return side === "primary"
+    ? {
+        podName: link.primaryName,
+        ifname: link.primaryIfname,
+        addresses: link.primaryAddresses,
+        mirror: link.primaryMirror,
+        parentAddress: link.primaryParentAddress,
+      }
+    : {
+        podName: link.pairName,
+        ifname: link.pairIfname,
+        addresses: link.pairAddresses,
+        mirror: link.pairMirror,
+        parentAddress: link.pairParentAddress,
+      };
+}
+
+/** Returns the other side. */
+export function otherSide(side: Side): Side {
+  return side === "primary" ? "pair" : "primary";
+}
+
+/** Returns the key of a link. */
+export function nameOf({ network, podNamespace, primaryName, primaryIfname }: LinkName): LinkName {
+  return { network, podNamespace, primaryName, primaryIfname };
+}
+
+function isSameLink(left: LinkName, right: LinkName): boolean {
+  return left.primaryName === right.primaryName && left.primaryIfname === right.primaryIfname;
+}
+
+function ownerOf({ network, containerId, ifname }: Owner): Owner {
+  return { network, containerId, ifname };
+}
+
+function podNameOf(network: string, { podNamespace, podName }: PodKey): PodName {
+  return { network, podNamespace, podName };
+}
+
+/** True if the pod is on another node, by the addresses at which nodes are reached. */
+export function isElsewhere(
+  { parentAddress }: Pick<PairPodRow, "parentAddress">,
+  node: Pick<NodePlan, "parentAddress">,
+): boolean {
+  return parentAddress !== "" && node.parentAddress !== "" && parentAddress !== node.parentAddress;
+}
+
+/** Returns the entry of the attachment that is a pod of this node, if its container can be alive. */
+export async function livingAttachment(
+  store: Transaction,
+  pod: PairPodRow | undefined,
+  node: Pick<NodePlan, "parentAddress">,
+): Promise<AttachmentRow | undefined> {
+  if (pod === undefined || isElsewhere(pod, node)) return undefined;
+  const row = await findAttachment(store, { ...ownerOf(pod), plugin: PAIR_PLUGIN });
+  return row !== undefined && row.bootId === currentBootId() && !netnsIsGone(row) ? row : undefined;
+}
+
+/** Returns which attachment is the pod. */
+export async function findPod(
+  store: Transaction,
+  network: string,
+  pod: PodKey,
+): Promise<PairPodRow | undefined> {
+  return store.first(POD_NAMED, podNameOf(network, pod));
+}
+
+/** Returns which pod the attachment is; undefined if it is none, or another attachment has taken its place. */
+export async function podOfOwner(store: Transaction, owner: Owner): Promise<PairPodRow | undefined> {
+  return store.first(POD_OF_OWNER, ownerOf(owner));
+}
+
+/** Returns the links that a pod is one side of. */
+export async function linksOfPod(store: Transaction, network: string, pod: PodKey): Promise<PairLinkRow[]> {
+  return store.all(LINKS_OF_POD, podNameOf(network, pod));
+}
+
+/** Returns the ends of a link that are made, or about to be. */
+export async function endsOfLink(store: Transaction, link: LinkName): Promise<PairEndRow[]> {
+  return store.all(ENDS_OF_LINK, nameOf(link));
+}
+
+/** Returns the link of an end; undefined if nobody asks for it any more. */
+export async function linkOfEnd(store: Transaction, end: LinkName): Promise<PairLinkRow | undefined> {
+  return store.first(LINK_NAMED, nameOf(end));
+}
+
+/** Returns the ends that an attachment has. */
+export async function endsOfOwner(store: Transaction, owner: Owner): Promise<PairEndRow[]> {
+  return store.all(ENDS_OF_OWNER, ownerOf(owner));
+}
+
+/** Everything about links that is in the store. */
+export interface EverythingPaired {
+  readonly pods: readonly PairPodRow[];
+  readonly links: readonly PairLinkRow[];
+  readonly ends: readonly PairEndRow[];
+}
+
+/** Returns everything about links of all networks. */
+export async function everythingPaired(store: Transaction): Promise<EverythingPaired> {
+  return {
+    pods: await store.all(ALL_PODS, {}),
+    links: await store.all(ALL_LINKS, {}),
+    ends: await store.all(ALL_ENDS, {}),
+  };
+}
+
+/**
+ * Writes down that an attachment is the pod of the plan, and which links its labels ask for. What an attachment that is
+ * not there any more left under that name is forgotten. Throws CniError 102 if another container that is alive is this
+ * pod, 7 for links that contradict what is written, 100 for a VNI that another link has, 101 if none is left.
+ */
+export async function enterPod(
+  store: Transaction,
+  plan: PodPlan,
+  holder: Holder,
+  node: NodePlan,
+): Promise<void> {
+  const { network } = holder;
+  const before = await findPod(store, network, plan);
+  if (before !== undefined && !isSameOwner(before, holder)) {
+    if ((await livingAttachment(store, before, node)) !== undefined) {
+      throw new CniError(
+        ErrorCode.nameTaken,
+        `container ${before.containerId} of network ${network} is the pod ${describePod(plan)} already`,
+        "DEL it first, or give the pods different names",
+      );
+    }
+    await leavePod(store, before);
+  }
+  await store.run(PUT_POD, {
+    ...podNameOf(network, plan),
+    containerId: holder.containerId,
+    ifname: holder.ifname,
+    parentAddress: node.parentAddress,
+    routes: plan.routes.map(formatRoute).join(", "),
+  });
+  for (const link of plan.links) {
+    const side: Side = link.primary.podName === plan.podName ? "primary" : "pair";
+    const sayer = side === "primary" ? "saidByPrimary" : "saidByPair";
+    const row = await askForLink(store, network, plan.podNamespace, link, node, {
+      [sayer]: holder.containerId,
+    });
+    if (side === "primary") await ensureVni(store, row, node);
+  }
+}
+
+function isSameOwner(left: Owner, right: Owner): boolean {
+  return left.containerId === right.containerId && left.ifname === right.ifname;
+}
+
+/** Who asks for a link. */
+type Sayer = Partial<Pick<PairLinkRow, "announced" | "saidByPrimary" | "saidByPair">>;
+
+/** Returns the address as the store has it; empty for none. */
+export function spelledAddress(address: Address | undefined): string {
+  return address === undefined ? "" : formatAddress(address);
+}
+
+function spelledPrefixes(prefixes: readonly Prefix[]): string {
+  return prefixes.map(formatPrefix).join(",");
+}
+
+function spelledMirror(mirror: Mirror | undefined): string {
+  return mirror === undefined ? "" : formatMirror(mirror);
+}
+
+/** Returns the link as it would be written down if nobody else asked for it. */
+function rowOf(network: string, podNamespace: string, { primary, pair, vni, mtu }: LinkPlan): PairLinkRow {
+  return {
+    network,
+    podNamespace,
+    primaryName: primary.podName,
+    primaryIfname: primary.ifname,
+    primaryAddresses: spelledPrefixes(primary.addresses),
+    primaryMirror: spelledMirror(primary.mirror),
+    primaryParentAddress: spelledAddress(primary.parentAddress),
+    pairName: pair.podName,
+    pairIfname: pair.ifname,
+    pairAddresses: spelledPrefixes(pair.addresses),
+    pairMirror: spelledMirror(pair.mirror),
+    pairParentAddress: spelledAddress(pair.parentAddress),
+    vni: null,
+    saidVni: vni ?? null,
+    mtu: mtu ?? null,
+    announced: 0,
+    saidByPrimary: "",
+    saidByPair: "",
+  };
+}
+
+/**
+ * Writes down that somebody asks for a link, and returns it as it is then: what others have said of the same link stays,
+ * and must not contradict. Throws as enterPod.
+ */
+export async function askForLink(
+  store: Transaction,
+  network: string,
+  podNamespace: string,
+  plan: LinkPlan,
+  node: NodePlan,
+  sayer: Sayer,
+): Promise<PairLinkRow> {
+  const asked = rowOf(network, podNamespace, plan);
+  for (const end of [plan.primary, plan.pair]) {
+    for (const row of await linksOfPod(store, network, { podNamespace, podName: end.podName })) {
+      const reason = contradiction(row, asked);
+      if (reason === undefined) continue;
+      if (await isAbandoned(store, row, node)) await forgetLink(store, row);
+      else throw reason;
+    }
+  }
+  const before = await store.first(LINK_NAMED, nameOf(asked));
+  const row = { ...(before === undefined ? asked : merged(before, asked)), ...sayer };
+  if (row.saidVni !== null && row.saidVni !== row.vni) {
+    await refuseTakenVni(store, row, row.saidVni);
+    row.vni = row.saidVni;
+  }
+  await store.run(PUT_LINK, row);
+  return row;
+}
+
+/** Returns why a link can't be there beside another one that is asked for; undefined if it can, or is the same. */
+function contradiction(row: PairLinkRow, asked: PairLinkRow): CniError | undefined {
+  const refused = (problem: string, cure: string) => new CniError(ErrorCode.invalidConfig, problem, cure);
+  if (row.primaryName === asked.pairName && row.pairName === asked.primaryName) {
+    return refused(
+      `pods ${shown(asked.primaryName)} and ${shown(row.primaryName)} both are the primary of their link`,
+      "say primary: true of one of the two only",
+    );
+  }
+  if (isSameLink(row, asked) && row.pairName === asked.pairName && row.pairIfname === asked.pairIfname) {
+    const different = differing(row, asked);
+    if (different === undefined) return undefined;
+    return refused(
+      `the link of ${shown(asked.primaryName)} and ${shown(asked.pairName)} is asked for in two ways: ${different}`,
+      "let both sides, and what was announced, say the same: see warren links",
+    );
+  }
+  const shared = ends(row).find((one) =>
+    ends(asked).some(({ podName, ifname }) => podName === one.podName && ifname === one.ifname),
+  );
+  if (shared === undefined) return undefined;
+  return refused(
+    `interface ${shared.ifname} of pod ${shown(shared.podName)} is to be the end of two links: of ${shown(row.primaryName)} with ${shown(row.pairName)}, and of ${shown(asked.primaryName)} with ${shown(asked.pairName)}`,
+    "a pair has one primary: give the second link a pair_ifname of its own, or another pair",
+  );
+}
+
+function ends(row: PairLinkRow): SideOfLink[] {
+  return [sideOf(row, "primary"), sideOf(row, "pair")];
+}
+
+/** What two may say of one link, by the words of the labels. */
+const SAYINGS = {
+  primaryAddresses: "addresses of the primary",
+  primaryMirror: "mirror of the primary",
+  primaryParentAddress: "parent address of the primary",
+  pairAddresses: "addresses of the pair",
+  pairMirror: "mirror of the pair",
+  pairParentAddress: "parent address of the pair",
+  saidVni: "vni",
+  mtu: "mtu",
+} as const;
+
+type Saying = keyof typeof SAYINGS;
+const SAYING_NAMES = Object.keys(SAYINGS) as Saying[];
+
+function differing(row: PairLinkRow, asked: PairLinkRow): string | undefined {
+  const name = SAYING_NAMES.find((one) => (row[one] || asked[one]) !== (asked[one] || row[one]));
+  return name === undefined ? undefined : `${SAYINGS[name]} ${row[name]} and ${asked[name]}`;
+}
+
+function merged(before: PairLinkRow, asked: PairLinkRow): PairLinkRow {
+  const sayings = SAYING_NAMES.map((name) => [name, before[name] || asked[name]]);
+  return { ...before, ...Object.fromEntries(sayings) };
+}
+
+/** True if nobody asks for a link but containers that are not there any more. */
+async function isAbandoned(store: Transaction, row: PairLinkRow, node: NodePlan): Promise<boolean> {
+  if (row.announced === 1) return false;
+  for (const side of ["primary", "pair"] as const) {
+    const container = side === "primary" ? row.saidByPrimary : row.saidByPair;
+    if (container === "") continue;
+    const { podName } = sideOf(row, side);
+    const pod = await findPod(store, row.network, { podNamespace: row.podNamespace, podName });
+    if (pod?.containerId !== container) continue;
+    if (isElsewhere(pod, node) || (await livingAttachment(store, pod, node)) !== undefined) return false;
+  }
+  return true;
+}
+
+async function forgetLink(store: Transaction, row: PairLinkRow): Promise<void> {
+  for (const side of ["primary", "pair"]) await store.run(DELETE_END, { ...nameOf(row), side });
+  await store.run(DELETE_LINK, nameOf(row));
+}
+
+async function refuseTakenVni(store: Transaction, row: PairLinkRow, vni: number): Promise<void> {
+  const holder = await store.first(LINK_WITH_VNI, { vni });
+  if (holder === undefined || isSameLink(holder, row)) return;
+  throw new CniError(
+    ErrorCode.addressInUse,
+    `the VNI ${vni} is that of the link of ${shown(holder.primaryName)} and ${shown(holder.pairName)} on network ${holder.network}`,
+    "ask for another one",
+  );
+}
+
+/** Gives the link a VNI unless it has one, and returns it. Throws CniError 101 if none is left. */
+export async function ensureVni(store: Transaction, row: PairLinkRow, { vnis }: NodePlan): Promise<number> {
+  if (row.vni !== null) return row.vni;
+  const isFree = async (vni: number) => (await store.first(LINK_WITH_VNI, { vni })) === undefined;
+  const before = (await isFree(vnis.first)) ? vnis.first - 1 : (await store.first(VNI_BEFORE_GAP, vnis))?.vni;
+  if (before === undefined) {
+    throw new CniError(
+      ErrorCode.noAddressLeft,
+      `no VNI is left for the link of ${shown(row.primaryName)} and ${shown(row.pairName)}: all from ${vnis.first} to ${vnis.last} are taken`,
+      "enlarge vniRange, or delete links that nobody needs: see warren links",
+    );
+  }
+  await store.run(PUT_LINK, { ...row, vni: before + 1 });
+  return before + 1;
+}
+
+/**
+ * Forgets what an attachment is and has: its ends, the other ends of its veths, the links that only its labels ask for,
+ * and their VNIs. Where the other pod stays, its link waits again, as it did before an ADD that failed. Call it when the
+ * kernel's part is gone.
+ */
+export async function leavePod(
+  store: Transaction,
+  owner: Owner,
+  { undo }: { readonly undo: boolean } = { undo: false },
+): Promise<void> {
+  for (const end of await endsOfOwner(store, owner)) {
+    await store.run(DELETE_END, { ...nameOf(end), side: end.side });
+    if (end.kind !== "veth") continue;
+    const other = (await endsOfLink(store, end)).find(
+      (one) => one.otherContainerId === owner.containerId && one.otherIfname === owner.ifname,
+    );
+    if (other !== undefined) await store.run(DELETE_END, { ...nameOf(other), side: other.side });
+    const link = await linkOfEnd(store, end);
+    // a number that no device has is worth nothing to a link that waits
+    if (!undo && link !== undefined && link.vni !== link.saidVni)
+      await store.run(PUT_LINK, { ...link, vni: link.saidVni });
+  }
+  const { network, containerId } = owner;
+  for (const row of await store.all(LINKS_SAID_BY, { network, containerId })) {
+    const saidByPrimary = row.saidByPrimary === containerId ? "" : row.saidByPrimary;
+    const saidByPair = row.saidByPair === containerId ? "" : row.saidByPair;
+    if (row.announced === 0 && saidByPrimary === "" && saidByPair === "")
+      await store.run(DELETE_LINK, nameOf(row));
+    else await store.run(PUT_LINK, { ...row, saidByPrimary, saidByPair });
+  }
+  await store.run(DELETE_POD, ownerOf(owner));
+}
+
+/** Lets nobody make a link to an attachment any more: its container is about to go. */
+export async function retirePod(store: Transaction, owner: Owner): Promise<void> {
+  await store.run(DELETE_POD, ownerOf(owner));
+}
+
+/** Takes an announcement's word back; a link that nobody else asks for is forgotten. */
+export async function unaskForLink(
+  store: Transaction,
+  network: string,
+  podNamespace: string,
+  { primary }: LinkPlan,
+): Promise<void> {
+  const row = await store.first(LINK_NAMED, {
+    network,
+    podNamespace,
+    primaryName: primary.podName,
+    primaryIfname: primary.ifname,
+  });
+  if (row === undefined) return;
+  if (row.saidByPrimary === "" && row.saidByPair === "") await store.run(DELETE_LINK, nameOf(row));
+  else await store.run(PUT_LINK, { ...row, announced: 0 });
+}

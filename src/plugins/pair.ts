@@ -1,0 +1,332 @@
+// The plugin `pair`: wires pods to each other. A pod whose labels ask for it gets a private link to another pod, beside
+// the network that it has anyway; a pod without such labels is handed on to another plugin. Both pods of a link may come
+// in any order and at any time: what is known of them is in the store, and the second one makes both ends.
+import * as v from "valibot";
+import { writtenAttachment } from "../attachment/end.ts";
+import { beginEntry, confirmReservation, entryOf } from "../attachment/reservation.ts";
+import { dataDirOf, storeEntries } from "../attachment/settings.ts";
+import { type CniArguments, parseArguments } from "../cni/arguments.ts";
+import { CniError, ErrorCode, Failures, stateDiffers } from "../cni/error.ts";
+import { shown } from "../cni/input.ts";
+import { containerLabels, labelArgs } from "../cni/labels.ts";
+import { type AddCall, type AttachmentCall, type Call, definePlugin } from "../cni/plugin.ts";
+import { podAnnotationEntries } from "../cni/pod-annotations.ts";
+import { EMPTY_RESULT, type Result } from "../cni/result.ts";
+import { UndoList } from "../cni/undo.ts";
+import type { JsonObject } from "../conflist/json.ts";
+import { type DelegatedNetwork, delegatedList, resultOf } from "../delegation/delegated-network.ts";
+import {
+  addDelegates,
+  checkDelegates,
+  checkDelegatesStatus,
+  collectDelegates,
+  deleteDelegates,
+  writtenDelegates,
+} from "../delegation/delegation.ts";
+import { findAttachment, forgetAttachment, recordAttachment } from "../ledger/attachments.ts";
+import { describeOwner, holderOf } from "../ledger/owner.ts";
+import { connectHost, connectInside } from "../net/connection.ts";
+import { probeLinkDriver } from "../net/link-driver.ts";
+import { openNetns } from "../net/netns.ts";
+import { findAnnouncement } from "../pairing/announcements.ts";
+import { examineLink, linksAt } from "../pairing/inspection.ts";
+import { isEligible, isLabelName, type Labels, readLabels } from "../pairing/labels.ts";
+import { type PlannedRoute, type PodKey, type PodPlan, plannedRoute, podPlan } from "../pairing/link-plan.ts";
+import { everythingPaired, PAIR_PLUGIN, podOfOwner } from "../pairing/links.ts";
+import { completeLinks, endPod, endStrays, endUnwritten, joinPod } from "../pairing/membership.ts";
+import { nodeEntries, nodeSettings, underlayOf } from "../pairing/node-settings.ts";
+import { withLinks } from "../pairing/report.ts";
+import { beat } from "../store/heartbeat.ts";
+import { inExistingStore, openStore } from "../store/sqlite.ts";
+
+/** Keys of the plugin whose configs many have. They mean nothing here: there is no etcd, and no second program. */
+const INEFFECTIVE = {
+  etcd_host: v.optional(v.unknown()),
+  etcd_port: v.optional(v.unknown()),
+  child_path: v.optional(v.unknown()),
+  use_labels: v.optional(v.unknown()),
+  cniDir: v.optional(v.unknown()),
+};
+
+const delegated = v.nullish(v.looseObject({}));
+
+const config = v.object({
+  ...nodeEntries,
+  delegate: delegated,
+  boot_network: delegated,
+  routes: v.nullish(v.record(v.string(), v.nullish(v.array(v.object({ dst: v.string(), gw: v.string() }))))),
+  ...INEFFECTIVE,
+  args: labelArgs,
+  capabilities: v.optional(v.unknown()),
+  runtimeConfig: v.nullish(v.looseObject(podAnnotationEntries)),
+});
+
+type Config = v.InferOutput<typeof config>;
+
+const cleanup = v.object({
+  ...storeEntries,
+  delegate: v.optional(v.unknown()),
+  boot_network: v.optional(v.unknown()),
+});
+
+type Around = Pick<Call<unknown>, "network" | "cniVersion">;
+type DelegateKey = "delegate" | "boot_network";
+
+/** Returns the network that stands under a key; none where none does. Throws CniError 7 naming the key. */
+function networksIn(
+  config: Pick<Config, DelegateKey | "runtimeConfig">,
+  key: DelegateKey,
+  around: Around,
+  where: Pick<DelegatedNetwork, "ifname" | "args">,
+): DelegatedNetwork[] {
+  const document = config[key];
+  if (document === null || document === undefined) return [];
+  const what = `network config ${JSON.stringify(around.network)}, key ${JSON.stringify(key)}`;
+  const list = delegatedList(document as JsonObject, around, what);
+  const capabilityArgs = (config.runtimeConfig ?? {}) as JsonObject;
+  return [{ list, ...where, capabilityArgs, folders: [] }];
+}
+
+/** Splits CNI_ARGS in labels, which are for this plugin alone, and all that others may know. */
+function argumentsIn(text: string): { readonly args: CniArguments; readonly others: string } {
+  const others = text
+    .split(";")
+    .filter((pair) => !isLabelName(pair.split("=", 1)[0] ?? ""))
+    .join(";");
+  return { args: parseArguments(others), others };
+}
+
+/** What a call says of its pod before any label is believed. */
+interface Introduction {
+  readonly labels: Labels;
+  /** What Kubernetes says, or the name under which the container was announced. */
+  readonly known: Partial<PodKey>;
+}
+
+/** Returns the labels of a container: those that came with the call, then those of an announcement. */
+async function introductionOf(
+  { network, attachment, argumentText, config }: AddCall<Config>,
+  args: CniArguments,
+): Promise<Introduction> {
+  const came = [...containerLabels(config, argumentText)];
+  const podNamespace = args.K8S_POD_NAMESPACE ?? "";
+  const said = readLabels([came]).sets.get(0)?.get("pod_name");
+  // a container that nobody gave a name is announced by its id
+  const podName = said ?? args.K8S_POD_NAME ?? attachment.containerId;
+  const announced = await inExistingStore(
+    dataDirOf(config),
+    async (store) => store && findAnnouncement(store, network, { podNamespace, podName }),
+    "read",
+  );
+  const later = announced === undefined ? [] : [Object.entries(announced.labels)];
+  const name = announced?.podName ?? args.K8S_POD_NAME;
+  return {
+    labels: readLabels([came, ...later]),
+    known: { podNamespace, ...(name === undefined ? {} : { podName: name }) },
+  };
+}
+
+/** Returns the pod's plan, with the routes that the config has for it. Throws CniError 7. */
+function planOf({ config, network }: AddCall<Config>, { labels, known }: Introduction): PodPlan {
+  const plan = podPlan(labels, known);
+  const routes = (config.routes?.[plan.podName] ?? []).map(({ dst, gw }): PlannedRoute => {
+    const route = plannedRoute(dst, gw);
+    if (route !== undefined) return route;
+    throw new CniError(
+      ErrorCode.invalidConfig,
+      `network config ${JSON.stringify(network)}: "routes" of ${shown(plan.podName)} has ${shown({ dst, gw })}`,
+      "expected a destination in CIDR notation and a gateway of the same family",
+    );
+  });
+  return { ...plan, routes: [...plan.routes, ...routes] };
+}
+
+function noteIneffective({ config, note }: AddCall<Config>): void {
+  const keys = Object.keys(INEFFECTIVE).filter((key) => Reflect.get(config, key) !== undefined);
+  if (keys.length > 0) note(`warren-pair: ${keys.join(", ")} have no effect: links are kept in the store`);
+}
+
+function refuseBoth({ config, previous }: AddCall<Config>): void {
+  const key = config.delegate ? "delegate" : config.boot_network ? "boot_network" : undefined;
+  if (previous === undefined || key === undefined) return;
+  throw new CniError(
+    ErrorCode.invalidConfig,
+    `pair: "${key}" stands in the config of a plugin that is behind another one in its chain`,
+    `remove "${key}", because the pod has its network already, or put this plugin first`,
+  );
+}
+
+export const pair = definePlugin({
+  name: PAIR_PLUGIN,
+  about: "Warren pair: wires pods to each other by their labels, and hands others on",
+  config,
+  cleanup,
+  keepsDigits: true,
+  // labels may stand in CNI_ARGS, and what else is there is read below
+  readsArguments: false,
+
+  async add(call): Promise<Result> {
+    const { network, attachment, config, note } = call;
+    const settings = nodeSettings(config);
+    const { dataDir } = settings;
+    const { args, others } = argumentsIn(call.argumentText);
+    noteIneffective(call);
+    refuseBoth(call);
+    const introduction = await introductionOf(call, args);
+    const where = { ifname: attachment.ifname, args: others };
+    const plan = isEligible(introduction.labels) ? planOf(call, introduction) : undefined;
+    const networks = networksIn(config, plan === undefined ? "delegate" : "boot_network", call, where);
+    if (plan === undefined && networks.length === 0) {
+      if (call.previous !== undefined) return call.previous;
+      throw new CniError(
+        ErrorCode.invalidConfig,
+        `container ${attachment.containerId} has no label warren.pair, and there is no "delegate" to hand it on to`,
+        "label the pod, or add a delegate to the network's config",
+      );
+    }
+
+    const entry = entryOf(call, PAIR_PLUGIN);
+    const holder = holderOf(network, attachment, args);
+    const store = openStore(dataDir);
+    using netns = openNetns(attachment.netns);
+    const undo = new UndoList();
+    try {
+      await store.transaction(async (transaction) => {
+        await beginEntry(transaction, entry);
+        await recordAttachment(transaction, holder, PAIR_PLUGIN, []);
+      });
+      undo.push("the entry", async () => {
+        await store.transaction((transaction) => forgetAttachment(transaction, entry));
+      });
+      const [added] = await addDelegates(call, { entry, dataDir }, networks, undo);
+      const base = added === undefined ? (call.previous ?? EMPTY_RESULT) : resultOf(added);
+      if (plan === undefined) return base;
+
+      const joined = await joinPod(plan, holder, settings, (end) => undo.push("the links", end));
+      await confirmReservation(entry, dataDir, attachment.netns);
+      for (const { link, reason } of joined.waiting) {
+        note(
+          `warren-pair: link of ${shown(link.primaryName)} and ${shown(link.pairName)} is pending: ${reason}`,
+        );
+      }
+      using inside = connectInside(netns);
+      return withLinks(base, joined, { plan, owner: entry, netns: attachment.netns, inside });
+    } catch (error) {
+      await undo.run(note);
+      throw error;
+    }
+  },
+
+  async del(call): Promise<void> {
+    const entry = entryOf(call, PAIR_PLUGIN);
+    const dataDir = dataDirOf(call.config);
+    const failures = new Failures();
+    const { row } = await writtenAttachment(call, PAIR_PLUGIN, dataDir);
+    await failures.collect(() => endLinks(call, dataDir));
+    await failures.collect(async () => {
+      const written = await writtenDelegates(entry, dataDir, (error) => failures.keep(error));
+      await deleteDelegates(call, call.attachment, written);
+    });
+    // what can't be removed stays written down, so that the next DEL or GC tries again
+    failures.rethrow(`DEL of ${describeOwner(entry)}`);
+    await inExistingStore(dataDir, async (store) => {
+      if (store === undefined || row === undefined) return;
+      // an ADD that has begun meanwhile has an entry of its own
+      const found = await findAttachment(store, entry);
+      if (found?.createdAtMs === row.createdAtMs) await forgetAttachment(store, entry);
+    });
+  },
+
+  async check(call): Promise<void> {
+    const { config, attachment } = call;
+    const entry = entryOf(call, PAIR_PLUGIN);
+    const { dataDir } = nodeSettings(config);
+    const { row } = await writtenAttachment(call, PAIR_PLUGIN, dataDir);
+    if (row === undefined) {
+      // of a pod that is no business of ours nothing is written, if another plugin made its network
+      if (call.previous !== undefined && config.delegate === undefined && !isLabelled(call)) return;
+      throw stateDiffers(`nothing is written down about ${describeOwner(entry)}`);
+    }
+    const everything = await openStore(dataDir).read(everythingPaired);
+    const pod = await openStore(dataDir).read((store) => podOfOwner(store, entry));
+    if (pod !== undefined) {
+      for (const link of linksAt(everything, pod)) {
+        const side = link.primaryName === pod.podName ? "primary" : "pair";
+        const { state, reason } = examineLink(everything, link, side);
+        if (state === "broken") throw stateDiffers(reason);
+      }
+    } else if (isLabelled(call)) {
+      throw stateDiffers(`another container is the pod that ${describeOwner(entry)} was`);
+    }
+    const written = await writtenDelegates(entry, dataDir, (error) => {
+      throw error;
+    });
+    await checkDelegates(call, attachment, written);
+  },
+
+  async status(call): Promise<void> {
+    const { config, network, note } = call;
+    const settings = nodeSettings(config);
+    await openStore(settings.dataDir).transaction(beat);
+    const where = { ifname: "eth0", args: "" };
+    await checkDelegatesStatus(call, [
+      ...networksIn(config, "delegate", call, where),
+      ...networksIn(config, "boot_network", call, where),
+    ]);
+    using host = connectHost();
+    probeLinkDriver(host, "veth");
+    const { interfaceName, address } = settings.wish;
+    if (interfaceName !== undefined || address !== undefined) {
+      underlayOf(host, settings, ErrorCode.notReady);
+      probeLinkDriver(host, "vxlan");
+    }
+    // runtimes ask every few seconds, which is when a pod that waits gets to know of one that came on another node
+    const { made, failed } = await completeLinks(network, settings);
+    for (const { link } of made) {
+      note(`warren-pair: made the link of ${shown(link.primaryName)} and ${shown(link.pairName)}`);
+    }
+    for (const { link, reason } of failed) {
+      note(`warren-pair: link of ${shown(link.primaryName)} and ${shown(link.pairName)}: ${reason}`);
+    }
+  },
+
+  async gc(call): Promise<void> {
+    const { network, config, valid, note } = call;
+    if (valid === undefined) {
+      note(`warren-pair: no list of valid attachments came for network ${network}: nothing is collected`);
+      return;
+    }
+    const dataDir = dataDirOf(config);
+    const failures = new Failures();
+    const where = { ifname: "eth0", args: "" };
+    const networks: DelegatedNetwork[] = [];
+    for (const key of ["delegate", "boot_network"] as const) {
+      await failures.collect(() => {
+        networks.push(...networksIn(config as Pick<Config, DelegateKey>, key, call, where));
+      });
+    }
+    await failures.collect(() =>
+      collectDelegates(call, valid, {
+        ...{ plugin: PAIR_PLUGIN, dataDir, networks },
+        release: ({ containerId, ifname }) => endPod({ network, containerId, ifname }, dataDir, "end"),
+      }),
+    );
+    await failures.collect(() => endStrays(network, dataDir));
+    failures.rethrow(`GC of network ${network}`);
+  },
+});
+
+/** True if labels that came with a call say that its pod has links. */
+function isLabelled({ config, argumentText }: Pick<AddCall<Config>, "config" | "argumentText">): boolean {
+  return isEligible(readLabels([containerLabels(config, argumentText)]));
+}
+
+async function endLinks(
+  { network, attachment }: Pick<AttachmentCall<unknown>, "network" | "attachment">,
+  dataDir: string,
+): Promise<void> {
+  const { containerId, ifname, netns } = attachment;
+  const owner = { network, containerId, ifname };
+  await endPod(owner, dataDir, "end");
+  endUnwritten(owner, netns);
+}
