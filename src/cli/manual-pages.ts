@@ -420,10 +420,31 @@ export const MANUAL_PAGES: Readonly<Record<string, ManualPage>> = {
   "conf watch": {
     description: [
       "Prints a line about what containerd would take out of the folder now, and another one whenever that becomes something else: another file, another text in it, or nothing because a file broke. It ends when it is interrupted.",
+      "With --add it keeps a plugin in the list: it is put in, and again within a second whenever somebody else has written the file without it. Somebody who undoes that at once, again and again, is given more and more time, up to a minute, and a line says so. With --overlay the list is left alone, and 00-warren-overlay.conflist is made of it and the plugin, for as long as there is the list and the watcher.",
     ],
     environment: [PLACES[0]],
-    examples: [["warren conf watch --json", "One JSON object a line."]],
-    seeAlso: ["warren conf list"],
+    files: [
+      ["00-warren-overlay.conflist", "The list with the plugin, in the folder of configs (--overlay)."],
+      [
+        "FILE of --marker",
+        "There exactly while the plugin is in place; it holds a version and the list's path as JSON.",
+      ],
+    ],
+    exitCodes: [
+      ["0", "It was ended by Ctrl-C."],
+      ["1", "The plugin's file can't be read, or is none; the marker can't be written."],
+      ["128 + N", "It was ended by the signal N."],
+      USAGE,
+    ],
+    examples: [
+      ["warren conf watch --json", "One JSON object a line."],
+      [
+        "warren conf watch --add firewall.json --marker /run/firewall-v2",
+        "Keep it there, and say when it is.",
+      ],
+      ["warren conf watch --add firewall.json --overlay", "Without a change to the list itself."],
+    ],
+    seeAlso: ["warren conf add", "warren conf list", "docs/conf.md"],
   },
   "conf add": {
     description: [

@@ -55,16 +55,16 @@ export function readConfText(path: string): string {
 }
 
 /**
- * Writes `after` into the file, which has to hold `before` still, and keeps that for undoEdit. A link goes on leading
- * to its file, and owner and mode stay. Throws CniError 5, and then nothing has changed.
+ * Writes `after` into the file, which has to hold `before` still, and keeps that for undoEdit unless told otherwise. A link
+ * goes on leading to its file, and owner and mode stay. Throws CniError 5, and then nothing has changed.
  */
-export function editConfFile(path: string, before: string, after: string): void {
+export function editConfFile(path: string, before: string, after: string, { isUndoable = true } = {}): void {
   if (after === before) return;
   changing(path, (file) => {
     const access = statSync(file);
     const number = (keptTexts(file).at(-1)?.number ?? 0) + 1;
     const kept = `${file}${BEFORE}${number}-${digestOf(after)}`;
-    place(kept, before, access);
+    if (isUndoable) place(kept, before, access);
     try {
       if (readFileSync(file, "utf8") !== before) {
         throw new CniError(
@@ -80,6 +80,19 @@ export function editConfFile(path: string, before: string, after: string): void 
     }
     for (const old of keptTexts(file).slice(0, -KEPT_EDITS)) rmSync(old.path, { force: true });
   });
+}
+
+/**
+ * Writes a file of ours, new or old, whole or not at all; who may read the file `like` may read it, too. Throws CniError 5.
+ */
+export function writeConfFile(path: string, text: string, like: string): void {
+  try {
+    place(path, text, statSync(like));
+  } catch (error) {
+    throw new CniError(ErrorCode.ioFailure, `can't write ${path}: ${describeError(error)}`, "", {
+      cause: error,
+    });
+  }
 }
 
 /** Takes the last edit of the file back. Throws CniError 5 if there is none, or somebody else changed the file since. */

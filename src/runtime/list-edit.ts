@@ -32,7 +32,7 @@ export function withPlugin(
   position: Position | undefined,
   what: string,
 ): string {
-  const type = typeOf(plugin);
+  const type = pluginTypeOf(plugin);
   const { list, types } = listIn(text, what);
   const [own, ...more] = types.flatMap((one, index) => (one === type ? [index] : []));
   const item = own === undefined ? undefined : list.items[own];
@@ -84,7 +84,8 @@ function unknownType(type: string, types: readonly string[], what: string): CniE
   return new CniError(ErrorCode.invalidConfig, message, `plugins there: ${types.join(", ")}`);
 }
 
-function typeOf(plugin: string): string {
+/** Returns the type of a plugin's JSON object; throws CniError 6 or 7 for text that is none. */
+export function pluginTypeOf(plugin: string): string {
   const document = parseJson(plugin, "the plugin");
   const type = isObject(document) ? memberOf(document, "type") : undefined;
   if (typeof type === "string" && type !== "") return type;

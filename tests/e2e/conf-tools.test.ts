@@ -3,7 +3,6 @@ import { expect, test } from "bun:test";
 import {
   chmodSync,
   lstatSync,
-  mkdirSync,
   readdirSync,
   readFileSync,
   renameSync,
@@ -12,54 +11,11 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join, resolve } from "node:path";
+import { Folder } from "../support/conf-files.ts";
 import { PLUGIN_FOLDER } from "../support/plugins.ts";
 import { Sandbox, WARREN } from "../support/sandbox.ts";
-import { TemporaryDirectory } from "../support/world.ts";
 
 const SAMPLES = resolve(import.meta.dir, "../../conf");
-
-/** A folder of configs and a folder of plugins, which no namespace is needed for. */
-class Folder extends TemporaryDirectory {
-  readonly net = join(this.path, "net.d");
-  readonly bin = join(this.path, "bin");
-
-  constructor(files: Readonly<Record<string, unknown>>, plugins: readonly string[] = []) {
-    super();
-    mkdirSync(this.net);
-    mkdirSync(this.bin);
-    for (const [name, content] of Object.entries(files)) this.write(name, content);
-    for (const plugin of plugins) symlinkSync(WARREN, join(this.bin, plugin));
-  }
-
-  /** Puts a file there by a rename, as careful agents do: nobody ever sees half of it. */
-  write(name: string, content: unknown): void {
-    mkdirSync(join(this.net, name, ".."), { recursive: true });
-    const draft = join(this.path, "draft");
-    writeFileSync(draft, typeof content === "string" ? content : JSON.stringify(content, null, 2));
-    renameSync(draft, join(this.net, name));
-  }
-
-  read(name: string): string {
-    return readFileSync(join(this.net, name), "utf8");
-  }
-
-  start(...args: string[]) {
-    return Bun.spawn([WARREN, "conf", ...args], {
-      env: { ...process.env, NETCONFPATH: this.net, CNI_PATH: this.bin },
-      stdout: "pipe",
-      stderr: "pipe",
-    });
-  }
-
-  async conf(...args: string[]) {
-    const child = this.start(...args);
-    const [stdout, stderr] = await Promise.all([
-      new Response(child.stdout).text(),
-      new Response(child.stderr).text(),
-    ]);
-    return { exitCode: await child.exited, stdout, stderr };
-  }
-}
 
 interface FoundByDoctor {
   readonly severity: string;

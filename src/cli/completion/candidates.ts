@@ -177,6 +177,8 @@ async function valuesOf(
     case "file":
     case "svg":
     case "plugin":
+    case "add":
+    case "marker":
       return { kind: "files" };
     case "before":
     case "after":

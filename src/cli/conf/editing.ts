@@ -11,7 +11,7 @@ import type { Flags } from "../settings.ts";
 import { describeChoice, folderFlags, openFolder } from "./folder.ts";
 
 /** The flags that say which file is meant. */
-const fileFlags = {
+export const fileFlags = {
   file: {
     type: "string",
     valueHint: "FILE",
@@ -23,12 +23,20 @@ const fileFlags = {
   json: folderFlags.json,
 } as const;
 
+/** The flags that say where in a list a plugin is to stand. */
+export const positionFlags = {
+  first: { type: "boolean", description: "As the first plugin" },
+  last: { type: "boolean", description: "As the last plugin, which is where a new one goes anyway" },
+  before: { type: "string", valueHint: "TYPE", description: "In front of the plugin of this type" },
+  after: { type: "string", valueHint: "TYPE", description: "Behind the plugin of this type" },
+} as const;
+
 const dryRun = {
   "dry-run": { type: "boolean", description: "Print the new text, and leave the file as it is" },
 } as const;
 
 /** Returns the path of the file that the flags mean; throws CniError where it is not clear which. */
-function fileOf(flags: Flags): string {
+export function fileOf(flags: Flags): string {
   const { file, network } = flags;
   if (typeof file === "string" && typeof network === "string") {
     throw new UsageError("--file and --network exclude each other: name the file by one of them");
@@ -70,7 +78,7 @@ function edit(path: string, before: string, after: string, flags: Flags, what: s
 }
 
 /** Returns the text of the plugin that the argument means: the JSON itself, `-` for standard input, or a file. */
-function pluginText(argument: string): string {
+export function pluginText(argument: string): string {
   if (argument.trimStart().startsWith("{")) return argument;
   try {
     return argument === "-" ? new TextDecoder().decode(readStdin()) : readFileSync(argument, "utf8");
@@ -81,7 +89,8 @@ function pluginText(argument: string): string {
   }
 }
 
-function positionOf(flags: Flags): Position | undefined {
+/** Returns where the flags say; undefined if they don't. Throws UsageError where they say it twice. */
+export function positionOf(flags: Flags): Position | undefined {
   const { first, last, before, after } = flags;
   const said: Position[] = [
     ...(first === true ? ["first" as const] : []),
@@ -102,10 +111,7 @@ export const addCommand = operatorCommand({
       required: true,
       description: "A file with the plugin's JSON object, - for standard input, or the object itself",
     },
-    first: { type: "boolean", description: "As the first plugin" },
-    last: { type: "boolean", description: "As the last plugin, which is where a new one goes anyway" },
-    before: { type: "string", valueHint: "TYPE", description: "In front of the plugin of this type" },
-    after: { type: "string", valueHint: "TYPE", description: "Behind the plugin of this type" },
+    ...positionFlags,
     ...fileFlags,
     ...dryRun,
   },

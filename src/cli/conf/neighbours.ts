@@ -9,6 +9,7 @@ import { readConfText } from "../../runtime/conf-file.ts";
 import type { ConfFile } from "../../runtime/conf-folder.ts";
 import { rangeSetsOf } from "../pools.ts";
 import { type Finding, findingAt, type Severity } from "./finding.ts";
+import { OVERLAY_NAME } from "./overlay.ts";
 
 /** The bridge of a plugin that names none. */
 const DEFAULT_BRIDGE = "cni0";
@@ -49,7 +50,12 @@ function repeatedNames(files: readonly ConfFile[]): Finding[] {
     if (name === "") continue;
     const first = firsts.get(name);
     if (first === undefined) firsts.set(name, file);
-    else {
+    else if (first.name === OVERLAY_NAME) {
+      const message = `${first.name}, which warren conf watch makes of it, is taken in its place`;
+      findings.push(
+        found(file, ["name"], "note", message, "both count where containerd takes several files"),
+      );
+    } else {
       findings.push(
         found(
           file,

@@ -1,16 +1,19 @@
 // `warren conf watch`: says when what containerd would take out of the folder becomes something else: another file,
-// another text in it, or nothing because one broke. The kernel tells of changes (inotify); nothing is asked in a loop.
+// another text in it, or nothing because one broke. With --add it also keeps a plugin in the list, whoever else writes it.
 import { createHash } from "node:crypto";
-import { existsSync, type FSWatcher, watch } from "node:fs";
-import { dirname, join } from "node:path";
+import { constants } from "node:os";
 import { describeError } from "../../cni/error.ts";
+import { pluginTypeOf } from "../../runtime/list-edit.ts";
+import { exitNow } from "../../sys/process.ts";
 import { writeStdout } from "../../sys/stdio.ts";
-import { operatorCommand } from "../command.ts";
+import { operatorCommand, UsageError } from "../command.ts";
 import { type Flags, settingsOf } from "../settings.ts";
+import { fileFlags, fileOf, pluginText, positionFlags, positionOf } from "./editing.ts";
 import { type ChosenFolder, describeChoice, folderFlags, openFolder } from "./folder.ts";
-
-/** Editors and patchers change a file in several steps, which are one change to those who watch. */
-const SETTLING_MS = 100;
+import { FolderChange } from "./folder-change.ts";
+import { Keeper } from "./keeper.ts";
+import { Marker } from "./marker.ts";
+import { OVERLAY_NAME, overlayTarget } from "./overlay.ts";
 
 /** What containerd takes at a time. */
 interface Taken {
@@ -23,23 +26,118 @@ interface Taken {
 
 export const command = operatorCommand({
   name: "watch",
-  description: "Say when the config that containerd takes changes, until interrupted",
-  args: folderFlags,
+  description:
+    "Say when the config that containerd takes changes, and keep a plugin in it, until interrupted",
+  args: {
+    add: {
+      type: "string",
+      valueHint: "PLUGIN",
+      description: "Put this plugin into the list, and again whenever somebody else has written the file",
+    },
+    ...positionFlags,
+    file: fileFlags.file,
+    network: fileFlags.network,
+    overlay: {
+      type: "boolean",
+      description: `With --add: leave the list alone, and write ${OVERLAY_NAME} with both, for as long as there is the list`,
+    },
+    marker: {
+      type: "string",
+      valueHint: "FILE",
+      description:
+        "With --add: a file that is there exactly while the plugin is; {version} in its name is what --add says, in short",
+    },
+    ...folderFlags,
+  },
   async run({ args }) {
     const folder = settingsOf(args, process.env).confFolder;
+    const json = args.json === true;
+    const keeping = keeperOf(args, folder);
+    if (keeping !== undefined) endOnSignals(() => keeping.end());
     let taken: Taken | undefined;
     for (;;) {
       // before it is read: what changes in between wakes us up at once
-      using change = new Change(folder, taken?.networks ?? []);
+      using change = new FolderChange(folder, taken?.networks ?? []);
+      const kept = keeping?.keep();
+      if (kept?.told !== undefined) writeStdout(`${keptLine(kept.told, json)}\n`);
       const now = takenNow(args);
-      if (now.key !== taken?.key) writeStdout(`${lineOf(now, args.json === true)}\n`);
+      if (now.key !== taken?.key) writeStdout(`${lineOf(now, json)}\n`);
       const known = now.networks.every((network) => taken?.networks.includes(network));
       taken = now;
       // a network that is new has a folder of drop-ins that is not watched yet
-      if (known) await change.happened;
+      if (!known) continue;
+      const again = kept?.againInMs;
+      await Promise.race([change.happened, ...(again === undefined ? [] : [Bun.sleep(again)])]);
     }
   },
 });
+
+/** What is kept in place, and how. */
+interface Keeping {
+  keep(): { readonly told: Kept | undefined; readonly againInMs: number | undefined };
+  /** Takes away what is not to outlive the watcher. */
+  end(): void;
+}
+
+/** What has become of the plugin. */
+interface Kept {
+  readonly kept: boolean;
+  readonly file: string;
+  readonly what: string;
+}
+
+function keeperOf(flags: Flags, folder: string): Keeping | undefined {
+  const { add, overlay, marker: markerPath } = flags;
+  const position = positionOf(flags);
+  if (typeof add !== "string") {
+    const alone = ["overlay", "marker", "first", "last", "before", "after"].find(
+      (name) => flags[name] !== undefined,
+    );
+    if (alone !== undefined)
+      throw new UsageError(`--${alone} is about the plugin of --add, which is missing`);
+    return undefined;
+  }
+  const asOverlay = overlay === true;
+  if (asOverlay && (flags.file !== undefined || flags.network !== undefined)) {
+    throw new UsageError("--overlay is made of the first list: --file and --network exclude it");
+  }
+  const plugin = pluginText(add);
+  // said at once, and not with every change
+  pluginTypeOf(plugin);
+  const target = asOverlay ? overlayTarget(folder) : ({ kind: "edit", fileOf: () => fileOf(flags) } as const);
+  const keeper = new Keeper(target, plugin, position);
+  const marker =
+    typeof markerPath === "string" ? new Marker(markerPath, JSON.stringify([plugin, position])) : undefined;
+  return {
+    keep() {
+      const state = keeper.look(Date.now());
+      if (state.isKept) marker?.write(state.file);
+      else marker?.remove();
+      const told =
+        state.what === undefined ? undefined : { kept: state.isKept, file: state.file, what: state.what };
+      return { told, againInMs: state.againInMs };
+    },
+    end() {
+      marker?.remove();
+      keeper.end();
+    },
+  };
+}
+
+function endOnSignals(cleanUp: () => void): void {
+  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
+    process.on(signal, () => {
+      cleanUp();
+      // Ctrl-C is how it is meant to end
+      exitNow(signal === "SIGINT" ? 0 : 128 + constants.signals[signal]);
+    });
+  }
+}
+
+function keptLine(told: Kept, json: boolean): string {
+  const time = new Date().toISOString();
+  return json ? JSON.stringify({ time, ...told }) : `${time} ${told.what}`;
+}
 
 function takenNow(flags: Flags): Taken {
   let opened: ChosenFolder;
@@ -67,42 +165,4 @@ function takenNow(flags: Flags): Taken {
 function lineOf({ networks, files, why }: Taken, json: boolean): string {
   const time = new Date().toISOString();
   return json ? JSON.stringify({ time, networks, files, why }) : `${time} ${why}`;
-}
-
-/** The next change in a folder or in the folders of drop-ins in it. */
-class Change implements Disposable {
-  readonly happened: Promise<void>;
-  readonly #watchers: FSWatcher[] = [];
-  #timer: ReturnType<typeof setTimeout> | undefined;
-
-  constructor(folder: string, networks: readonly string[]) {
-    const { promise, resolve } = Promise.withResolvers<void>();
-    this.happened = promise;
-    const wake = () => {
-      this.#timer ??= setTimeout(resolve, SETTLING_MS);
-    };
-    for (const path of [nearestThere(folder), ...networks.map((name) => join(folder, name))]) {
-      if (!existsSync(path)) continue;
-      try {
-        const watcher = watch(path, wake);
-        // a folder that goes away is a change, too
-        watcher.on("error", wake);
-        this.#watchers.push(watcher);
-      } catch {
-        wake();
-      }
-    }
-  }
-
-  [Symbol.dispose](): void {
-    clearTimeout(this.#timer);
-    for (const watcher of this.#watchers) watcher.close();
-  }
-}
-
-/** The folder, or the nearest one above it that is there, in which it would appear. */
-function nearestThere(folder: string): string {
-  let path = folder;
-  while (!existsSync(path) && dirname(path) !== path) path = dirname(path);
-  return path;
 }
