@@ -6,8 +6,9 @@ import { ErrorCode } from "../cni/error.ts";
 import { parseInput } from "../cni/input.ts";
 import type { AttachmentKey } from "../cni/network-config.ts";
 import type { NetworkList } from "../conflist/network-list.ts";
+import { delegateNamed } from "../delegation/delegated-network.ts";
 import { listLeases, listStaleLeases } from "../ipam/leases.ts";
-import { listAttachments, listObjects } from "../ledger/attachments.ts";
+import { listAttachments, listObjects, listObjectsOfKind } from "../ledger/attachments.ts";
 import type { Runtime } from "../runtime/chain.ts";
 import { DEFAULT_DATA_DIR, openStore, storeExists } from "../store/sqlite.ts";
 import type { Store } from "../store/store.ts";
@@ -46,11 +47,24 @@ export interface KnownAttachment extends AttachmentKey {
 export async function knownAttachments(runtime: Runtime, list: NetworkList): Promise<KnownAttachment[]> {
   const known: KnownAttachment[] = [...runtime.cache.list(list.name, runtime.note)];
   for (const store of storesOf(list)) {
-    const rows = await store.read(async (transaction) => [
-      ...(await listAttachments(transaction)),
-      ...(await listLeases(transaction)),
-    ]);
-    known.push(...rows.filter(({ network }) => network === list.name));
+    const { rows, handedOn } = await store.read(async (transaction) => ({
+      rows: [...(await listAttachments(transaction)), ...(await listLeases(transaction))],
+      handedOn: (await listObjectsOfKind(transaction, "delegate")).map(({ containerId, name, ...by }) => ({
+        containerId,
+        ...delegateNamed(name),
+        by,
+      })),
+    }));
+    // those that a plugin has added by itself are parts of the attachment for which it did
+    const isPart = ({ containerId, ifname }: AttachmentKey): boolean =>
+      handedOn.some(
+        (one) =>
+          one.network === list.name &&
+          one.containerId === containerId &&
+          one.ifname === ifname &&
+          !(one.by.network === list.name && one.by.ifname === ifname),
+      );
+    known.push(...rows.filter((row) => row.network === list.name && !isPart(row)));
   }
   return known.map(({ containerId, ifname, netns }) => ({
     containerId,

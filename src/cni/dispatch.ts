@@ -46,6 +46,7 @@ export async function dispatch(plugin: Plugin, verb: Verb, request: Request): Pr
     cniVersion: config.cniVersion,
     delegate: (type) => delegateOf(type, request),
     invoke: (invocation) => invoke(invocation, request),
+    requirePlugin: (type, folders = []) => void findPlugin(type, [...folders, ...environment.path]),
     note: (text) => request.world.writeStderr(`${text}\n`),
   };
   const { containerId, ifname, netns } = environment;

@@ -52,6 +52,8 @@ export interface Call<Config> {
    * CniError that it answered with, and CniError 106 if it isn't there or gave no answer.
    */
   readonly invoke: (invocation: Invocation) => Promise<string>;
+  /** Throws CniError 106 unless the plugin called `type` is in one of these folders or in CNI_PATH; 7 for no name. */
+  readonly requirePlugin: (type: string, folders?: readonly string[]) => void;
   /** Tells the operator something that is no error, on standard error. */
   readonly note: (text: string) => void;
 }

@@ -66,7 +66,8 @@ export const delegatesEntries = {
   capabilities: anything,
 };
 
-const delegatesSchema = v.object(delegatesEntries);
+/** The schema of a config, as far as it says which networks there are. */
+export const delegatesSchema = v.object(delegatesEntries);
 
 /** A config as the schema types it. */
 export type DelegatesConfig = v.InferOutput<typeof delegatesSchema>;
@@ -79,7 +80,7 @@ interface Around {
 }
 
 /** Returns how names are found for a pod of this namespace. */
-function contextFor(
+export function requestContext(
   { network, cniVersion, config }: Around,
   podNamespace: string | undefined,
 ): RequestContext {
@@ -132,7 +133,7 @@ function readRequests(around: Around, podNamespace: string | undefined): Network
     );
   }
   if (delegates.length > 0) {
-    const context = contextFor(around, podNamespace);
+    const context = requestContext(around, podNamespace);
     return delegates.map((item, index) => parseRequest(item, `delegates[${index}]`, context));
   }
   if (clusterNetwork === "") {
@@ -143,7 +144,7 @@ function readRequests(around: Around, podNamespace: string | undefined): Network
     );
   }
   // they are the node's own, whatever namespace the pod is in
-  const context = contextFor(around, config.multusNamespace ?? SYSTEM_NAMESPACE);
+  const context = requestContext(around, config.multusNamespace ?? SYSTEM_NAMESPACE);
   const isSystem =
     podNamespace !== undefined && (config.systemNamespaces ?? [SYSTEM_NAMESPACE]).includes(podNamespace);
   return [
@@ -177,7 +178,7 @@ export function requestsFor(
   argumentText: string,
 ): NetworkRequest[] {
   const labels = containerLabels(around.config, argumentText);
-  const context = contextFor(around, podNamespace);
+  const context = requestContext(around, podNamespace);
   const configured = configuredRequests(around, podNamespace).filter((request) => isFor(request, labels));
   const own = parseNetworksAnnotation(labels.get(NETWORKS_ANNOTATION) ?? "").map((selection, index) =>
     notItself(requestOf(selection, `annotation ${NETWORKS_ANNOTATION}, item ${index + 1}`, context), around),

@@ -41,7 +41,7 @@ import {
 } from "./delegated-network.ts";
 
 /** What calling other plugins takes of a call. */
-type Caller = Pick<Call<unknown>, "invoke" | "note">;
+type Caller = Pick<Call<unknown>, "invoke" | "requirePlugin" | "note">;
 
 /** The plugins of a network that are asked without an attachment, as for STATUS and GC. */
 type NetworkPlugins = Pick<DelegatedNetwork, "list" | "folders">;
@@ -74,6 +74,14 @@ export async function addDelegates(
   undo: UndoList,
 ): Promise<AddedNetwork[]> {
   const added: AddedNetwork[] = [];
+  // what is missing can't be DELed either, so it must not be found out half way
+  for (const network of networks) {
+    try {
+      for (const { type } of network.list.plugins) call.requirePlugin(type, network.folders);
+    } catch (error) {
+      throw withPlace(describe(network), error);
+    }
+  }
   for (const [position, network] of networks.entries()) {
     const begun: AddedNetwork = { ...network, position, result: undefined };
     await refuseAttached(entry, dataDir, network);

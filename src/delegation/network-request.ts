@@ -46,6 +46,9 @@ const choiceEntries = {
   masterplugin: v.nullish(v.boolean(), false),
   matchLabels: v.nullish(v.record(v.string(), v.union([v.string(), v.boolean()])), {}),
 };
+/** The keys that may stand beside a plugin's own. */
+export const CHOICE_KEYS: readonly string[] = Object.keys(choiceEntries);
+
 const choiceSchema = v.object(choiceEntries);
 const namedSchema = v.strictObject({ ...choiceEntries, ...nameEntries, ...wishEntries });
 const inlineSchema = v.strictObject({
@@ -85,7 +88,7 @@ export function parseRequest(item: unknown, what: string, context: RequestContex
 }
 
 function withoutChoice(config: JsonObject): JsonObject {
-  const choices = Object.keys(choiceEntries).map((key) => key.toLowerCase());
+  const choices = CHOICE_KEYS.map((key) => key.toLowerCase());
   return Object.fromEntries(Object.entries(config).filter(([key]) => !choices.includes(key.toLowerCase())));
 }
 
@@ -152,7 +155,7 @@ export function assignInterfaces(
   if (first !== undefined && second !== undefined) {
     throw new CniError(
       ErrorCode.invalidConfig,
-      `${second.what} (${second.list.name}) is a master, and so is ${first.what} (${first.list.name})`,
+      `${second.what} is a master, and so is ${first.what}`,
       'only one delegate can have "masterplugin": its interface and result are those of the container',
     );
   }

@@ -17,9 +17,11 @@ describe("sample configs", () => {
     const { name } = await Bun.file(join(CONF, sample)).json();
     // the lab's store is on a disk that is not there at first, and that is what the lab shows
     await sandbox.text(["mkdir", "-p", "/run/lab/disk"]);
-    // and a host has a network card, whose name is the one that macvlan's sample expects
-    await sandbox.text(["ip", "link", "add", "eth0", "up", "type", "veth", "peer", "name", "wire"]);
-    await sandbox.text(["ip", "link", "set", "wire", "up"]);
+    // and a host has network cards, whose names are those that macvlan's samples expect
+    for (const card of ["eth0", "card0"]) {
+      await sandbox.text(["ip", "link", "add", card, "up", "type", "veth", "peer", "name", `${card}-wire`]);
+      await sandbox.text(["ip", "link", "set", `${card}-wire`, "up"]);
+    }
     // a fixed address is one pod's; the other one brings its own
     const env = { CAP_ARGS: sample === "static.conflist" ? '{"ips": ["10.91.0.10/24"]}' : "" };
     const folders = ["--cni-conf-dir", CONF, "--cni-bin-dir", PLUGIN_FOLDER];

@@ -183,7 +183,7 @@ describe("S1-21 interfaces and the master", () => {
           { ...two, masterPlugin: true },
         ],
         7,
-        "delegates[1] (many) is a master, and so is delegates[0]",
+        "delegates[1] is a master, and so is delegates[0]",
       ],
       [[], 7, 'there is neither "delegates" nor "clusterNetwork"'],
       [[5], 7, "delegates[0] is 5"],

@@ -208,6 +208,20 @@ test("S1-21 a delegate that fails is taken back with all before it, in reverse, 
   expect(host.entries()).toBe(0);
 });
 
+test("a delegate that is missing is told before anything is begun", async () => {
+  using host = new Host();
+  const error = await host.fail(
+    "ADD",
+    host.list([CHAIN, { name: "x", plugins: [{ type: "a" }, { type: "gone" }] }]),
+  );
+  expect(error).toMatchObject({
+    code: 106,
+    msg: expect.stringContaining('network "x" on net1: failed to find plugin "gone"'),
+  });
+  expect(host.recorder.takeNames()).toEqual([]);
+  expect(host.entries()).toBe(0);
+});
+
 test.each([
   ["nothing", "", 106, "plugin c printed no result"],
   ["no JSON", "eth0 is up", 6, "result of plugin c: no JSON at line 1, column 1"],

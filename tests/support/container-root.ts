@@ -27,7 +27,7 @@ rm -rf /etc/cni
 mkdir -p ${CONF_FOLDER} ${BIN_FOLDER}
 mount -t cgroup2 cgroup2 /sys/fs/cgroup
 mount -o remount,bind,ro /sys/fs/cgroup
-for plugin in bridge ipam loopback; do
+for plugin in bridge ipam loopback delegates tuning; do
   ln -s ${WARREN} ${BIN_FOLDER}/warren-$plugin
 done
 ln -s ${WARREN}-loopback ${BIN_FOLDER}/loopback

@@ -6,11 +6,13 @@ import { type InputPath, refusalsOf } from "../../cni/input.ts";
 import type { SchemaParts } from "../../cni/keys.ts";
 import type { Plugin } from "../../cni/plugin.ts";
 import { isObject, type JsonObject, memberOf } from "../../conflist/json.ts";
-import { loadPlugin, PLUGIN_NAMES } from "../../plugins/index.ts";
+import { loadPlugin, PLUGIN_NAMES, pluginCalled } from "../../plugins/index.ts";
+import { delegatesOthers } from "../delegated-lists.ts";
 import { ipamTypeIn, rangeSetsOf } from "../pools.ts";
 import { nearestWord } from "../spelling.ts";
+import { delegateFolders, examineDelegates, nestedConfigs } from "./delegate-examination.ts";
 import { type ConfText, type Finding, findingAt, type Severity } from "./finding.ts";
-import type { FoundPlugin, PluginFinder } from "./plugin-finder.ts";
+import { type FoundPlugin, PluginFinder } from "./plugin-finder.ts";
 
 /** Keys that the protocol and runtimes have for every plugin; what is in them is theirs, too. */
 const PROTOCOL_KEYS = ["cniVersion", "name", "type", "capabilities", "runtimeConfig", "args", "prevResult"];
@@ -34,6 +36,8 @@ export interface PluginSite {
   readonly index: number;
   /** The version that the list is run with. */
   readonly cniVersion: string;
+  /** Keys that somebody else reads there. */
+  readonly alsoKnown?: readonly string[];
 }
 
 type Report = (path: InputPath, severity: Severity, message: string, cure?: string) => void;
@@ -61,6 +65,24 @@ export async function examinePlugin(site: PluginSite, finder: PluginFinder): Pro
   if (found.plugin !== undefined) {
     await examineKeys(site, found.plugin, foundIpam, report);
     examineCapabilities(site, found.plugin, foundIpam, report);
+  }
+  if (!delegatesOthers(site)) return findings;
+  examineDelegates(site.document, site.cniVersion, (path, message, cure) =>
+    report(path, "error", message, cure),
+  );
+  return [...findings, ...(await examineNested(site, finder))];
+}
+
+/** What stands inside of it is examined as what stands beside it. */
+async function examineNested(site: PluginSite, finder: PluginFinder): Promise<Finding[]> {
+  const inside = new PluginFinder([...delegateFolders(site.document), ...finder.path]);
+  const findings: Finding[] = [];
+  for (const { at, version, ...nested } of nestedConfigs(site.document)) {
+    const type = memberOf(nested.document, "type");
+    if (typeof type !== "string") continue;
+    const cniVersion = version === "" ? site.cniVersion : version;
+    const one = { text: site.text, at: [...site.at, ...at], type, cniVersion, ...nested };
+    findings.push(...(await examinePlugin(one, inside)));
   }
   return findings;
 }
@@ -122,7 +144,7 @@ async function insidesOf(plugin: Plugin): Promise<ReadonlyMap<string, Plugin>> {
 }
 
 async function examineKeys(
-  { document, type }: PluginSite,
+  { document, type, alsoKnown = [] }: PluginSite,
   plugin: Plugin,
   ipam: FoundPlugin | undefined,
   report: Report,
@@ -165,7 +187,7 @@ async function examineKeys(
     if (isObject(inside)) refuse(`${type}, key ${JSON.stringify(key)}`, chained.config, [key], inside);
   }
 
-  for (const { path, known } of unknownKeys(plugin.config, document, [], PROTOCOL_KEYS)) {
+  for (const { path, known } of unknownKeys(plugin.config, document, [], [...PROTOCOL_KEYS, ...alsoKnown])) {
     const [top] = path;
     if (top === "ipam" || (typeof top === "string" && insides.has(top))) continue;
     name(path, type, known);
@@ -245,8 +267,8 @@ function examineCapabilities(
   const capabilities = memberOf(document, "capabilities");
   const declared = isObject(capabilities) ? capabilities : {};
   const known = [...capabilitiesOf(plugin), ...capabilitiesOf(ipam?.plugin)];
-  // an IPAM plugin of somebody else's may know any
-  const knowsAll = ipam !== undefined && ipam.plugin === undefined;
+  // an IPAM plugin of somebody else's may know any, and so may a delegate
+  const knowsAll = (ipam !== undefined && ipam.plugin === undefined) || pluginCalled(type) === "delegates";
   for (const capability of Object.keys(declared)) {
     if (known.includes(capability) || knowsAll) continue;
     const meant = nearestWord(capability, known);

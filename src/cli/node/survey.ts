@@ -4,6 +4,7 @@ import manifest from "../../../package.json" with { type: "json" };
 import { describeError } from "../../cni/error.ts";
 import { SUPPORTED_VERSIONS, versionAllows } from "../../cni/version.ts";
 import type { NetworkList } from "../../conflist/network-list.ts";
+import { delegateNamed } from "../../delegation/delegated-network.ts";
 import { firstAddress, formatPrefix, lastAddress } from "../../ip/prefix.ts";
 import { assignmentOf } from "../../ipam/leases.ts";
 import { describeRange, poolName, type Range, type RangeSet, rangeOf } from "../../ipam/pool.ts";
@@ -12,6 +13,7 @@ import type { Event } from "../../ledger/events.ts";
 import { checkStatus, type Runtime } from "../../runtime/chain.ts";
 import { type ConfFile, chooseByName, readConfFolder } from "../../runtime/conf-folder.ts";
 import { DEFAULT_DATA_DIR } from "../../store/sqlite.ts";
+import { delegatedLists } from "../delegated-lists.ts";
 import { isOurPlugin } from "../installation.ts";
 import { dataDirsOf } from "../known-attachments.ts";
 import { ipamTypeIn, rangeSetsOf } from "../pools.ts";
@@ -92,6 +94,13 @@ export async function takeInventory(settings: Settings, dataDirs: readonly strin
       brokenFiles.push({ file: file.path, problem: describeError(error) });
     }
   }
+  // what a plugin hands containers on to are networks of the node as well, unless they are there already
+  for (const { file, list } of lists) {
+    for (const delegated of delegatedLists(list)) {
+      if (lists.every((one) => one.list.name !== delegated.name)) lists.push({ file, list: delegated });
+      for (const dataDir of dataDirsOf(delegated)) stores.add(dataDir);
+    }
+  }
   return { lists, brokenFiles, dataDirs: [...stores], stores: await surveyStores(stores) };
 }
 
@@ -132,7 +141,11 @@ export function describeNode(
   );
   for (const name of new Set(written)) {
     if (known.has(name)) continue;
-    const problem = "no config has it: DEL and GC can't be called";
+    const by = delegatorOf(name, stores);
+    const problem =
+      by === undefined
+        ? "no config has it: DEL and GC can't be called"
+        : `containers are handed on to it by ${by}`;
     const nothing = { file: undefined, cniVersion: "", plugins: [], ready: undefined };
     networks.push({ name, ...nothing, problem, ...attachedTo(name, stores) });
   }
@@ -183,6 +196,14 @@ function isReadable(list: NetworkList, stores: readonly NodeStore[]): boolean {
     // it does not even say right where its store is, which is told with the broken files
     return false;
   }
+}
+
+/** Returns the network that has handed containers on to the one called `name`; undefined where none has. */
+function delegatorOf(name: string, stores: readonly NodeStore[]): string | undefined {
+  const entries = stores.flatMap((store) => store.entries);
+  return entries.find(({ objects }) =>
+    objects.some((object) => object.kind === "delegate" && delegateNamed(object.name).network === name),
+  )?.network;
 }
 
 function attachedTo(
@@ -253,14 +274,17 @@ function rangeText(range: Range): string {
 
 /** Returns the pools that plugins of ours give out: what others have given, they alone know. */
 export function ownSets(list: NetworkList, pluginPath: readonly string[]): RangeSet[] {
-  return list.plugins.flatMap(({ document }) => {
-    const type = ipamTypeIn(document);
-    if (type === undefined || !isOurPlugin(type, pluginPath)) return [];
-    try {
-      return [...rangeSetsOf(document)];
-    } catch {
-      // STATUS says what is wrong with them
-      return [];
-    }
-  });
+  const inside = delegatedLists(list).filter(({ name }) => name === list.name);
+  return [list, ...inside]
+    .flatMap(({ plugins }) => plugins)
+    .flatMap(({ document }) => {
+      const type = ipamTypeIn(document);
+      if (type === undefined || !isOurPlugin(type, pluginPath)) return [];
+      try {
+        return [...rangeSetsOf(document)];
+      } catch {
+        // STATUS says what is wrong with them
+        return [];
+      }
+    });
 }
