@@ -41,16 +41,30 @@ export function withKnownKeys(schema: SchemaParts, value: unknown): unknown {
 }
 
 function objectWithKnownKeys(entries: Entries, object: object): object {
+  const isRight = (key: string) => {
+    const known = knownKey(entries, key);
+    if (known === undefined) return true;
+    const value: unknown = Reflect.get(object, key);
+    return known === key && spelledValue(entries, known, value) === value;
+  };
+  // nearly every object is, and one with a million keys is not to be built anew to find that out
+  if (Object.keys(object).every(isRight)) return object;
   const spelled = new Map<string, unknown>();
-  let changed = false;
   for (const [key, value] of Object.entries(object)) {
-    const known = Object.hasOwn(entries, key) ? key : foldingOf(entries).get(key.toLowerCase());
-    const schema = known === undefined ? undefined : entries[known];
-    const inside = schema === undefined ? value : withKnownKeys(schema, value);
-    if (inside !== value || (known !== undefined && known !== key)) changed = true;
+    const known = knownKey(entries, key);
     // null leaves what another spelling of the key has said (in Go a list it empties, which nobody writes)
     if (value === null && known !== undefined && spelled.has(known)) continue;
-    spelled.set(known ?? key, inside);
+    spelled.set(known ?? key, spelledValue(entries, known, value));
   }
-  return changed ? Object.fromEntries(spelled) : object;
+  return Object.fromEntries(spelled);
+}
+
+/** Returns the schema's spelling of a key, or undefined for one that it does not know. */
+function knownKey(entries: Entries, key: string): string | undefined {
+  return Object.hasOwn(entries, key) ? key : foldingOf(entries).get(key.toLowerCase());
+}
+
+function spelledValue(entries: Entries, known: string | undefined, value: unknown): unknown {
+  const schema = known === undefined ? undefined : entries[known];
+  return schema === undefined ? value : withKnownKeys(schema, value);
 }

@@ -715,3 +715,25 @@ test.concurrent("S0-04 a pool that is used up is code 50 on STATUS of bridge and
   }
   expect(await place.remains()).toEqual(before);
 });
+
+test.concurrent("a config of almost 16 MiB is a config: a long value, half a million keys, a long list of what is valid", async () => {
+  await using place = await Place.create({ name: "large", code: 0, message: "" });
+  const call = (CNI_COMMAND: string, more: Readonly<Record<string, unknown>>) =>
+    place.call("ipam", place.config("ipam", more), { CNI_COMMAND });
+  expect((await call("ADD", { note: "x".repeat(16_000_000) })).exitCode).toBe(0);
+  const valid = Array.from({ length: 300_000 }, (_, number) => ({
+    containerID: `c${number}`,
+    ifname: "eth0",
+  }));
+  const here = { containerID: place.env.CNI_CONTAINERID, ifname: place.env.CNI_IFNAME };
+  expect(await call("GC", { "cni.dev/valid-attachments": [...valid, here] })).toMatchObject({
+    exitCode: 0,
+    stderr: "",
+  });
+  expect(place.rows()).not.toEqual([]);
+  const keys = Object.fromEntries(
+    Array.from({ length: 500_000 }, (_, number) => [`someKey${number}`, number]),
+  );
+  expect(await call("DEL", keys)).toMatchObject({ exitCode: 0, stdout: "", stderr: "" });
+  expect(place.rows()).toEqual([]);
+}, 60_000);
