@@ -516,6 +516,29 @@ export const MANUAL_PAGES: Readonly<Record<string, ManualPage>> = {
     exitCodes: LAB_CODES,
     seeAlso: ["warren show", "docs/delegates.md"],
   },
+  "lab pair": {
+    description: [
+      "Two pods whose labels ask for it get a private link, whoever of them comes first. Both interfaces are shown, five packets go each way, one of the pods is restarted and linked again, and a pod without labels is handed on.",
+    ],
+    seeAlso: ["warren links", "warren lab chain", "docs/pair.md"],
+  },
+  "lab chain": {
+    description: [
+      "Four pods in a row with three links between them: the two in the middle have two each, and route. Packets go from 1.1.1.1 at one end to 4.4.4.4 at the other.",
+    ],
+    seeAlso: ["warren lab pair", "docs/pair.md"],
+  },
+  "lab two-nodes": {
+    description: [
+      "Two namespaces play nodes with a wire between them and a store each. A link between a pod here and one there is a vxlan, of which each node hears by warren announce; packets that must not be broken show what its MTU really is.",
+    ],
+    seeAlso: ["warren announce", "warren lab pair", "docs/pair.md"],
+  },
+  "lab interfaces": {
+    description: ["Lists the interfaces of a pod with kind, MTU and addresses, without any other tool."],
+    examples: [["warren lab interfaces pod1", "The pod's namespace by its name."]],
+    seeAlso: ["warren lab inventory", "warren map"],
+  },
   "lab netns": {
     description: [
       "Makes namespaces where ip netns does, or deletes them; one that is there already stays as it is.",
@@ -530,7 +553,10 @@ export const MANUAL_PAGES: Readonly<Record<string, ManualPage>> = {
     description: [
       "Sends ICMP echo requests, one after the other, and waits for the answer to each. Every one of them must be answered.",
     ],
-    examples: [["warren lab ping 10.88.0.1 --from web", "Does the gateway answer the pod web?"]],
+    examples: [
+      ["warren lab ping 10.88.0.1 --from web", "Does the gateway answer the pod web?"],
+      ["warren lab ping 10.88.0.1 --from web --bytes 1472 --whole", "Do packets of 1500 bytes pass?"],
+    ],
     seeAlso: ["warren map"],
   },
   "lab inventory": {

@@ -43,11 +43,14 @@ export class EchoSocket implements Disposable {
   }
 
   /**
-   * Opens the socket in the namespace `from`, or in this process's own. Throws SystemError: EPERM without CAP_NET_RAW,
-   * and what `reasonOf` knows for an address that can't be reached.
+   * Opens the socket in the namespace `from`, or in this process's own; it asks from `source`, or from the address that
+   * the kernel chooses. Throws SystemError: EPERM without CAP_NET_RAW, and what `reasonOf` knows for an address that can't
+   * be reached.
    */
-  static open(from: Netns | undefined, destination: Address): EchoSocket {
-    const open = () => PacketSocket.open(addressBytes(destination), PROTOCOLS[destination.family].number);
+  static open(from: Netns | undefined, destination: Address, source?: Address): EchoSocket {
+    const { number } = PROTOCOLS[destination.family];
+    const own = source && addressBytes(source);
+    const open = () => PacketSocket.open(addressBytes(destination), number, own);
     return new EchoSocket(from === undefined ? open() : inNetns(from, open), destination);
   }
 
@@ -111,6 +114,8 @@ export interface PingOptions {
   readonly timeoutMs?: number;
   /** How many bytes the packet carries beside its headers; 56 if left out. */
   readonly payloadBytes?: number;
+  /** The address that the question comes from, and the answer goes to; the kernel's choice if left out. */
+  readonly source?: Address | undefined;
   /** True sends in one piece or not at all, so that a size that passes is a size that the way can carry. */
   readonly unfragmented?: boolean;
 }
@@ -123,7 +128,7 @@ export interface PingOptions {
 export function ping(from: Netns | undefined, destination: Address, options: PingOptions = {}): number[] {
   const { count = DEFAULT_COUNT, timeoutMs = DEFAULT_TIMEOUT_MS, payloadBytes = PAYLOAD_BYTES } = options;
   try {
-    using socket = EchoSocket.open(from, destination);
+    using socket = EchoSocket.open(from, destination, options.source);
     if (options.unfragmented === true) socket.refuseFragments();
     return Array.from({ length: count }, (_, index) => {
       const sentAt = performance.now();

@@ -180,7 +180,7 @@ function prefixesIn(number: number, key: LabelKey, set: LabelSet): Prefix[] {
   });
 }
 
-/** Both ends have to see each other as neighbours, address by address. */
+/** Both ends have to see each other as neighbours, subnet by subnet. */
 function refuseSubnets(number: number, local: EndPlan, remote: EndPlan): void {
   const spelled = ({ addresses }: EndPlan) => addresses.map(formatPrefix).join(", ") || "nothing";
   const fail = (problem: string): never => {
@@ -190,9 +190,10 @@ function refuseSubnets(number: number, local: EndPlan, remote: EndPlan): void {
       "give both ends addresses of one subnet with one prefix length, or none to either",
     );
   };
-  if (local.addresses.length !== remote.addresses.length) fail("one end has more addresses than the other");
-  for (const [index, address] of local.addresses.entries()) {
-    const other = remote.addresses[index];
+  const [locals, remotes] = [neighbourly(local.addresses), neighbourly(remote.addresses)];
+  if (locals.length !== remotes.length) fail("one end has more addresses than the other");
+  for (const [index, address] of locals.entries()) {
+    const other = remotes[index];
     if (other === undefined) continue;
     if (address.length !== other.length || !contains(networkOf(address), other.address)) {
       fail(`${formatPrefix(address)} and ${formatPrefix(other)} are not in one subnet`);
@@ -202,6 +203,12 @@ function refuseSubnets(number: number, local: EndPlan, remote: EndPlan): void {
       if (!isHost(one)) fail(`${formatPrefix(one)} is the address of a whole subnet`);
     }
   }
+}
+
+/** Beside an address of the link's subnet a pod may have others of its own there: such as a router's, of full length. */
+function neighbourly(addresses: readonly Prefix[]): readonly Prefix[] {
+  const shared = addresses.filter(({ address, length }) => length < bitsOf(address.family));
+  return shared.length === 0 ? addresses : shared;
 }
 
 function isHost(prefix: Prefix): boolean {

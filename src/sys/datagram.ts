@@ -38,9 +38,10 @@ export class PacketSocket implements Disposable {
 
   /**
    * Opens a socket of IP protocol number `protocol` to the address in `destination` (4 or 16 bytes), in the calling
-   * thread's network namespace. Throws SystemError: EPERM without CAP_NET_RAW, ENETUNREACH without a route.
+   * thread's network namespace; its packets come from `source`, or from the address that the kernel chooses. Throws
+   * SystemError: EPERM without CAP_NET_RAW, ENETUNREACH without a route, EADDRNOTAVAIL for a source that is not ours.
    */
-  static open(destination: Uint8Array, protocol: number): PacketSocket {
+  static open(destination: Uint8Array, protocol: number, source?: Uint8Array): PacketSocket {
     const version6 = destination.length === 16;
     const socket = new PacketSocket(
       new Descriptor(
@@ -53,6 +54,7 @@ export class PacketSocket implements Disposable {
     try {
       // what routers and the own kernel say about the way there arrives as the error of a receive
       socket.#setOption("report errors of the way", version6 ? IPV6_RECVERR : IP_RECVERR, [1]);
+      if (source !== undefined) socket.#bind(socketAddress(source, 0));
       socket.#connect();
       return socket;
     } catch (error) {
@@ -96,6 +98,11 @@ export class PacketSocket implements Disposable {
     const version6 = this.#destination[0] === AF_INET6;
     this.#setOption("send no fragments", version6 ? IPV6_MTU_DISCOVER : IP_MTU_DISCOVER, [PMTUDISC_PROBE]);
     if (version6) this.#setOption("send no fragments", IPV6_DONTFRAG, [1]);
+  }
+
+  #bind(source: Uint8Array<ArrayBuffer>): void {
+    const { fd } = this.#descriptor;
+    retried("bind raw socket", () => socketCalls().bind(fd, source, source.length));
   }
 
   /** A connected socket hears nobody else, and gets the errors of its own packets. */

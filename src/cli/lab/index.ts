@@ -10,9 +10,13 @@ export const command = defineCommand({
     "fake-ip": async () => (await import("./fake-ip.ts")).command,
     "two-conflists": async () => (await import("./two-conflists.ts")).command,
     "multi-net": async () => (await import("./multi-net.ts")).command,
+    pair: async () => (await import("./pair.ts")).command,
+    chain: async () => (await import("./chain.ts")).command,
+    "two-nodes": async () => (await import("./two-nodes.ts")).command,
     shell: async () => (await import("./shell.ts")).command,
     netns: async () => (await import("./netns.ts")).command,
     ping: async () => (await import("./ping.ts")).command,
+    interfaces: async () => (await import("./interfaces.ts")).command,
     inventory: async () => (await import("./inventory.ts")).command,
   },
 });

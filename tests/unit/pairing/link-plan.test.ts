@@ -76,6 +76,15 @@ describe("links", () => {
     expect(links[0]?.pair.addresses.map(formatPrefix)).toEqual(["192.168.2.101/24", "fd00::2/64"]);
   });
 
+  test("an address of full length beside another one is a pod's own", () => {
+    const { links } = plan({
+      ...LINK,
+      "warren.pair.local_ip": "10.0.0.1/30,1.1.1.1/32",
+      "warren.pair.pair_ip": "fd00::1/128,10.0.0.2/30",
+    });
+    expect(links[0]?.primary.addresses.map(formatPrefix)).toEqual(["10.0.0.1/30", "1.1.1.1/32"]);
+  });
+
   test("the pair may say all of it from its own side, and means the same link", () => {
     const primary = plan({ ...LINK, "warren.pair.vni": "7" });
     const pair = plan({
@@ -121,6 +130,7 @@ describe("links", () => {
     [{ "warren.pair.local_ip": "10.0.0.1", "warren.pair.pair_ip": "10.0.0.1" }, "the same address"],
     [{ "warren.pair.local_ip": "10.0.0.0/30", "warren.pair.pair_ip": "10.0.0.1/30" }, "a whole subnet"],
     [{ "warren.pair.local_ip": "10.0.0.2/30", "warren.pair.pair_ip": "10.0.0.3/30" }, "a whole subnet"],
+    [{ "warren.pair.local_ip": "10.0.0.1/32", "warren.pair.pair_ip": "10.0.0.2/32" }, "not in one subnet"],
     [{ "warren.pair.vni": "0" }, 'label warren.pair.vni is "0"'],
     [{ "warren.pair.vni": "16777216" }, "vni is"],
     [{ "warren.pair.mtu": "67" }, "mtu is"],
