@@ -47,6 +47,17 @@ export function refuseTakenName(inside: Connection, ifname: string, netns: strin
   );
 }
 
+/** Returns the container's interface; throws CniError 7 if it is not there. */
+export function interfaceIn(inside: Connection, netns: Netns, ifname: string): Link {
+  const link = findLink(inside, ifname);
+  if (link !== undefined) return link;
+  throw new CniError(
+    ErrorCode.invalidConfig,
+    `container interface ${shown(ifname)} is not in ${netns.path}`,
+    "the plugin before this one in the chain has to make it",
+  );
+}
+
 /** The container's interface and its addresses, as the result of the ADD has them. */
 export interface ReportedInterface {
   readonly one: Interface;

@@ -149,8 +149,8 @@ function restoreTunable(path: string, value: string): void {
   }
 }
 
-/** Opens the namespace of that identity, if one of the paths still leads there. */
-function openRecorded(namespace: string, ...paths: readonly string[]): Netns | undefined {
+/** Opens the namespace of that identity (netnsIdentity), if one of the paths still leads there. */
+export function openRecorded(namespace: string, ...paths: readonly string[]): Netns | undefined {
   for (const path of paths) {
     if (path === "") continue;
     try {

@@ -77,6 +77,7 @@ export type ObjectKind =
   | "port map sources"
   | "delegate"
   | "default route"
+  | "quick routes"
   | "reported address"
   | "real address";
 
@@ -104,6 +105,7 @@ const KINDS: readonly string[] = [
   "port map sources",
   "delegate",
   "default route",
+  "quick routes",
   "reported address",
   "real address",
 ] satisfies ObjectKind[];

@@ -25,7 +25,14 @@ const RTM_GETROUTE = 26;
 export const Table = { unspecified: 0, default: 253, main: 254, local: 255 } as const;
 
 /** Who made a route (RTPROT_*). */
-export const RouteProtocol = { unspecified: 0, redirect: 1, kernel: 2, boot: 3, static: 4 } as const;
+export const RouteProtocol = {
+  unspecified: 0,
+  redirect: 1,
+  kernel: 2,
+  boot: 3,
+  static: 4,
+  routerAdvertisement: 9,
+} as const;
 
 /** What a route does with a packet (RTN_*). */
 export const RouteType = {
@@ -157,7 +164,8 @@ function routeText(route: NewRoute): string {
 /** What happens if there is such a route already: `add` fails with EEXIST. */
 export type RouteMode = "add" | "replace" | "append";
 
-const MODE_FLAGS = {
+/** The flags of a message for each of them. */
+export const MODE_FLAGS = {
   add: MessageFlag.create | MessageFlag.exclusive,
   replace: MessageFlag.create | MessageFlag.replace,
   append: MessageFlag.create | MessageFlag.append,

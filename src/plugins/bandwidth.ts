@@ -10,6 +10,7 @@ import {
   type Site,
 } from "../attachment/addition.ts";
 import { collectEntries, type StaleEntry, type StuckEntry } from "../attachment/chained-collection.ts";
+import { interfaceIn } from "../attachment/container-interface.ts";
 import { aliasOf, attachmentHash, ownerFromAlias } from "../attachment/identity.ts";
 import { detailOf } from "../attachment/object-detail.ts";
 import { beginEntry, entryOf } from "../attachment/reservation.ts";
@@ -169,14 +170,7 @@ interface Place {
 function placeOf(host: Connection, attachment: Attachment): Place {
   using netns = openNetns(attachment.netns);
   using inside = connectInside(netns);
-  const link = findLink(inside, attachment.ifname);
-  if (link === undefined) {
-    throw new CniError(
-      ErrorCode.invalidConfig,
-      `container interface ${shown(attachment.ifname)} is not in ${attachment.netns}`,
-      "the plugin before this one in the chain has to make it",
-    );
-  }
+  const link = interfaceIn(inside, netns, attachment.ifname);
   const hostLink = findPeer(host, netns, link);
   if (hostLink !== undefined) return { link, hostLink };
   throw new CniError(

@@ -3,6 +3,7 @@
 export { bandwidth } from "./bandwidth.ts";
 export { firewall } from "./firewall.ts";
 export { portmap } from "./portmap.ts";
+export { quickack } from "./quickack.ts";
 export { rewrite } from "./rewrite.ts";
 export { trace } from "./trace.ts";
 export { tuning } from "./tuning.ts";

@@ -27,6 +27,7 @@ const PLUGINS: Readonly<Record<string, () => Promise<Plugin>>> = {
   loopback: async () => (await interfaces()).loopback,
   pair: async () => (await delegating()).pair,
   ...Object.fromEntries(CHAIN.map(({ name, load }) => [name, load])),
+  quickack: async () => (await chained()).quickack,
   rewrite: async () => (await chained()).rewrite,
   trace: async () => (await chained()).trace,
   "host-local": async () => (await interfaces()).hostLocal,

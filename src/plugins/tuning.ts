@@ -3,6 +3,7 @@
 // namespace still exists.
 import * as v from "valibot";
 import { type Addition, type AdditionCall, defineChained, requirePrevious } from "../attachment/addition.ts";
+import { interfaceIn } from "../attachment/container-interface.ts";
 import { entryOf } from "../attachment/reservation.ts";
 import { dataDirOf, requestedHardwareAddress, storeEntries } from "../attachment/settings.ts";
 import {
@@ -28,7 +29,7 @@ import {
   recordAttachment,
 } from "../ledger/attachments.ts";
 import { describeOwner, holderOf } from "../ledger/owner.ts";
-import { type Connection, connectInside } from "../net/connection.ts";
+import { connectInside } from "../net/connection.ts";
 import {
   attributeDifferences,
   attributeNames,
@@ -258,17 +259,6 @@ function explainedTunable<T>(key: string, value: string, work: () => T): T {
   }
 }
 
-/** Returns the container's interface; throws CniError 7 if it is not there. */
-function interfaceOf(inside: Connection, netns: Netns, ifname: string): Link {
-  const link = findLink(inside, ifname);
-  if (link !== undefined) return link;
-  throw new CniError(
-    ErrorCode.invalidConfig,
-    `container interface ${shown(ifname)} is not in ${netns.path}`,
-    "the plugin before this one in the chain has to make it",
-  );
-}
-
 /** True if the plan needs an interface; settings of the whole namespace don't. */
 function needsInterface({ tunables, attributes }: Plan): boolean {
   return attributeNames(attributes).length > 0 || tunables.some(({ ofInterface }) => ofInterface);
@@ -313,7 +303,7 @@ function changesFor(call: AdditionCall<Config>, plan: Plan): Addition {
       using netns = openNetns(attachment.netns);
       using inside = connectInside(netns);
       if (planned !== undefined) link = NOT_YET_MADE;
-      else if (needsInterface(plan)) link = interfaceOf(inside, netns, ifname);
+      else if (needsInterface(plan)) link = interfaceIn(inside, netns, ifname);
     },
 
     async claim(store): Promise<void> {
@@ -336,7 +326,7 @@ function changesFor(call: AdditionCall<Config>, plan: Plan): Addition {
         await openStore(dataDir).transaction((store) => recordSpellings(store, entry, respelled));
       }
       if (attributeNames(plan.attributes).length > 0) {
-        setAttributes(inside, interfaceOf(inside, netns, ifname).index, plan.attributes);
+        setAttributes(inside, interfaceIn(inside, netns, ifname).index, plan.attributes);
       }
       return updated(result, ifname, plan.attributes);
     },

@@ -82,6 +82,13 @@ function validConfigs({ directory }: Grounds): Record<string, Json>[] {
       runtimeConfig: { "io.kubernetes.cri.pod-annotations": { ratchet: "no" } },
     },
     { type: "warren-rewrite", addresses: [{ address: "192.0.2.7/24" }], prevResult: RESULT },
+    {
+      type: "warren-quickack",
+      enabled: true,
+      routes: "default",
+      runtimeConfig: { "io.kubernetes.cri.pod-annotations": { "enable-quickack": "true" } },
+      prevResult: RESULT,
+    },
     { type: "warren-trace", cniOutput: `${directory}/calls.log`, prevResult: RESULT },
   ];
   return [...plugins, ...others].map((plugin) => {

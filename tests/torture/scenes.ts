@@ -52,6 +52,7 @@ const TUNING = {
   txQLen: 2000,
   allmulti: true,
 };
+const QUICKACK = { type: "warren-quickack", enabled: true };
 const REWRITE = { type: "warren-rewrite", pool: { ranges: [[{ subnet: "192.0.2.0/24" }]] } };
 const UPLINK = "ip link add uplink type veth peer name far; ip link set uplink up; ip link set far up";
 
@@ -167,6 +168,7 @@ export const SCENES: readonly Scene[] = [
   { name: "bridge and bandwidth", plugins: [BRIDGE, BANDWIDTH], tortured: [1] },
   { name: "bridge and firewall", plugins: [BRIDGE, FIREWALL], tortured: [1] },
   { name: "bridge and tuning", plugins: [BRIDGE, TUNING], tortured: [1] },
+  { name: "bridge and quickack", plugins: [BRIDGE, QUICKACK], tortured: [1] },
   { name: "bridge and rewrite", plugins: [BRIDGE, REWRITE], tortured: [1], disableCheck: true },
 ];
 
