@@ -207,13 +207,14 @@ export const MANUAL_PAGES: Readonly<Record<string, ManualPage>> = {
   },
   pair: {
     synopsis: [
-      "warren pair [OPTION ...] -n NETNS,LINK[,ADDRESS/LENGTH ...] -n NETNS,LINK[,...]",
-      "warren pair [OPTION ...] -n NETNS,LINK[,...] --vxlan PARENT,REMOTE,VNI[,...]",
-      "warren pair [OPTION ...] -n NETNS,LINK[,...] --vlan PARENT,ID | --macvlan PARENT,MODE",
+      "warren pair -n NETNS,LINK[,ADDRESS ...] -n NETNS,LINK[,ADDRESS ...]",
+      "warren pair -n NETNS,LINK[,ADDRESS ...] --vxlan PARENT,REMOTE,VNI",
+      "warren pair -n NETNS,LINK[,ADDRESS ...] --vlan PARENT,ID",
+      "warren pair -n NETNS,LINK[,ADDRESS ...] --macvlan PARENT,MODE",
       "warren pair --delete -n NETNS,LINK",
     ],
     description: [
-      "Ties a link by hand, without a network, plugin or store: a pair between two namespaces, or a vxlan, vlan or macvlan inside one. Every end is born in its place under its final name. If anything fails, nothing is left.",
+      "Ties a link by hand, without a network, plugin or store: a pair between two namespaces, or a vxlan, vlan or macvlan inside one. Every end is born in its place under its final name. If anything fails, nothing is left. Addresses have their prefix length: 10.0.0.1/24.",
       "A link of that name which is there already is named, and is no success, also if it is the one that was asked for. With --delete a missing one is. The letters are koko's.",
     ],
     examples: [

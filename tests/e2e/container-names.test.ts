@@ -65,6 +65,15 @@ testWithPodman(
       ).toContain("can't find device 'eth1'");
     }
 
+    // S1-23: an end of a link that is tied by hand
+    const ends = ["-n", "podman:web,link1,10.5.0.1/24", "-c", "link2,10.5.0.2/24"];
+    expect(await warren("pair", ...ends)).toMatchObject({ exitCode: 0, stderr: "" });
+    expect((await warren("lab", "ping", "10.5.0.1")).exitCode).toBe(0);
+    expect((await warren("pair", "-d", "web,link1", "-c", "link3")).stderr).toContain(
+      "there is an interface link1 in",
+    );
+    expect(await warren("pair", "-D", "web,link1")).toMatchObject({ exitCode: 0, stderr: "" });
+
     expect((await warren("add", "extra", "podman:web", "--ifname", "eth1")).exitCode).toBe(0);
     await podman.text("stop", "--time", "0", "web");
     for (const verb of ["add", "check", "enter"]) {

@@ -106,7 +106,12 @@ export const command = operatorCommand({
       if (args.json === true) writeStdout(`${JSON.stringify(ends, null, 4)}\n`);
       else if (wish.verb !== "delete") {
         printTable(
-          ends.map((end) => ({ ...end, addresses: end.addresses.join(" "), mirrors: end.mirrors.join(" ") })),
+          ends.map((end) => ({
+            ...end,
+            netns: end.netns || "(here)",
+            addresses: end.addresses.join(" "),
+            mirrors: end.mirrors.join(" "),
+          })),
         );
       }
     } catch (error) {

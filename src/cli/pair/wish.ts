@@ -42,7 +42,7 @@ const PREFIXES: Readonly<Record<string, string>> = {
   "delete-docker": "docker:",
 };
 
-const END = "NETNS,LINK[,ADDRESS/LENGTH ...][,mirror:{ingress|egress|both}:INTERFACE ...]";
+const END = "NETNS,LINK[,ADDRESS/LENGTH ...][,mirror:...]";
 
 /** Returns what the flags ask for; throws UsageError for a call that can't be meant. */
 export function pairWishOf(flags: readonly GivenFlag[], deletes: boolean): PairWish {
