@@ -7,7 +7,6 @@ import { AttachmentCache, type CachedAttachment, DEFAULT_CACHE_FOLDER } from "..
 import { writeStdout } from "../sys/stdio.ts";
 import { operatorCommand } from "./command.ts";
 import { reportedAddresses } from "./reported-addresses.ts";
-import { containerIdOf } from "./settings.ts";
 import { matchingContainer } from "./show.ts";
 import { printTable } from "./table.ts";
 
@@ -32,8 +31,7 @@ export const command = operatorCommand({
     const all = new AttachmentCache(args["cache-dir"]).list(undefined, (problem) => log.warn(problem));
     if (args.container !== undefined) {
       const known = new Set(all.map(({ containerId }) => containerId));
-      const ofNetns = containerIdOf(args.container);
-      const container = known.has(ofNetns) ? ofNetns : matchingContainer(args.container, known);
+      const container = matchingContainer(args.container, known);
       const whole = all.filter(({ containerId }) => containerId === container).map(inFull);
       writeStdout(`${JSON.stringify(whole, null, 4)}\n`);
       return 0;

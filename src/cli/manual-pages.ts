@@ -266,7 +266,10 @@ export const MANUAL_PAGES: Readonly<Record<string, ManualPage>> = {
     seeAlso: ["warren show", "warren gc", "warren status"],
   },
   show: {
-    examples: [["warren show 3f2a9c", "The beginning of the id is enough where it means one container."]],
+    examples: [
+      ["warren show 3f2a9c", "The beginning of the id is enough where it means one container."],
+      ["warren show web", "The pod web, or what warren add attached by that NETNS."],
+    ],
     seeAlso: ["warren leases", "warren events", "warren map"],
   },
   map: {

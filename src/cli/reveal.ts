@@ -16,7 +16,6 @@ import { writeStdout } from "../sys/stdio.ts";
 import { operatorCommand } from "./command.ts";
 import { storeFlags } from "./leases.ts";
 import { reportedAddresses } from "./reported-addresses.ts";
-import { containerIdOf } from "./settings.ts";
 import { matchingContainer } from "./show.ts";
 import { printTable } from "./table.ts";
 
@@ -55,8 +54,7 @@ export const command = operatorCommand({
   async run({ args }) {
     const all = new AttachmentCache(args["cache-dir"]).list(undefined, (problem) => log.warn(problem));
     const known = new Set(all.map(({ containerId }) => containerId));
-    const ofNetns = containerIdOf(args.container);
-    const container = known.has(ofNetns) ? ofNetns : matchingContainer(args.container, known);
+    const container = matchingContainer(args.container, known);
     const rows: RevealedAddress[] = [];
     for (const attachment of all.filter(({ containerId }) => containerId === container)) {
       rows.push(...compared(attachment, await notedAddresses(args["data-dir"], attachment)));

@@ -10,6 +10,7 @@ import { writeStdout } from "../sys/stdio.ts";
 import { operatorCommand } from "./command.ts";
 import { eventDocument, shownEvent } from "./events.ts";
 import { existingStore, shownLease, storeFlags } from "./leases.ts";
+import { containerIdOf } from "./settings.ts";
 import { printTable } from "./table.ts";
 
 interface ShownAttachment {
@@ -24,9 +25,11 @@ interface ShownAttachment {
   readonly since: string;
 }
 
-/** Returns the id that `part` is the beginning of; throws CniError 3 if it is that of none or of several. */
+/** Returns the id that `part` is the beginning of, or that stands for the NETNS `part`; throws CniError 3 if it is that of none or of several. */
 export function matchingContainer(part: string, containers: ReadonlySet<string>): string {
   if (containers.has(part)) return part;
+  const ofNetns = containerIdOf(part);
+  if (containers.has(ofNetns)) return ofNetns;
   const matching = [...containers].filter((container) => container.startsWith(part));
   const [only] = matching;
   if (only !== undefined && matching.length === 1) return only;
@@ -59,7 +62,11 @@ export const command = operatorCommand({
   name: "show",
   description: "Show what is written down about a container",
   args: {
-    container: { type: "positional", required: true, description: "The container's id, or its beginning" },
+    container: {
+      type: "positional",
+      required: true,
+      description: "The container's id, its beginning, or NETNS",
+    },
     ...storeFlags,
     json: { type: "boolean", description: "Answer with JSON" },
   },

@@ -147,6 +147,15 @@ test("S3-P05 plugins of others are looked for and asked for their versions, and 
   expect(more).toEqual([]);
 });
 
+test("S3-P05 a plugin that hands capabilities on to networks may declare any", async () => {
+  const delegates = [
+    { name: "b", type: "warren-bridge", capabilities: { ips: true }, ...ipam("10.1.0.0/24") },
+  ];
+  const plugins = [{ type: "warren-delegates", capabilities: { ips: true, whatever: true }, delegates }];
+  using folder = new Folder({ "10-a.conflist": { cniVersion: "1.1.0", name: "a", plugins } }, ALL);
+  expect(await findings(folder)).toEqual([]);
+});
+
 test.each<[name: string, text: string, place: string, cure: string]>([
   ["a.conflist", '{\n  "name": "a", // mine\n}', "2:16", "JSON has no comments: remove it"],
   ["a.conflist", '{\n  "name": "a",\n}', "3:1", "remove the comma in front of it"],

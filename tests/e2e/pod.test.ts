@@ -149,6 +149,7 @@ test("X-42 a pod has its networks, hostname and resolv.conf; exec ends as its co
   expect(limits).toContain("rate 500Kbit");
 
   expect((await stage.warren("check", "red", "web")).exitCode).toBe(0);
+  expect((await stage.warren("show", "web")).stdout).toContain("10.77.0.9/24");
   expect(await stage.pod("rm", "web")).toEqual({ exitCode: 0, stdout: "", stderr: "" });
   await stage.expectNothingLeft();
   expect(await ruleset(stage.host)).not.toContain("10.77");

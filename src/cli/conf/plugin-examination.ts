@@ -258,6 +258,12 @@ function capabilitiesOf(plugin: Plugin | undefined): string[] {
   return Object.keys(entriesOf(entriesOf(plugin?.config)?.runtimeConfig) ?? {});
 }
 
+function handsOnAny(plugin: Plugin): boolean {
+  let schema = entriesOf(plugin.config)?.runtimeConfig;
+  while (schema?.wrapped !== undefined) schema = schema.wrapped;
+  return schema?.type === "loose_object";
+}
+
 function examineCapabilities(
   { document, type }: PluginSite,
   plugin: Plugin,
@@ -267,8 +273,8 @@ function examineCapabilities(
   const capabilities = memberOf(document, "capabilities");
   const declared = isObject(capabilities) ? capabilities : {};
   const known = [...capabilitiesOf(plugin), ...capabilitiesOf(ipam?.plugin)];
-  // an IPAM plugin of somebody else's may know any, and so may a delegate
-  const knowsAll = (ipam !== undefined && ipam.plugin === undefined) || pluginCalled(type) === "delegates";
+  // an IPAM plugin of somebody else's may know any, and so may the networks that a plugin hands capabilities on to
+  const knowsAll = (ipam !== undefined && ipam.plugin === undefined) || handsOnAny(plugin);
   for (const capability of Object.keys(declared)) {
     if (known.includes(capability) || knowsAll) continue;
     const meant = nearestWord(capability, known);
