@@ -6,7 +6,7 @@ import { type InputPath, refusalsOf } from "../../cni/input.ts";
 import type { SchemaParts } from "../../cni/keys.ts";
 import type { Plugin } from "../../cni/plugin.ts";
 import { isObject, type JsonObject, memberOf } from "../../conflist/json.ts";
-import { loadPlugin, PLUGIN_NAMES, pluginCalled } from "../../plugins/index.ts";
+import { loadPlugin, PLUGIN_NAMES } from "../../plugins/index.ts";
 import { delegatesOthers } from "../delegated-lists.ts";
 import { ipamTypeIn, rangeSetsOf } from "../pools.ts";
 import { nearestWord } from "../spelling.ts";
