@@ -1,7 +1,8 @@
 // The one log of Warren: lines on standard error, never on standard output, which belongs to results. Made of
-// consola's core with a reporter that calls console.error, because every ready-made reporter of consola touches
-// process.stdout, which costs 10 ms and would mix log lines into a result.
+// consola's core with a reporter of our own, because every ready-made one of consola touches process.stdout, which costs
+// 10 ms and would mix log lines into a result; and console.error paints whatever it prints on a terminal red.
 import { createConsola } from "consola/core";
+import { writeStderr } from "./sys/stdio.ts";
 
 const PREFIXES: Readonly<Record<string, string>> = { warn: "warning: ", error: "Error: ", fatal: "Error: " };
 
@@ -17,7 +18,7 @@ export const log = createConsola({
   throttle: 0,
   reporters: [
     {
-      log: ({ type, args }) => console.error(`${PREFIXES[type] ?? ""}${args.map(textOf).join(" ")}`),
+      log: ({ type, args }) => writeStderr(`${PREFIXES[type] ?? ""}${args.map(textOf).join(" ")}\n`),
     },
   ],
 });

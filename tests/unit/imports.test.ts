@@ -65,7 +65,7 @@ const RULE: Readonly<Record<string, readonly string[]>> = {
   netlink: ["sys"],
   cni: ["ip", "sys", "valibot"],
   ip: [],
-  log: ["consola/core"],
+  log: ["consola/core", "sys"],
   sys: ["bun:ffi"],
   db: ["drizzle-orm"],
 };
