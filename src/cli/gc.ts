@@ -2,16 +2,18 @@
 // means that nobody stays.
 import { CniError, ErrorCode } from "../cni/error.ts";
 import type { AttachmentKey } from "../cni/network-config.ts";
+import type { NetworkList } from "../conflist/network-list.ts";
 import { log } from "../log.ts";
 import { netnsInode } from "../net/netns.ts";
 import { checkAttachment } from "../runtime/attachment.ts";
-import { collectGarbage, requireVerb } from "../runtime/chain.ts";
+import { collectGarbage, type Runtime, requireVerb } from "../runtime/chain.ts";
 import { PodRecords } from "../runtime/pod-record.ts";
 import { writeStdout } from "../sys/stdio.ts";
 import { collectAbandonedRuns } from "./abandoned-runs.ts";
 import { operatorCommand, UsageError } from "./command.ts";
 import { type KnownAttachment, knownAttachments, previewCollection } from "./known-attachments.ts";
 import { findNetns, namesProcess } from "./netns-argument.ts";
+import { Progress } from "./progress.ts";
 import { containerIdOf, networkArgument, networkFlags, openNetwork } from "./settings.ts";
 import { printTable } from "./table.ts";
 
@@ -78,6 +80,23 @@ function distinct(keys: readonly AttachmentKey[]): AttachmentKey[] {
   return [...new Map(keys.map((key) => [JSON.stringify([key.containerId, key.ifname]), key])).values()];
 }
 
+/** A DEL takes a moment, and thousands of them minutes. */
+async function collectWithProgress(
+  runtime: Runtime,
+  list: NetworkList,
+  valid: readonly AttachmentKey[],
+): Promise<AttachmentKey[]> {
+  using progress = new Progress();
+  progress.show(`collecting the garbage of ${list.name}`);
+  const note = (line: string) => {
+    progress.clear();
+    runtime.note(line);
+  };
+  const tell = (done: number, all: number) =>
+    progress.show(`removing attachments from ${list.name}: ${done} of ${all} done`);
+  return await collectGarbage({ ...runtime, note, progress: tell }, list, valid);
+}
+
 export const command = operatorCommand({
   name: "gc",
   description: "Remove every attachment of a network but those named",
@@ -107,7 +126,7 @@ export const command = operatorCommand({
       return 0;
     }
     await collectAbandonedRuns(runtime, new PodRecords(settings.cacheFolder));
-    const removed = await collectGarbage(runtime, list, valid);
+    const removed = await collectWithProgress(runtime, list, valid);
     if (list.disableGC) log.info(`network ${list.name} has disableGC set: nothing was collected`);
     const answer = { network: list.name, removed };
     if (settings.json) writeStdout(`${JSON.stringify(answer, null, 4)}\n`);

@@ -9,6 +9,7 @@ import { storeFlags } from "./leases.ts";
 import { prometheusText } from "./node/prometheus.ts";
 import { isTroubled, reportText } from "./node/report.ts";
 import { type NodeSurvey, surveyNode } from "./node/survey.ts";
+import { Progress } from "./progress.ts";
 import { type Flags, networkFlags, openNetwork, settingsOf } from "./settings.ts";
 
 export const command = operatorCommand({
@@ -30,7 +31,7 @@ export const command = operatorCommand({
     if (args.prometheus === true && args.json === true) {
       throw new UsageError("--json and --prometheus exclude each other");
     }
-    const survey = await surveyNode(settingsOf(args, process.env), args["data-dir"]);
+    const survey = await surveyWithProgress(args, args["data-dir"]);
     if (args.prometheus === true) {
       writeStdout(prometheusText(survey));
       return 0;
@@ -39,6 +40,14 @@ export const command = operatorCommand({
     return isTroubled(survey) ? 1 : 0;
   },
 });
+
+/** A network of whatever plugins may take its time to answer. */
+async function surveyWithProgress(flags: Flags, dataDir: string): Promise<NodeSurvey> {
+  using progress = new Progress();
+  return await surveyNode(settingsOf(flags, process.env), dataDir, (network) =>
+    progress.show(`asking the network ${network} for its STATUS`),
+  );
+}
 
 async function statusOfNetwork(network: string, flags: Flags): Promise<void> {
   const { runtime, list, settings } = openNetwork(network, flags);

@@ -30,6 +30,8 @@ export interface Runtime {
   readonly cache: AttachmentCache;
   /** Is told, line by line, what was done beyond what was asked: undone, removed, passed over. */
   readonly note: (line: string) => void;
+  /** Is told how many attachments are done, where that may take long. */
+  readonly progress?: (done: number, all: number) => void;
 }
 
 function callerFor({ host }: Runtime, attachment?: Attachment): PluginCaller {
@@ -139,10 +141,16 @@ export async function collectGarbage(
   if (list.disableGC) return [];
   const removed: AttachmentKey[] = [];
   const failures: CniError[] = [];
-  for (const cached of runtime.cache.list(list.name, (problem) => runtime.note(`passed over: ${problem}`))) {
-    const { containerId, ifname } = cached;
+  const stale = runtime.cache
+    .list(list.name, (problem) => runtime.note(`passed over: ${problem}`))
     // pairs are compared, never joined strings: "a-b" with "c" is not "a" with "b-c"
-    if (valid?.some((one) => one.containerId === containerId && one.ifname === ifname) === true) continue;
+    .filter(
+      (cached) =>
+        valid?.some((one) => one.containerId === cached.containerId && one.ifname === cached.ifname) !== true,
+    );
+  for (const [done, cached] of stale.entries()) {
+    const { containerId, ifname } = cached;
+    runtime.progress?.(done, stale.length);
     try {
       await deleteFromNetwork(runtime, list, cached);
       removed.push({ containerId, ifname });

@@ -109,15 +109,19 @@ type Readiness = Pick<NodeNetwork, "ready" | "problem">;
 
 const NOT_ASKED: Readiness = { ready: undefined, problem: "" };
 
-/** Returns everything. Throws CniError 5 if the folder of configs can't be read. */
+/** Returns everything; `asking` is told which network is asked next. Throws CniError 5 if the folder of configs can't be read. */
 export async function surveyNode(
   settings: Settings,
   dataDir: string = DEFAULT_DATA_DIR,
+  asking: (network: string) => void = () => undefined,
 ): Promise<NodeSurvey> {
   const inventory = await takeInventory(settings, [dataDir]);
   const runtime: Runtime = runtimeOf(settings);
   const answers = new Map<string, Readiness>();
-  for (const { list } of inventory.lists) answers.set(list.name, await readiness(runtime, list));
+  for (const { list } of inventory.lists) {
+    asking(list.name);
+    answers.set(list.name, await readiness(runtime, list));
+  }
   return describeNode(settings, inventory, surveyKernel(), answers);
 }
 
