@@ -47,23 +47,18 @@ export interface KnownAttachment extends AttachmentKey {
 export async function knownAttachments(runtime: Runtime, list: NetworkList): Promise<KnownAttachment[]> {
   const known: KnownAttachment[] = [...runtime.cache.list(list.name, runtime.note)];
   for (const store of storesOf(list)) {
-    const { rows, handedOn } = await store.read(async (transaction) => ({
+    const { rows, delegates } = await store.read(async (transaction) => ({
       rows: [...(await listAttachments(transaction)), ...(await listLeases(transaction))],
-      handedOn: (await listObjectsOfKind(transaction, "delegate")).map(({ containerId, name, ...by }) => ({
-        containerId,
-        ...delegateNamed(name),
-        by,
-      })),
+      delegates: await listObjectsOfKind(transaction, "delegate"),
     }));
     // those that a plugin has added by itself are parts of the attachment for which it did
-    const isPart = ({ containerId, ifname }: AttachmentKey): boolean =>
-      handedOn.some(
-        (one) =>
-          one.network === list.name &&
-          one.containerId === containerId &&
-          one.ifname === ifname &&
-          !(one.by.network === list.name && one.by.ifname === ifname),
-      );
+    const parts = new Set<string>();
+    for (const { name, ...by } of delegates) {
+      const { network, ifname } = delegateNamed(name);
+      if (network !== list.name || (by.network === network && by.ifname === ifname)) continue;
+      parts.add(`${by.containerId}/${ifname}`);
+    }
+    const isPart = ({ containerId, ifname }: AttachmentKey) => parts.has(`${containerId}/${ifname}`);
     known.push(...rows.filter((row) => row.network === list.name && !isPart(row)));
   }
   return known.map(({ containerId, ifname, netns }) => ({

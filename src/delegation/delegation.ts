@@ -23,8 +23,10 @@ import {
   findAttachment,
   forgetAttachments,
   type KernelObject,
+  listAttachments,
   listObjects,
   listObjectsOfKind,
+  listStaleAttachments,
   listStaleEntries,
   pluginsOfOwner,
   recordObjects,
@@ -288,13 +290,13 @@ async function forwardCollection(
   const known = await inExistingStore(
     dataDir,
     async (store) => {
-      if (store === undefined) return { delegates: [], strangers: [...valid] };
-      const strangers: AttachmentKey[] = [];
-      for (const { containerId, ifname } of valid) {
-        const entry = { network: call.network, containerId, ifname, plugin };
-        if ((await findAttachment(store, entry)) === undefined) strangers.push(entry);
-      }
-      return { delegates: await listObjectsOfKind(store, "delegate"), strangers };
+      if (store === undefined) return { delegates: [], rows: [], strangers: [...valid] };
+      const written = new Set((await listStaleAttachments(store, call.network, plugin, [])).map(keyOf));
+      return {
+        delegates: await listObjectsOfKind(store, "delegate"),
+        rows: await listAttachments(store),
+        strangers: valid.filter((one) => !written.has(keyOf(one))),
+      };
     },
     "read",
   );
@@ -306,19 +308,25 @@ async function forwardCollection(
     );
     return;
   }
-  const kept = new Map<string, AttachmentKey[]>([[call.network, [...valid]]]);
-  for (const { name, containerId } of known.delegates) {
-    const { network, ifname } = delegateNamed(name);
-    const attachments = kept.get(network) ?? [];
-    if (!attachments.some((one) => one.containerId === containerId && one.ifname === ifname)) {
-      attachments.push({ containerId, ifname });
-    }
-    kept.set(network, attachments);
-  }
+  const delegated = known.delegates.map(({ name, containerId }) => ({ containerId, ...delegateNamed(name) }));
+  const kept = (name: string): AttachmentKey[] => {
+    const handedOn = delegated.filter(({ network }) => network === name);
+    // what a runtime has attached there by itself is not for this network's list to judge
+    const others = known.rows.filter(({ network }) => network === name);
+    const keys = [...(name === call.network ? valid : others), ...handedOn].map(
+      ({ containerId, ifname }) => ({ containerId, ifname }),
+    );
+    return [...new Map(keys.map((key) => [keyOf(key), key])).values()];
+  };
   for (const network of networks) {
     const { list } = network;
-    await collectThroughList(list, callerFor(call, network), kept.get(list.name) ?? [], (error) =>
+    await collectThroughList(list, callerFor(call, network), kept(list.name), (error) =>
       failures.keep(withPlace(`network ${JSON.stringify(list.name)}`, error)),
     );
   }
+}
+
+/** Neither of the two has a slash in it. */
+function keyOf({ containerId, ifname }: AttachmentKey): string {
+  return `${containerId}/${ifname}`;
 }

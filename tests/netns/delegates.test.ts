@@ -488,9 +488,14 @@ describe("the other verbs", () => {
       bridge(sandbox, 4, { name: "own" }),
     ]);
     for (const pod of [POD, OTHER]) await succeed(sandbox, "ADD", one, pod);
-    // the runtime uses one of them itself
-    const direct = { ...bridge(sandbox, 3), cniVersion: "1.1.0", name: "named" };
-    await succeed(sandbox, "ADD", direct, { ...OTHER, containerId: "direct", ifname: "direct0" });
+    // the runtime uses two of them itself
+    for (const [number, name] of [
+      [3, "named"],
+      [4, "own"],
+    ] as const) {
+      const direct = { ...bridge(sandbox, number), cniVersion: "1.1.0", name };
+      await succeed(sandbox, "ADD", direct, { ...OTHER, containerId: "direct", ifname: `direct${number}` });
+    }
     const before = await interfacesOf(sandbox, "pod1");
     expect(Object.keys(before)).toEqual(["eth0", "net1", "net2", "net3"]);
     await succeed(sandbox, "GC", { ...one, ...valid("pod-1", "pod-2") });
@@ -500,16 +505,20 @@ describe("the other verbs", () => {
       "net1",
       "net2",
       "net3",
-      "direct0",
+      "direct3",
+      "direct4",
     ]);
     const { stderr } = await succeed(sandbox, "GC", { ...one, ...valid("pod-1") });
     expect(stderr).toContain("removed container pod-2, interface eth0 of network many");
     expect(await interfacesOf(sandbox, "pod1")).toEqual(before);
-    expect(Object.keys(await interfacesOf(sandbox, "pod2"))).toEqual(["direct0"]);
+    expect(Object.keys(await interfacesOf(sandbox, "pod2"))).toEqual(["direct3", "direct4"]);
     await sandbox.text(["ip", "netns", "del", "pod1"]);
     // the config has changed since
     await succeed(sandbox, "GC", { ...config(sandbox, [bridge(sandbox, 1)]), ...valid() });
-    expect((await leases(sandbox, storeOf(sandbox))).map(({ container }) => container)).toEqual(["direct"]);
+    expect((await leases(sandbox, storeOf(sandbox))).map(({ container }) => container)).toEqual([
+      "direct",
+      "direct",
+    ]);
   });
 
   test("an attachment that is alive is not added again, nor is what a delegate would need", async () => {
@@ -593,5 +602,70 @@ test("S1-22 what delegates say on standard error is passed on, and a plugin by t
   expect(added.stderr).toContain("words of ADD");
   expect((await succeed(sandbox, "DEL", one, POD, path)).stderr).toContain("words of DEL");
   expect(globalAddressesOf(await seenLink(sandbox, "br1"))).toEqual(["10.1.0.1/24"]);
+  await nothingIsLeft(sandbox, "br1");
+});
+
+test("S1-01 the master's result is what its plugin says when a runtime calls it, and others can stand behind", async () => {
+  await using sandbox = await host();
+  const ipam = { type: "warren-ipam", dataDir: storeOf(sandbox), subnet: "10.1.0.0/24", order: "lowest" };
+  const alone = bridge(sandbox, 1, { ipam, ipMasq: true, dns: { nameservers: ["10.1.0.1"] } });
+  for (const cniVersion of ["1.1.0", "1.0.0", "0.4.0", "0.2.0"]) {
+    const direct = { ...alone, cniVersion, name: "many" };
+    const first = await succeed(sandbox, "ADD", direct, POD);
+    await succeed(sandbox, "DEL", direct, POD);
+    const one = { ...config(sandbox, [alone, bridge(sandbox, 2)]), cniVersion };
+    const second = await succeed(sandbox, "ADD", one, POD);
+    expect(JSON.parse(second.stdout)).toEqual(JSON.parse(first.stdout));
+    if (cniVersion === "1.1.0") {
+      const mappings = { portMappings: [{ hostPort: 8080, containerPort: 7000, protocol: "tcp" }] };
+      const chained = { type: "warren-portmap", dataDir: storeOf(sandbox), runtimeConfig: mappings };
+      const behind = { cniVersion, name: "many", ...chained, prevResult: second.document };
+      await succeed(sandbox, "ADD", behind, POD);
+      expect(await sandbox.text(["nft", "list", "ruleset"])).toContain("10.1.0.2 . 7000");
+      await succeed(sandbox, "DEL", behind, POD);
+    }
+    await succeed(sandbox, "DEL", one, POD);
+  }
+  await nothingIsLeft(sandbox, "br1", "br2");
+});
+
+test("after a reboot an ADD of the same container gives back what was before, also by plugins of others", async () => {
+  await using sandbox = await host();
+  const calls = `${sandbox.directory}/calls`;
+  const script = `#!/bin/sh
+cat >>${calls}; echo " $CNI_COMMAND '$CNI_NETNS'" >>${calls}
+[ "$CNI_COMMAND" = ADD ] && echo '{"cniVersion":"1.1.0","ips":[{"address":"10.7.0.2/24"}]}'
+exit 0
+`;
+  writeFileSync(`${sandbox.directory}/bin/other`, script, { mode: 0o755 });
+  const large = 9_007_199_254_740_993n;
+  const one = config(sandbox, [bridge(sandbox, 1), { type: "other", name: "other", id: "LARGE" }], {
+    binDir: `${sandbox.directory}/bin`,
+  });
+  const add = () =>
+    sandbox.run([`${PLUGIN_FOLDER}/warren-delegates`], {
+      env: {
+        ...{ CNI_COMMAND: "ADD", CNI_PATH: PLUGIN_FOLDER, CNI_CONTAINERID: "pod-1" },
+        ...{ CNI_NETNS: "/run/netns/pod1", CNI_IFNAME: "eth0" },
+      },
+      stdin: JSON.stringify(one).replace('"LARGE"', `${large}`),
+    });
+  expect((await add()).exitCode).toBe(0);
+  // nothing is left in the kernel, the store has all, and the boot is another one
+  await sandbox.text(["sh", "-ec", "ip netns del pod1; ip netns add pod1; echo next-boot >boot-id"]);
+  await sandbox.text(["mount", "--bind", "boot-id", "/proc/sys/kernel/random/boot_id"]);
+  const again = await add();
+  expect([again.exitCode, again.stdout]).toEqual([0, expect.stringContaining("10.1.0.")]);
+  expect(await leases(sandbox, storeOf(sandbox))).toHaveLength(1);
+  await succeed(sandbox, "DEL", one, POD);
+  const seen = (await sandbox.text(["cat", calls])).split("\n").filter((line) => line !== "");
+  expect(seen.map((line) => line.replace(/^.*}/, ""))).toEqual([
+    " ADD '/run/netns/pod1'",
+    " DEL ''",
+    " ADD '/run/netns/pod1'",
+    " DEL '/run/netns/pod1'",
+  ]);
+  // a number that a double can't hold, from the config, and from the store
+  for (const line of seen) expect(line).toContain(`"id":${large}`);
   await nothingIsLeft(sandbox, "br1");
 });
