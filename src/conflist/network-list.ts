@@ -116,9 +116,14 @@ export function loadSingleFile(path: string): NetworkList {
 /**
  * Returns the network called `name` in `folder`: the first list (.conflist) of that name, else the first single
  * config (.conf, .json) as a list of one, files in the order of their names. Throws as loadNetworkFile, and
- * CniError 7 where there is none; a broken file in front of the one that is sought is an error, as in libcni.
+ * CniError 7 where there is none, which says how to name another folder; a broken file in front of the one that is sought is
+ * an error, as in libcni.
  */
-export function loadNetwork(folder: string, name: string): NetworkList {
+export function loadNetwork(
+  folder: string,
+  name: string,
+  otherFolder = "name another folder by --cni-conf-dir or NETCONFPATH",
+): NetworkList {
   const lists = filesIn(folder, ".conflist");
   const names: string[] = [];
   for (const file of lists) {
@@ -136,7 +141,7 @@ export function loadNetwork(folder: string, name: string): NetworkList {
     throw new CniError(
       ErrorCode.invalidConfig,
       `no net configurations found in ${folder}`,
-      "expected .conflist files; name another folder by --cni-conf-dir or NETCONFPATH",
+      `expected .conflist files; ${otherFolder}`,
     );
   }
   const known = [...new Set(names)].filter((one) => one !== "");

@@ -5,6 +5,8 @@ import { loadNetwork, type NetworkList } from "../conflist/network-list.ts";
 import { statFile } from "../sys/files.ts";
 import type { NetworkName } from "./network-selection.ts";
 
+const OTHER_FOLDER = "name another folder by confDir";
+
 /** Where networks are found by name, and who may have which. */
 export interface NetworkFolder {
   readonly path: string;
@@ -32,15 +34,15 @@ export function findNetwork(
         `namespaceIsolation is on, and lets pods have their own networks and those of ${sharedNamespaces.join(", ")}`,
       );
     }
-    return loadNetwork(`${path}/${namespace}`, name);
+    return loadNetwork(`${path}/${namespace}`, name, OTHER_FOLDER);
   }
   const own = around === undefined ? undefined : `${path}/${around}`;
-  if (own === undefined || statFile(own)?.kind !== "directory") return loadNetwork(path, name);
+  if (own === undefined || statFile(own)?.kind !== "directory") return loadNetwork(path, name, OTHER_FOLDER);
   try {
-    return loadNetwork(own, name);
+    return loadNetwork(own, name, OTHER_FOLDER);
   } catch (first) {
     try {
-      return loadNetwork(path, name);
+      return loadNetwork(path, name, OTHER_FOLDER);
     } catch {
       // what is wrong in the namespace's own folder is nearer to what was meant
       throw first;

@@ -6,6 +6,7 @@ import { parseInput, shown } from "../cni/input.ts";
 import { saysYes } from "../cni/labels.ts";
 import { isObject, type JsonObject, memberOf } from "../conflist/json.ts";
 import { listOfPlugins, type NetworkList } from "../conflist/network-list.ts";
+import { withPlace } from "../conflist/verbs.ts";
 import { type DelegatedNetwork, delegatedList } from "./delegated-network.ts";
 import {
   type InterfaceWishes,
@@ -115,8 +116,12 @@ export function requestOf(
   what: string,
   { find }: RequestContext,
 ): NetworkRequest {
-  const list = find(network);
-  return { what, list, isInline: false, isMaster: false, matchLabels: {}, wishes };
+  try {
+    const list = find(network);
+    return { what, list, isInline: false, isMaster: false, matchLabels: {}, wishes };
+  } catch (error) {
+    throw withPlace(what, error);
+  }
 }
 
 /** True if a container with these labels gets the network; throws CniError 7 for a label that says neither yes nor no. */
