@@ -3,7 +3,7 @@
 import { and, asc, count, desc, eq, gt, isNotNull, isNull, lte, ne, or, type SQL, sql } from "drizzle-orm";
 import { database, given } from "./builder.ts";
 import { attachments, cursors, events, heartbeat, leases, objects, runs } from "./schema.ts";
-import { type Statement, statement } from "./statement.ts";
+import { type Statement, spelled, statement } from "./statement.ts";
 
 type Row<Table extends { readonly $inferSelect: object }> = Table["$inferSelect"];
 /** A lease as the store holds it. */
@@ -18,6 +18,8 @@ export type AttachmentRow = Row<typeof attachments>;
 export type ObjectRow = Row<typeof objects>;
 /** A call as the store remembers it. */
 export type EventRow = Row<typeof events>;
+/** A lease with the node that has it; empty in a store that is the node's own. */
+export type NodeLeaseRow = LeaseRow & { readonly node: string };
 type Empty = Readonly<Record<never, never>>;
 
 /** Names one attachment in the store. */
@@ -114,6 +116,32 @@ const OBJECT_COLUMNS = Object.keys(OBJECT);
 
 const held = isNull(leases.releasedAtMs);
 
+/** True in SQL if this node made the row: in a file it made them all. */
+const own = () => spelled<SQL | undefined>(undefined, sql`${leases}.node = current_setting('warren.node')`);
+
+const nodeOf = () => spelled(sql<string>`''`, sql<string>`node`).as("node");
+
+/** The rows of a JSON list given as a parameter; the text of each is `value`. */
+function eachOf(list: string): SQL {
+  return spelled(
+    sql`json_each(${given(list)})`,
+    sql`jsonb_array_elements_text(cast(${given(list)} as jsonb)) as listed(value)`,
+  );
+}
+
+/** The rows of a JSON list of pairs given as a parameter; those of each are `value ->> 0` and `value ->> 1`. */
+function eachPairOf(list: string): SQL {
+  return spelled(
+    sql`json_each(${given(list)})`,
+    sql`jsonb_array_elements(cast(${given(list)} as jsonb)) as listed(value)`,
+  );
+}
+
+/** The bytes of a text in hexadecimal. */
+function unhex(text: SQL): SQL {
+  return spelled(sql`unhex(${text})`, sql`decode(${text}, 'hex')`);
+}
+
 function ownedBy(table: typeof leases | typeof attachments | typeof objects): SQL | undefined {
   return and(
     eq(table.network, given("network")),
@@ -131,23 +159,23 @@ function enteredBy(table: typeof attachments | typeof objects): SQL | undefined 
  * is five times as fast to read as pairs are, and among pairs, which could be null, SQLite would look at each in turn.
  */
 function isStale(table: typeof leases | typeof attachments | typeof objects): SQL {
-  return sql`${table.containerId} || '/' || ${table.ifname} not in (select value from json_each(${given("valid")}))`;
+  return sql`${table.containerId} || '/' || ${table.ifname} not in (select value from ${eachOf("valid")})`;
 }
 
 /** True in SQL if the row's attachment is in the JSON list of `[containerId, ifname]` pairs given as `owners`. */
 function isOfOwners(table: typeof attachments | typeof objects): SQL {
-  return sql`(${table.containerId}, ${table.ifname}) in (select value ->> 0, value ->> 1 from json_each(${given("owners")}))`;
+  return sql`(${table.containerId}, ${table.ifname}) in (select value ->> 0, value ->> 1 from ${eachPairOf("owners")})`;
 }
 
 // leases ------------------------------------------------------------------------------------------------------
 
-export function leaseAt(): Statement<{ network: string; address: Uint8Array }, LeaseRow> {
+export function leaseAt(): Statement<{ network: string; address: Uint8Array }, NodeLeaseRow> {
   return statement<{ network: string; address: Uint8Array }>()(
     database
-      .select(LEASE)
+      .select({ ...LEASE, node: nodeOf() })
       .from(leases)
       .where(and(eq(leases.network, given("network")), eq(leases.address, given("address")))),
-    LEASE_COLUMNS,
+    [...LEASE_COLUMNS, "node"],
   );
 }
 
@@ -156,7 +184,7 @@ export function leasesOfOwner(): Statement<Owner, LeaseRow> {
     database
       .select(LEASE)
       .from(leases)
-      .where(and(ownedBy(leases), held))
+      .where(and(ownedBy(leases), held, own()))
       .orderBy(asc(leases.ordinal), asc(leases.address)),
     LEASE_COLUMNS,
   );
@@ -164,8 +192,24 @@ export function leasesOfOwner(): Statement<Owner, LeaseRow> {
 
 export function heldLeases(): Statement<Empty, LeaseRow> {
   return statement<Empty>()(
-    database.select(LEASE).from(leases).where(held).orderBy(asc(leases.network), asc(leases.address)),
+    database
+      .select(LEASE)
+      .from(leases)
+      .where(and(held, own()))
+      .orderBy(asc(leases.network), asc(leases.address)),
     LEASE_COLUMNS,
+  );
+}
+
+/** Those of every node that shares the store. */
+export function heldLeasesOfNodes(): Statement<Empty, NodeLeaseRow> {
+  return statement<Empty>()(
+    database
+      .select({ ...LEASE, node: nodeOf() })
+      .from(leases)
+      .where(held)
+      .orderBy(asc(leases.network), asc(leases.address)),
+    [...LEASE_COLUMNS, "node"],
   );
 }
 
@@ -184,10 +228,12 @@ export function heldCount(): Statement<{ network: string }, { held: number }> {
  * somebody's as long as its container is.
  */
 function isStaleLease(): SQL | undefined {
-  const validContainers = sql`select substr(value, 1, instr(value, '/') - 1) from json_each(${given("valid")})`;
+  const container = spelled(sql`substr(value, 1, instr(value, '/') - 1)`, sql`split_part(value, '/', 1)`);
+  const validContainers = sql`select ${container} from ${eachOf("valid")}`;
   return and(
     eq(leases.network, given("network")),
     held,
+    own(),
     isStale(leases),
     or(ne(leases.ifname, ""), sql`${leases.containerId} not in (${validContainers})`),
   );
@@ -230,7 +276,7 @@ export function leasesOfEarlierBoots(): Statement<{ network: string; bootId: str
     database
       .select(LEASE)
       .from(leases)
-      .where(and(eq(leases.network, given("network")), ne(leases.bootId, given("bootId")), held)),
+      .where(and(eq(leases.network, given("network")), ne(leases.bootId, given("bootId")), held, own())),
     LEASE_COLUMNS,
   );
 }
@@ -278,7 +324,7 @@ export function insertLease(): Statement<LeaseRow, never> {
 
 /** True in SQL if the row's address is in the JSON list of addresses, in hexadecimal, given as `addresses`. */
 function isAmongAddresses(): SQL {
-  return sql`${leases.address} in (select unhex(value) from json_each(${given("addresses")}))`;
+  return sql`${leases.address} in (select ${unhex(sql`value`)} from ${eachOf("addresses")})`;
 }
 
 export function deleteLeases(): Statement<{ network: string; addresses: string }, never> {
@@ -320,7 +366,7 @@ export function moveLeases(): Statement<
         netnsInode: sql`${given("netnsInode")}`,
         bootId: sql`${given("bootId")}`,
       })
-      .where(and(ownedBy(leases), held)),
+      .where(and(ownedBy(leases), held, own())),
   );
 }
 
@@ -360,7 +406,7 @@ export function runsOfNetwork(): Statement<{ network: string }, RunRow> {
 /** The runs that hold any of the addresses of a family, given as a JSON list in hexadecimal, in their order. */
 export function runsHolding(): Statement<{ network: string; family: number; addresses: string }, RunRow> {
   // for each address the run that starts last at or before it, as in runAtOrBefore
-  const starts = sql`select (select nearest.first from ${runs} as nearest where nearest.network = ${given("network")} and nearest.family = ${given("family")} and nearest.first <= unhex(value) order by nearest.first desc limit 1) from json_each(${given("addresses")})`;
+  const starts = sql`select (select nearest.first from ${runs} as nearest where nearest.network = ${given("network")} and nearest.family = ${given("family")} and nearest.first <= ${unhex(sql`value`)} order by nearest.first desc limit 1) from ${eachOf("addresses")}`;
   return statement<{ network: string; family: number; addresses: string }>()(
     database
       .select(RUN)
@@ -401,7 +447,7 @@ export function insertRuns(): Statement<{ network: string; family: number; runs:
     database
       .insert(runs)
       .select(
-        sql`select ${given("network")}, ${given("family")}, unhex(value ->> 0), unhex(value ->> 1) from json_each(${given("runs")})`,
+        sql`select ${given("network")}, ${given("family")}, ${unhex(sql`value ->> 0`)}, ${unhex(sql`value ->> 1`)} from ${eachPairOf("runs")}`,
       ),
   );
 }
@@ -415,7 +461,7 @@ export function deleteRuns(): Statement<{ network: string; family: number; first
         and(
           eq(runs.network, given("network")),
           eq(runs.family, given("family")),
-          sql`${runs.first} in (select unhex(value) from json_each(${given("firsts")}))`,
+          sql`${runs.first} in (select ${unhex(sql`value`)} from ${eachOf("firsts")})`,
         ),
       ),
   );
@@ -689,7 +735,7 @@ export function unclaimedObjects(): Statement<{ objects: string }, { kind: strin
   return statement<{ objects: string }>()(
     database
       .select({ kind: sql<string>`value ->> 0`.as("kind"), name: sql<string>`value ->> 1`.as("name") })
-      .from(sql`json_each(${given("objects")})`)
+      .from(eachPairOf("objects"))
       .where(
         sql`not exists (select 1 from ${objects} where ${objects.kind} = value ->> 0 and ${objects.name} = value ->> 1)`,
       ),
@@ -700,15 +746,16 @@ export function unclaimedObjects(): Statement<{ objects: string }, { kind: strin
 // heartbeat ---------------------------------------------------------------------------------------------------
 
 export function beat(): Statement<{ bootId: string; atMs: number }, never> {
-  return statement<{ bootId: string; atMs: number }>()(
-    database
-      .insert(heartbeat)
-      .values({ id: 1, bootId: given("bootId"), atMs: given("atMs") })
-      .onConflictDoUpdate({
-        target: heartbeat.id,
-        set: { bootId: sql`excluded.boot_id`, atMs: sql`excluded.at_ms` },
-      }),
-  );
+  const inFile = database
+    .insert(heartbeat)
+    .values({ id: 1, bootId: given("bootId"), atMs: given("atMs") })
+    .onConflictDoUpdate({
+      target: heartbeat.id,
+      set: { bootId: sql`excluded.boot_id`, atMs: sql`excluded.at_ms` },
+    });
+  // a row a node
+  const shared = sql`insert into ${heartbeat} (boot_id, at_ms) values (${given("bootId")}, ${given("atMs")}) on conflict (node) do update set boot_id = excluded.boot_id, at_ms = excluded.at_ms`;
+  return statement<{ bootId: string; atMs: number }>()(spelled(inFile.getSQL(), shared));
 }
 
 // events ------------------------------------------------------------------------------------------------------

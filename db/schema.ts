@@ -254,3 +254,25 @@ export const pairEnds = sqliteTable(
     index("pair_ends_owner").on(table.network, table.containerId, table.ifname),
   ],
 );
+
+/** The databases that this node shares with others, by their location. */
+export const sharedStores = sqliteTable("shared_stores", {
+  location: text("location").primaryKey().notNull(),
+  /** The settings of the config as JSON; the password is never among them. */
+  settings: text("settings").notNull(),
+});
+
+/** Releases of leases that a shared database has yet to be told of: it was out of reach when the attachment went. */
+export const releases = sqliteTable(
+  "releases",
+  {
+    location: text("location").notNull(),
+    network: text("network").notNull(),
+    containerId: text("container_id").notNull(),
+    ifname: text("ifname").notNull(),
+    /** How long the address rests once it is released. */
+    cooldownMs: integer("cooldown_ms").notNull(),
+    queuedAtMs: integer("queued_at_ms").notNull(),
+  },
+  (table) => [primaryKey({ columns: [table.location, table.network, table.containerId, table.ifname] })],
+);

@@ -79,7 +79,7 @@ export const WORLD: World = {
 
 function explain(error: unknown): CniError | undefined {
   if (error instanceof StoreError) {
-    const code = error.problem === "locked" ? ErrorCode.tryAgainLater : ErrorCode.storeUnusable;
+    const code = error.isPassing ? ErrorCode.tryAgainLater : ErrorCode.storeUnusable;
     return new CniError(code, error.message, `${error.problem}: ${error.cure}`, { cause: error });
   }
   if (error instanceof NetnsError) {

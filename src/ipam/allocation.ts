@@ -23,14 +23,17 @@ import {
   UNKNOWN_INTERFACE,
 } from "./leases.ts";
 import { type Assignment, assignedPrefix, describeRangeSet, type RangeSet, rangeOf } from "./pool.ts";
+import type { SharedLeases } from "./shared-leases.ts";
 import { assignmentsOf, dropReclaimed, takeOver } from "./take-over.ts";
 
 /** Where a plugin keeps the addresses of a network. */
 export interface Place {
   /** The plugin's name in notes. */
   readonly plugin: string;
-  /** The directory of the store. */
+  /** The directory of the node's own store. */
   readonly dataDir: string;
+  /** The config's key `store`, not yet looked at: the leases are in a store that nodes share. */
+  readonly shared?: unknown;
   /** Where host-local keeps its files; without it they are not looked for. */
   readonly filesDir?: string;
   /** How long a released address rests before it is given out again. */
@@ -53,15 +56,33 @@ export function dataDirOf(config: DataDirKeys): string {
   return config.dataDir ?? config.ipam?.dataDir ?? DEFAULT_DATA_DIR;
 }
 
+interface SharedKeys {
+  readonly store?: unknown;
+  readonly ipam?: { readonly store?: unknown } | null | undefined;
+}
+
+/** Returns what the config says of a store that nodes share; undefined where the node's own has the leases. */
+export function sharedOf(config: SharedKeys): unknown {
+  return config.store ?? config.ipam?.store ?? undefined;
+}
+
+/** Most nodes share no store, and their calls don't pay for loading what it takes. */
+async function sharedLeases({ shared, dataDir }: Place): Promise<SharedLeases | undefined> {
+  if (shared === undefined) return undefined;
+  return new (await import("./shared-leases.ts")).SharedLeases(shared, dataDir);
+}
+
 function filesOf(place: Place, network: string): LeaseFiles | undefined {
   return place.filesDir === undefined ? undefined : LeaseFiles.open(place.filesDir, network);
 }
 
-function storeOf<T>(
+async function storeOf<T>(
   place: Place,
   network: string,
   work: (store: Transaction, files: LeaseFiles | undefined) => Promise<T>,
 ): Promise<T> {
+  const shared = await sharedLeases(place);
+  if (shared !== undefined) return shared.transaction(network, (store) => work(store, undefined));
   return openStore(place.dataDir).transaction(async (store) => {
     // the store is locked before the files, by every verb: two orders would wait for each other
     using files = filesOf(place, network);
@@ -78,6 +99,7 @@ export async function giveAddresses(
   const { network, attachment, args, note } = call;
   const owner = { network, containerId: attachment.containerId, ifname: attachment.ifname };
   const request = { ...plan, cooldownMs: place.cooldownMs };
+  await (await sharedLeases(place))?.remember();
   const assignments = await storeOf(place, network, async (store, files) => {
     const holder = holderOf(network, attachment, args);
     if (files === undefined) return lease(store, holder, request);
@@ -123,8 +145,17 @@ function writeFiles(
 
 /** DEL: releases what the attachment holds. Throws StoreError, SystemError. */
 export async function takeAddressesBack(call: AttachmentCall<unknown>, place: Place): Promise<void> {
-  const { network, attachment } = call;
+  const { network, attachment, note } = call;
   const owner = { network, containerId: attachment.containerId, ifname: attachment.ifname };
+  const shared = await sharedLeases(place);
+  if (shared !== undefined) {
+    const reason = await shared.release(owner, place.cooldownMs);
+    if (reason !== undefined)
+      note(
+        `warren-${place.plugin}: ${describeOwner(owner)}: its release waits on this node: ${reason.message}`,
+      );
+    return;
+  }
   // a store that was never made holds nothing, and DEL is no reason to make one
   if (!storeExists(place.dataDir)) {
     using files = filesOf(place, network);
@@ -176,6 +207,9 @@ async function heldBy(
   note: (text: string) => void,
 ): Promise<Assignment[]> {
   const { network } = owner;
+  const shared = await sharedLeases(place);
+  if (shared !== undefined)
+    return (await shared.store.read((store) => leasesOf(store, owner))).map(assignmentOf);
   if (!storeExists(place.dataDir)) {
     // to look is no reason to make a store: the files say it too
     using files = filesOf(place, network);
@@ -207,11 +241,20 @@ export async function checkReady(
   sets: readonly RangeSet[],
 ): Promise<void> {
   const { network, note } = call;
-  const exhausted = await storeOf(place, network, async (store, files) => {
-    await beat(store);
-    if (files !== undefined) await takeOver(store, files, network, { sets, note: noteOf(place, note) });
-    return { sets: await exhaustedSets(store, network, sets), held: await countLeases(store, network) };
+  const look = async (store: Transaction) => ({
+    sets: await exhaustedSets(store, network, sets),
+    held: await countLeases(store, network),
   });
+  const shared = await sharedLeases(place);
+  // of a shared store the look waits for no other node
+  await shared?.transaction(network, beat);
+  const exhausted =
+    (await shared?.store.read(look)) ??
+    (await storeOf(place, network, async (store, files) => {
+      await beat(store);
+      if (files !== undefined) await takeOver(store, files, network, { sets, note: noteOf(place, note) });
+      return look(store);
+    }));
   const [first] = exhausted.sets;
   if (first === undefined) return;
   throw new CniError(
@@ -240,7 +283,7 @@ export async function collectAddresses(call: GcCall<unknown>, place: Place): Pro
       released.set(formatAddress(one.address), describeOwner({ network, ...one }));
     }
   };
-  if (storeExists(place.dataDir)) {
+  if (place.shared !== undefined || storeExists(place.dataDir)) {
     await storeOf(place, network, async (store, files) => {
       collectFiles(files);
       for (const row of await releaseStale(store, network, valid, place.cooldownMs))

@@ -189,10 +189,13 @@ async function claim(
   const row = await store.first(LEASE_AT, { network, address: addressBytes(address) });
   if (row === undefined) return;
   if (row.releasedAtMs !== null) return free(store, network, [row]);
-  if (isOfDeadBoot(row)) return reclaim(store, network, [row]);
+  // among this node's own: of another's namespaces nothing is known here
+  const dead = row.bootId === currentBootId() ? [] : await deadLeases(store, network);
+  if (dead.some((one) => sameAddress(addressFromBytes(one.address), address)))
+    return reclaim(store, network, [row]);
   throw new CniError(
     ErrorCode.addressInUse,
-    `${before}requested IP address ${formatAddress(address)} is not available in ${place}: it is held by ${describeHolder(row)}`,
+    `${before}requested IP address ${formatAddress(address)} is not available in ${place}: it is held by ${describeHolder(row)}${row.node === "" ? "" : ` on node ${row.node}`}`,
     `since ${new Date(row.createdAtMs).toISOString()}; DEL that attachment, or ask for another address`,
   );
 }
@@ -267,11 +270,7 @@ async function free(store: Transaction, network: string, rows: readonly LeaseRow
   await freeFromRuns(store, network, addresses);
 }
 
-/** A lease of an earlier boot whose namespace is gone can't be alive. */
-function isOfDeadBoot(row: LeaseRow): boolean {
-  return row.bootId !== currentBootId() && netnsIsGone(row);
-}
-
+/** Returns the leases of an earlier boot of this node whose namespace is gone: they can't be alive. */
 async function deadLeases(store: Transaction, network: string): Promise<LeaseRow[]> {
   return (await store.all(EARLIER_BOOTS, { network, bootId: currentBootId() })).filter(netnsIsGone);
 }

@@ -23,6 +23,8 @@ export const requestEntries = {
   args: v.nullish(v.object({ cni: v.nullish(v.object({ ips })) })),
   capabilities: v.nullish(v.record(v.string(), v.unknown())),
   dataDir: v.nullish(absolutePath),
+  // looked at only where it is there (shared-store.ts)
+  store: v.nullish(v.unknown()),
 };
 
 const requestSchema = v.object(requestEntries);

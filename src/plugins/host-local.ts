@@ -16,6 +16,7 @@ import {
   dataDirOf,
   giveAddresses,
   type Place,
+  sharedOf,
   takeAddressesBack,
 } from "../ipam/allocation.ts";
 import { DEFAULT_FILES_DIR } from "../ipam/lease-files.ts";
@@ -41,6 +42,7 @@ const config = v.object({
       routes: v.nullish(v.array(routeSchema)),
       resolvConf: v.nullish(v.string()),
       dataDir: v.nullish(absolutePath),
+      store: v.nullish(v.unknown()),
     }),
   ),
 });
@@ -48,7 +50,8 @@ const config = v.object({
 const cleanup = v.object({
   // where things are must be said right; all else may have gone bad since the ADD
   dataDir: v.nullish(absolutePath),
-  ipam: v.nullish(v.object({ dataDir: v.nullish(absolutePath) })),
+  store: v.nullish(v.unknown()),
+  ipam: v.nullish(v.object({ dataDir: v.nullish(absolutePath), store: v.nullish(v.unknown()) })),
 });
 
 type Config = v.InferOutput<typeof config>;
@@ -98,6 +101,13 @@ function requestedAddresses(config: Config, args: CniArguments): Address[] {
 }
 
 function placeOf(config: v.InferOutput<typeof cleanup>): Place {
+  if (sharedOf(config) !== undefined) {
+    throw new CniError(
+      ErrorCode.invalidConfig,
+      "host-local keeps its addresses on the node, and can't share a store",
+      'give the network the ipam type "warren-ipam", or take the key "store" away',
+    );
+  }
   return {
     plugin: "host-local",
     dataDir: dataDirOf(config),

@@ -13,6 +13,7 @@ import {
   dataDirOf,
   giveAddresses,
   type Place,
+  sharedOf,
   takeAddressesBack,
 } from "../ipam/allocation.ts";
 import { type Assignment, assignedPrefix, parseRangeSets, poolSchema, type RangeSet } from "../ipam/pool.ts";
@@ -41,6 +42,7 @@ const ipamSchema = v.strictObject({
   dns: v.nullish(dnsSchema),
   resolvConf: v.nullish(v.string()),
   dataDir: v.nullish(absolutePath),
+  store: v.nullish(v.unknown()),
   order: v.nullish(v.picklist(["round-robin", "lowest"])),
   cooldownSeconds: v.nullish(count),
 });
@@ -50,8 +52,13 @@ const config = v.object({ ...requestEntries, ipam: v.nullish(ipamSchema) });
 const cleanup = v.object({
   // where the store is must be said right; all else may have gone bad since the ADD
   dataDir: v.nullish(absolutePath),
+  store: v.nullish(v.unknown()),
   ipam: v.nullish(
-    v.object({ dataDir: v.nullish(absolutePath), cooldownSeconds: v.fallback(v.nullish(count), 0) }),
+    v.object({
+      dataDir: v.nullish(absolutePath),
+      store: v.nullish(v.unknown()),
+      cooldownSeconds: v.fallback(v.nullish(count), 0),
+    }),
   ),
 });
 
@@ -105,7 +112,7 @@ function withGateway(assignment: Assignment, text: string): Assignment {
 
 function placeOf(config: v.InferOutput<typeof cleanup>): Place {
   const cooldownMs = (config.ipam?.cooldownSeconds ?? 0) * 1000;
-  return { plugin: "ipam", dataDir: dataDirOf(config), cooldownMs };
+  return { plugin: "ipam", dataDir: dataDirOf(config), shared: sharedOf(config), cooldownMs };
 }
 
 export const ipam = definePlugin({

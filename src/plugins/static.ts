@@ -15,6 +15,7 @@ import {
   dataDirOf,
   giveAddresses,
   type Place,
+  sharedOf,
   takeAddressesBack,
 } from "../ipam/allocation.ts";
 import type { Assignment } from "../ipam/pool.ts";
@@ -39,6 +40,7 @@ const config = v.object({
       routes: v.nullish(v.array(routeSchema)),
       dns: v.nullish(dnsSchema),
       dataDir: v.nullish(absolutePath),
+      store: v.nullish(v.unknown()),
     }),
   ),
 });
@@ -46,7 +48,8 @@ const config = v.object({
 const cleanup = v.object({
   // where the store is must be said right; all else may have gone bad since the ADD
   dataDir: v.nullish(absolutePath),
-  ipam: v.nullish(v.object({ dataDir: v.nullish(absolutePath) })),
+  store: v.nullish(v.unknown()),
+  ipam: v.nullish(v.object({ dataDir: v.nullish(absolutePath), store: v.nullish(v.unknown()) })),
 });
 
 type Config = v.InferOutput<typeof config>;
@@ -112,7 +115,7 @@ function withoutEmptyLists(dns: Dns): Dns {
 }
 
 function placeOf(config: v.InferOutput<typeof cleanup>): Place {
-  return { plugin: "static", dataDir: dataDirOf(config), cooldownMs: 0 };
+  return { plugin: "static", dataDir: dataDirOf(config), shared: sharedOf(config), cooldownMs: 0 };
 }
 
 export const fixedAddresses = definePlugin({

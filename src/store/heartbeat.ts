@@ -15,14 +15,18 @@ const ROOM_BYTES = 512n * 1024n;
 
 /** Writes the heartbeat; the caller's transaction commits it. Throws StoreError where an ADD would find no room. */
 export async function beat(store: Transaction): Promise<void> {
-  const free = freeBytes(store.location);
+  if (!store.isShared) requireRoom(store.location);
+  await store.run(BEAT, { bootId: currentBootId(), atMs: Date.now() });
+}
+
+function requireRoom(location: string): void {
+  const free = freeBytes(location);
   if (free < ROOM_BYTES) {
     throw new StoreError(
-      store.location,
+      location,
       "disk full",
-      `the store ${store.location} can't grow: the disk is full, ${free} bytes are left`,
+      `the store ${location} can't grow: the disk is full, ${free} bytes are left`,
       `make room for at least ${ROOM_BYTES} bytes, or move dataDir`,
     );
   }
-  await store.run(BEAT, { bootId: currentBootId(), atMs: Date.now() });
 }

@@ -5,10 +5,11 @@ import migration0001 from "../../db/migrations/0001-store.sql" with { type: "tex
 import migration0002 from "../../db/migrations/0002-events.sql" with { type: "text" };
 import migration0003 from "../../db/migrations/0003-released.sql" with { type: "text" };
 import migration0004 from "../../db/migrations/0004-pairs.sql" with { type: "text" };
+import migration0005 from "../../db/migrations/0005-shared-stores.sql" with { type: "text" };
 import { StoreError } from "./store.ts";
 
 /** Each migration's SQL; applying number N takes the schema from version N to N + 1. Only ever append. */
-export const MIGRATIONS: readonly string[] = [migration0001, migration0002, migration0003, migration0004];
+export const MIGRATIONS: readonly string[] = [migration0001, migration0002, migration0003, migration0004, migration0005];
 
 /** The version of the schema that this executable writes. */
 export const SCHEMA_VERSION = MIGRATIONS.length;

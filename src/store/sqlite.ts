@@ -1,7 +1,7 @@
 // The store as one SQLite file: opened without a word to the schema when it is in place, made whole before it gets
 // its name when it isn't, and left without the checkpoint that a normal close would pay for.
-import { Database, SQLiteError, type SQLQueryBindings } from "bun:sqlite";
-import type { SqlValue, Statement } from "../../db/statement.ts";
+import { Database, SQLiteError } from "bun:sqlite";
+import type { Statement } from "../../db/statement.ts";
 import {
   fileSystemType,
   lockExclusively,
@@ -16,6 +16,7 @@ import { beginPhase, endPhase } from "../sys/phases.ts";
 import { precedence } from "../sys/process.ts";
 import { LOCK_TIMEOUT_MS, storeErrorOf } from "./diagnosis.ts";
 import { migrate, refuseNewer, SCHEMA_VERSION, schemaVersion } from "./migrations.ts";
+import { bindings, rowOf } from "./row.ts";
 import { type Store, StoreError, type Transaction } from "./store.ts";
 
 /** Where the store is unless `dataDir` says otherwise. */
@@ -202,6 +203,8 @@ class SqliteStore implements Store {
 }
 
 class SqliteTransaction implements Transaction {
+  readonly isShared = false;
+
   constructor(
     private readonly database: Database,
     readonly location: string,
@@ -226,36 +229,6 @@ class SqliteTransaction implements Transaction {
     this.database.query(statement.sql).run(...bindings(statement, parameters));
     endPhase();
   }
-}
-
-function bindings<Parameters extends object>(
-  statement: Statement<Parameters, unknown>,
-  parameters: Parameters,
-): SQLQueryBindings[] {
-  const named = new Map<string, unknown>(Object.entries(parameters));
-  return statement.parameters.map((parameter) => {
-    if ("value" in parameter) return parameter.value;
-    const value = named.get(parameter.name);
-    if (!isSqlValue(value)) {
-      throw new TypeError(`query parameter ${parameter.name} is ${String(value)}: ${statement.sql}`);
-    }
-    return value;
-  });
-}
-
-function isSqlValue(value: unknown): value is SqlValue {
-  return (
-    value === null || typeof value === "string" || typeof value === "number" || value instanceof Uint8Array
-  );
-}
-
-/** The statement's type was made from the same query as its columns, so the row has that type by construction. */
-function rowOf<Parameters, Row>(statement: Statement<Parameters, Row>, values: readonly unknown[]): Row {
-  const row: Record<string, unknown> = {};
-  // ten thousand rows are read before the engine would make entries() fast
-  let index = 0;
-  for (const column of statement.columns) row[column] = values[index++];
-  return row as Row;
 }
 
 function identityOf(path: string): string {

@@ -4,8 +4,10 @@ import type { Statement } from "../../db/statement.ts";
 
 /** Queries inside a transaction. */
 export interface Transaction {
-  /** Where the store is: a path. */
+  /** Where the store is: a path, or the words for a database. */
   readonly location: string;
+  /** True if other nodes have it too: then leases and addresses are in it, and all else in this node's file. */
+  readonly isShared: boolean;
   /** Returns all rows. */
   all<Parameters extends object, Row>(
     statement: Statement<Parameters, Row>,
@@ -25,7 +27,7 @@ export interface Transaction {
 
 /** A store that is open. */
 export interface Store {
-  /** Where it is, for messages: a path. */
+  /** Where it is, for messages: a path, or the words for a database. */
   readonly location: string;
   /**
    * Runs `work` in one write transaction and returns what it returns; if it throws, nothing was written. Inside
@@ -62,7 +64,26 @@ export type StoreProblem =
   | "locked"
   | "out of descriptors"
   | "network file system"
-  | "unusable";
+  | "unusable"
+  | "unreachable"
+  | "timed out"
+  | "too many connections"
+  | "authentication failed"
+  | "not encrypted"
+  | "certificate refused"
+  | "database missing"
+  | "table missing"
+  | "read-only replica"
+  | "password missing";
+
+/** What passes by itself: whoever tries again later may find the store in order. */
+const PASSING: ReadonlySet<StoreProblem> = new Set([
+  "locked",
+  "unreachable",
+  "timed out",
+  "too many connections",
+  "read-only replica",
+]);
 
 /** A store that can't be used: which one, what is wrong, what would help. */
 export class StoreError extends Error {
@@ -78,4 +99,12 @@ export class StoreError extends Error {
   ) {
     super(message, options);
   }
+
+  /** True if it is worth trying again later. */
+  get isPassing(): boolean {
+    return PASSING.has(this.problem);
+  }
 }
+
+/** A shared store that can't be used: the node's own may be in order. */
+export class SharedStoreError extends StoreError {}

@@ -394,6 +394,7 @@ function counting(store: Transaction): { readonly transaction: Transaction; read
   return {
     transaction: {
       location: store.location,
+      isShared: store.isShared,
       all: counted(store.all.bind(store)) as Transaction["all"],
       first: counted(store.first.bind(store)) as Transaction["first"],
       run: counted(store.run.bind(store)) as Transaction["run"],

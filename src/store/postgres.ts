@@ -1,0 +1,350 @@
+// The store that many nodes share, in PostgreSQL. It has the leases; what a node made for itself stays in its own file, where
+// it is found without the network. Loaded only where a config asks for it.
+import { sharedStatements } from "../../db/shared-queries.ts" with { type: "macro" };
+import type { SqlValue, Statement } from "../../db/statement.ts";
+import { beginPhase, endPhase } from "../sys/phases.ts";
+import { LOCK_TIMEOUT_MS } from "./diagnosis.ts";
+import { locationOf, sharedStoreErrorOf, silence } from "./postgres-diagnosis.ts";
+import { migrateShared, refuseNewerSchema, SHARED_SCHEMA_VERSION } from "./postgres-migrations.ts";
+import { bindings, rowOf } from "./row.ts";
+import { SharedStoreError, type Store, type Transaction } from "./store.ts";
+
+/** PostgreSQL's statements by SQLite's text; what is not among them belongs to the node's own store. */
+const SHARED = new Map(Object.entries(sharedStatements()));
+
+/** How a connection is protected (libpq's sslmode). */
+export type TlsMode = "disable" | "prefer" | "require" | "verify-ca" | "verify-full";
+
+/** What is read from files only when a connection is made, so that a store can be named without. */
+export interface Secrets {
+  readonly password: string | undefined;
+  /** The certificates of the authorities that count, as PEM; those of the system if undefined. */
+  readonly authorities: string | undefined;
+}
+
+/** What it takes to use a database. Nothing of it is ever put together to an address. */
+export interface PostgresSettings {
+  /** A name, an address, or the directory of a unix socket. */
+  readonly host: string;
+  readonly port: number;
+  readonly user: string;
+  readonly database: string;
+  /** A plain identifier: lower-case letters, digits and underscores. */
+  readonly schema: string;
+  readonly tls: TlsMode;
+  /** Throws SharedStoreError. */
+  readonly secrets: () => Secrets;
+  readonly connectTimeoutMs: number;
+  /** How long one statement may take. */
+  readonly statementTimeoutMs: number;
+  /** Whose rows this process writes and may remove: letters, digits, dots, hyphens, underscores. */
+  readonly node: string;
+}
+
+/** A transaction that its node leaves hanging holds up all others: after this time the server gives it up. */
+const IDLE_TIMEOUT_MS = 5_000;
+
+/** How long a lock is waited for in one go, so that a server that went silent is told from one that is busy. */
+const LOCK_WAIT_MS = 2_000;
+
+type Rows = readonly (readonly unknown[])[];
+
+/** The shared store; `node` opens the node's own. */
+export class PostgresStore implements Store {
+  readonly location: string;
+  #client: Bun.SQL | undefined;
+  #open: PostgresTransaction | undefined;
+
+  constructor(
+    private readonly settings: PostgresSettings,
+    private readonly node: () => Store,
+  ) {
+    this.location = locationOf(settings);
+  }
+
+  async transaction<T>(work: (transaction: Transaction) => Promise<T>): Promise<T> {
+    return this.#run("write", work);
+  }
+
+  async read<T>(work: (transaction: Transaction) => Promise<T>): Promise<T> {
+    return this.#run("read", work);
+  }
+
+  async execute<Parameters extends object>(
+    statement: Statement<Parameters, never>,
+    parameters: Parameters,
+    patienceMs: number,
+  ): Promise<void> {
+    if (!SHARED.has(statement.sql)) return this.node().execute(statement, parameters, patienceMs);
+    return this.transaction((transaction) => transaction.run(statement, parameters));
+  }
+
+  async #run<T>(access: "read" | "write", work: (transaction: Transaction) => Promise<T>): Promise<T> {
+    if (this.#open !== undefined) return this.#open.join(work);
+    const connection = await this.#connect();
+    try {
+      await this.#begin(connection, access);
+      const transaction = new PostgresTransaction(connection, access, this.node, this.settings.schema);
+      this.#open = transaction;
+      const result = await work(transaction);
+      await transaction.joined();
+      await connection.send("COMMIT");
+      return result;
+    } catch (error) {
+      await connection.rollBack();
+      throw error;
+    } finally {
+      this.#open = undefined;
+      connection.release();
+      if (connection.isLost) this.#drop();
+    }
+  }
+
+  async #begin(connection: Connection, access: "read" | "write"): Promise<void> {
+    const begin = beginning(this.settings, access);
+    let version = 0;
+    try {
+      version = Number((await connection.send(begin))[0]?.[0] ?? 0);
+    } catch (error) {
+      // no schema is what the first node finds; reading is no reason to make one
+      if (!isProblem(error, "table missing") || access === "read") throw error;
+    }
+    refuseNewerSchema(version, this.location);
+    connection.begin = begin;
+    if (version === SHARED_SCHEMA_VERSION) return;
+    await connection.rollBack();
+    await migrateShared((sql) => connection.send(sql), this.settings.schema, this.location);
+    await connection.send(begin);
+  }
+
+  async #connect(): Promise<Connection> {
+    const { connectTimeoutMs } = this.settings;
+    this.#client ??= new Bun.SQL(clientOptions(this.settings));
+    beginPhase(`connect to the ${this.location}`);
+    try {
+      const reserved = await within(this.#client.reserve(), connectTimeoutMs, () =>
+        silence(this.location, connectTimeoutMs, "connecting"),
+      );
+      endPhase();
+      return new Connection(reserved, this.location, this.settings.statementTimeoutMs);
+    } catch (error) {
+      this.#drop();
+      throw sharedStoreErrorOf(error, this.location);
+    }
+  }
+
+  /** Lets a client go that may have a connection which nobody answers on; the next transaction makes another. */
+  #drop(): void {
+    const client = this.#client;
+    this.#client = undefined;
+    // it is not waited for: closing says goodbye to a server that may be gone
+    client?.close({ timeout: 0 }).catch(() => undefined);
+  }
+
+  /** Lets the connection go; the next transaction makes another. */
+  close(): void {
+    this.#drop();
+  }
+}
+
+/** One connection, on which every statement is answered in time or is the last one. */
+class Connection {
+  /** True once an answer did not come: what the server did is not known. */
+  isLost = false;
+  /** How its transaction begins. */
+  begin = "BEGIN";
+
+  constructor(
+    private readonly reserved: Bun.ReservedSQL,
+    readonly location: string,
+    private readonly timeoutMs: number,
+  ) {}
+
+  /** Runs statements and returns the rows of the last one that has any. Rejects with SharedStoreError. */
+  async send(sql: string, parameters?: readonly SqlValue[]): Promise<Rows> {
+    beginPhase(sql);
+    const query =
+      parameters === undefined
+        ? this.reserved.unsafe(sql).simple()
+        : this.reserved.unsafe(sql, [...parameters]);
+    try {
+      const answer = await within(query.values(), this.timeoutMs, () => {
+        this.isLost = true;
+        return silence(this.location, this.timeoutMs, "a statement");
+      });
+      endPhase();
+      return lastRows(answer);
+    } catch (error) {
+      const told = sharedStoreErrorOf(error, this.location);
+      if (isProblem(told, "unreachable")) this.isLost = true;
+      throw told;
+    }
+  }
+
+  async rollBack(): Promise<void> {
+    if (this.isLost) return;
+    try {
+      await this.send("ROLLBACK");
+    } catch {
+      // the first error is the one to tell; the server rolls back what nobody ends
+      this.isLost = true;
+    }
+  }
+
+  release(): void {
+    this.reserved.release().catch(() => undefined);
+  }
+}
+
+class PostgresTransaction implements Transaction {
+  readonly isShared = true;
+  readonly location: string;
+  readonly #locked = new Set<string>();
+  readonly #joined = new Set<Promise<unknown>>();
+  #isClean = true;
+
+  constructor(
+    private readonly connection: Connection,
+    private readonly access: "read" | "write",
+    private readonly node: () => Store,
+    private readonly schema: string,
+  ) {
+    this.location = connection.location;
+  }
+
+  async all<Parameters extends object, Row>(statement: Statement<Parameters, Row>, parameters: Parameters) {
+    const shared = SHARED.get(statement.sql);
+    if (shared === undefined) return this.node().transaction((own) => own.all(statement, parameters));
+    const rows = await this.#send(shared, parameters);
+    return rows.map((row) => rowOf(statement, row.map(plain)));
+  }
+
+  async first<Parameters extends object, Row>(statement: Statement<Parameters, Row>, parameters: Parameters) {
+    const [row] = await this.all(statement, parameters);
+    return row;
+  }
+
+  async run<Parameters extends object>(statement: Statement<Parameters, never>, parameters: Parameters) {
+    await this.all(statement, parameters);
+  }
+
+  /** Does the work of another transaction of this process in this one. */
+  async join<T>(work: (transaction: Transaction) => Promise<T>): Promise<T> {
+    const joined = work(this);
+    this.#joined.add(joined);
+    return joined;
+  }
+
+  /** Waits until the works that joined have ended, however they did. */
+  async joined(): Promise<void> {
+    await Promise.allSettled(this.#joined);
+  }
+
+  async #send(statement: Statement<object, unknown>, parameters: object): Promise<Rows> {
+    if (this.access === "write" && "network" in parameters) await this.#lock(String(parameters.network));
+    const values = bindings(statement, parameters);
+    this.#isClean = false;
+    return this.connection.send(statement.sql, values);
+  }
+
+  /**
+   * Keeps other writers of the network out until the transaction ends: choosing an address reads what others must not
+   * change meanwhile, as BEGIN IMMEDIATE keeps them out of a file.
+   */
+  async #lock(network: string): Promise<void> {
+    if (this.#locked.has(network)) return;
+    const startedAtMs = Date.now();
+    for (;;) {
+      try {
+        await this.connection.send("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", [
+          `${this.schema}/${network}`,
+        ]);
+        this.#locked.add(network);
+        return;
+      } catch (error) {
+        const waited = Date.now() - startedAtMs;
+        if (!this.#isClean || !isProblem(error, "locked") || waited > LOCK_TIMEOUT_MS) throw error;
+        // nothing has happened in the transaction yet: it begins once more and waits on
+        await this.connection.send("ROLLBACK");
+        await this.connection.send(this.connection.begin);
+      }
+    }
+  }
+}
+
+/** Returns how a transaction begins: in the schema, for the node, within the limits. It answers the schema's version. */
+function beginning(settings: PostgresSettings, access: "read" | "write"): string {
+  const { schema, node, statementTimeoutMs } = settings;
+  const mode = access === "read" ? " ISOLATION LEVEL REPEATABLE READ READ ONLY" : "";
+  return [
+    `BEGIN${mode}`,
+    `SET LOCAL search_path TO "${schema}"`,
+    `SET LOCAL warren.node TO '${node}'`,
+    `SET LOCAL statement_timeout TO ${statementTimeoutMs}`,
+    `SET LOCAL lock_timeout TO ${Math.min(LOCK_WAIT_MS, Math.ceil(statementTimeoutMs / 2))}`,
+    `SET LOCAL idle_in_transaction_session_timeout TO ${IDLE_TIMEOUT_MS}`,
+    "SELECT version FROM schema_version",
+  ].join("; ");
+}
+
+function clientOptions(settings: PostgresSettings): Bun.SQL.Options {
+  const { host, port, user, database, connectTimeoutMs } = settings;
+  const { password, authorities } = settings.secrets();
+  const place = host.startsWith("/") ? { path: `${host}/.s.PGSQL.${port}` } : { hostname: host, port };
+  return {
+    adapter: "postgres",
+    ...place,
+    username: user,
+    // never undefined: a variable of the environment would be taken instead
+    password: password ?? "",
+    database,
+    tls: tlsOptions(settings.tls, authorities),
+    max: 1,
+    bigint: true,
+    // poolers know no named statements
+    prepare: false,
+    connectionTimeout: Math.max(1, Math.ceil(connectTimeoutMs / 1000)),
+  };
+}
+
+function tlsOptions(mode: TlsMode, authorities: string | undefined): Bun.SQL.PostgresOrMySQLOptions["tls"] {
+  if (mode === "disable" || mode === "prefer" || mode === "require") return mode;
+  return {
+    // said aloud: a variable of the environment could turn it off
+    rejectUnauthorized: true,
+    ...(authorities === undefined ? {} : { ca: authorities }),
+    // who signed it counts, whatever name it is for
+    ...(mode === "verify-ca" ? { checkServerIdentity: () => undefined } : {}),
+  };
+}
+
+/** Several statements in one message answer with a list of lists of rows. */
+function lastRows(answer: unknown): Rows {
+  if (!Array.isArray(answer)) return [];
+  const last: unknown = answer.findLast((one) => Array.isArray(one) && one.length > 0);
+  if (!Array.isArray(last)) return [];
+  return Array.isArray(last[0]) ? last : answer;
+}
+
+/** Whole numbers of 64 bits are times and counts here, which a double holds exactly. */
+function plain(value: unknown): unknown {
+  return typeof value === "bigint" ? Number(value) : value;
+}
+
+function isProblem(error: unknown, problem: SharedStoreError["problem"]): boolean {
+  return error instanceof SharedStoreError && error.problem === problem;
+}
+
+async function within<T>(promise: Promise<T>, timeoutMs: number, silent: () => Error): Promise<T> {
+  let timer: Timer | undefined;
+  try {
+    return await Promise.race([
+      promise,
+      new Promise<never>((_, reject) => {
+        timer = setTimeout(() => reject(silent()), timeoutMs);
+      }),
+    ]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
