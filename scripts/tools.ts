@@ -20,6 +20,8 @@ const TOOLS: Readonly<Record<string, string>> = {
   "qemu-system-x86_64": "qemu-system-x86",
   cpio: "cpio",
   curl: "curl",
+  // with it come the libraries of the server, which is only taken out of its package
+  psql: "postgresql-client-15",
   modprobe: "kmod",
   strace: "strace",
   dot: "graphviz",
@@ -32,7 +34,7 @@ const TOOLS: Readonly<Record<string, string>> = {
 };
 
 /** Programs whose package would start a service when it is installed: they are only taken out of it. */
-const EXTRACTED: Readonly<Record<string, string>> = { promtool: "prometheus" };
+const EXTRACTED: Readonly<Record<string, string>> = { promtool: "prometheus", postgres: "postgresql-15" };
 const EXTRACTED_FOLDER = join(CACHE, "extracted");
 
 const REFERENCE_PLUGINS = [
@@ -42,7 +44,7 @@ const REFERENCE_PLUGINS = [
 ];
 
 /** Where administration programs are, which an ordinary user's PATH leaves out. */
-const SEARCH_PATH = `${process.env.PATH ?? ""}:/usr/local/sbin:/usr/sbin:/sbin:/usr/local/go/bin:${EXTRACTED_FOLDER}/usr/bin`;
+const SEARCH_PATH = `${process.env.PATH ?? ""}:/usr/local/sbin:/usr/sbin:/sbin:/usr/local/go/bin:${EXTRACTED_FOLDER}/usr/bin:${EXTRACTED_FOLDER}/usr/lib/postgresql/15/bin`;
 
 /** A tool that tests may need: its path, or why it is not there. */
 export type Tool =

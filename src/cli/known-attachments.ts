@@ -8,6 +8,7 @@ import type { AttachmentKey } from "../cni/network-config.ts";
 import type { NetworkList } from "../conflist/network-list.ts";
 import { delegateNamed } from "../delegation/delegated-network.ts";
 import { listLeases, listStaleLeases } from "../ipam/leases.ts";
+import { SharedLeases } from "../ipam/shared-leases.ts";
 import { listAttachments, listObjects, listObjectsOfKind } from "../ledger/attachments.ts";
 import type { Runtime } from "../runtime/chain.ts";
 import { DEFAULT_DATA_DIR, openStore, storeExists } from "../store/sqlite.ts";
@@ -16,26 +17,37 @@ import { shownLease } from "./leases.ts";
 
 const placeSchema = v.object({
   dataDir: v.nullish(v.string()),
-  ipam: v.nullish(v.object({ dataDir: v.nullish(v.string()) })),
+  store: v.nullish(v.unknown()),
+  ipam: v.nullish(v.object({ dataDir: v.nullish(v.string()), store: v.nullish(v.unknown()) })),
 });
+
+function placesOf(list: NetworkList): v.InferOutput<typeof placeSchema>[] {
+  const what = `network config ${JSON.stringify(list.name)}`;
+  return list.plugins.map(({ document }) => parseInput(placeSchema, document, ErrorCode.invalidConfig, what));
+}
 
 /** Returns where the network's plugins, those that are ours, keep their stores. Throws CniError 7. */
 export function dataDirsOf(list: NetworkList): string[] {
-  const dirs = list.plugins.flatMap(({ document }) => {
-    const { dataDir, ipam } = parseInput(
-      placeSchema,
-      document,
-      ErrorCode.invalidConfig,
-      `network config ${JSON.stringify(list.name)}`,
-    );
-    return [dataDir ?? ipam?.dataDir ?? DEFAULT_DATA_DIR, ipam?.dataDir ?? DEFAULT_DATA_DIR];
-  });
+  const dirs = placesOf(list).flatMap(({ dataDir, ipam }) => [
+    dataDir ?? ipam?.dataDir ?? DEFAULT_DATA_DIR,
+    ipam?.dataDir ?? DEFAULT_DATA_DIR,
+  ]);
   return [...new Set(dirs)];
 }
 
-/** Returns the stores of the network's plugins of ours, as far as they exist. */
-function storesOf(list: NetworkList): Store[] {
+/** Returns where the node's own stores of the network's plugins of ours are, as far as they exist. */
+function ownStoresOf(list: NetworkList): Store[] {
   return dataDirsOf(list).filter(storeExists).map(openStore);
+}
+
+/** Returns the stores that have leases of the network: the node's own, and those that it shares with others. */
+function leaseStoresOf(list: NetworkList): Store[] {
+  const shared = placesOf(list).flatMap(({ store, ipam, dataDir }) => {
+    const settings = store ?? ipam?.store ?? undefined;
+    const own = dataDir ?? ipam?.dataDir ?? DEFAULT_DATA_DIR;
+    return settings === undefined ? [] : [new SharedLeases(settings, own).store];
+  });
+  return [...ownStoresOf(list), ...shared];
 }
 
 /** An attachment that the cache or a store knows. */
@@ -46,21 +58,23 @@ export interface KnownAttachment extends AttachmentKey {
 /** Returns every attachment of the network that is known. Throws StoreError. */
 export async function knownAttachments(runtime: Runtime, list: NetworkList): Promise<KnownAttachment[]> {
   const known: KnownAttachment[] = [...runtime.cache.list(list.name, runtime.note)];
-  for (const store of storesOf(list)) {
-    const { rows, delegates } = await store.read(async (transaction) => ({
-      rows: [...(await listAttachments(transaction)), ...(await listLeases(transaction))],
-      delegates: await listObjectsOfKind(transaction, "delegate"),
-    }));
-    // those that a plugin has added by itself are parts of the attachment for which it did
-    const parts = new Set<string>();
+  const rows: (KnownAttachment & { readonly network: string })[] = [];
+  // those that a plugin has added by itself are parts of the attachment for which it did
+  const parts = new Set<string>();
+  for (const store of ownStoresOf(list)) {
+    const delegates = await store.read(async (transaction) => {
+      rows.push(...(await listAttachments(transaction)));
+      return listObjectsOfKind(transaction, "delegate");
+    });
     for (const { name, ...by } of delegates) {
       const { network, ifname } = delegateNamed(name);
       if (network !== list.name || (by.network === network && by.ifname === ifname)) continue;
       parts.add(`${by.containerId}/${ifname}`);
     }
-    const isPart = ({ containerId, ifname }: AttachmentKey) => parts.has(`${containerId}/${ifname}`);
-    known.push(...rows.filter((row) => row.network === list.name && !isPart(row)));
   }
+  for (const store of leaseStoresOf(list)) rows.push(...(await store.read(listLeases)));
+  const isPart = ({ containerId, ifname }: AttachmentKey) => parts.has(`${containerId}/${ifname}`);
+  known.push(...rows.filter((row) => row.network === list.name && !isPart(row)));
   return known.map(({ containerId, ifname, netns }) => ({
     containerId,
     ifname,
@@ -96,7 +110,7 @@ export async function previewCollection(
       what: netns,
       state: "",
     }));
-  for (const store of storesOf(list)) {
+  for (const store of ownStoresOf(list)) {
     await store.read(async (transaction) => {
       for (const row of await listAttachments(transaction)) {
         if (row.network !== list.name || isValid(row)) continue;
@@ -109,11 +123,13 @@ export async function previewCollection(
           state: "",
         });
       }
-      for (const row of await listStaleLeases(transaction, list.name, valid)) {
-        const { container, ifname, address, state } = shownLease(row);
-        doomed.push({ kind: "lease", container, ifname, what: address, state });
-      }
     });
+  }
+  for (const store of leaseStoresOf(list)) {
+    for (const row of await store.read((leases) => listStaleLeases(leases, list.name, valid))) {
+      const { container, ifname, address, state } = shownLease(row);
+      doomed.push({ kind: "lease", container, ifname, what: address, state });
+    }
   }
   return doomed;
 }

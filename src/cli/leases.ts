@@ -1,14 +1,17 @@
 // `warren leases`: who holds which address, since when, and whether the container can still be alive.
 import { CniError, ErrorCode } from "../cni/error.ts";
 import { formatPrefix } from "../ip/prefix.ts";
-import { assignmentOf, type LeaseRow, listLeases } from "../ipam/leases.ts";
+import { assignmentOf, type LeaseRow } from "../ipam/leases.ts";
 import { assignedPrefix } from "../ipam/pool.ts";
+import type { NodeLeaseRow } from "../ipam/shared-leases.ts";
 import { netnsIsGone, podOf } from "../ledger/owner.ts";
+import { log } from "../log.ts";
 import { DEFAULT_DATA_DIR, openStore, storeExists, storePath } from "../store/sqlite.ts";
 import type { Store } from "../store/store.ts";
 import { currentBootId } from "../sys/process.ts";
 import { writeStdout } from "../sys/stdio.ts";
 import { operatorCommand } from "./command.ts";
+import { knownLeases } from "./known-leases.ts";
 import { printTable } from "./table.ts";
 
 /** The flag of the commands that read the store. */
@@ -40,7 +43,14 @@ export interface ShownLease {
   readonly pod: string;
   readonly since: string;
   /** Whether the container's namespace is there. */
-  readonly state: "alive" | "netns gone" | "earlier boot";
+  readonly state: "alive" | "netns gone" | "earlier boot" | "elsewhere";
+  /** The node that has it, where the store is one that nodes share. */
+  readonly node?: string;
+}
+
+/** Returns another node's lease as it is shown: of its namespaces nothing is known here. */
+function shownElsewhere(row: NodeLeaseRow): ShownLease {
+  return { ...shownLease(row), state: "elsewhere", node: row.node };
 }
 
 /** Returns the lease as it is shown. */
@@ -67,17 +77,24 @@ export const command = operatorCommand({
     json: { type: "boolean", description: "Answer with JSON" },
   },
   async run({ args }) {
-    const rows = await existingStore(args["data-dir"]).read(listLeases);
-    const shown = rows
-      .map(shownLease)
+    existingStore(args["data-dir"]);
+    const { own, elsewhere, problems } = await knownLeases(args["data-dir"]);
+    const all = own.map(
+      (row): ShownLease => ({
+        ...shownLease(row),
+        ...(row.node === undefined ? {} : { node: row.node }),
+      }),
+    );
+    const shown = [...all, ...elsewhere.map(shownElsewhere)]
       .filter((lease) => args.network === undefined || lease.network === args.network)
-      .filter((lease) => args.leaked !== true || lease.state !== "alive");
+      .filter((lease) => args.leaked !== true || !["alive", "elsewhere"].includes(lease.state));
+    for (const problem of problems) log.warn(problem);
     if (args.json === true) writeStdout(`${JSON.stringify(shown, null, 4)}\n`);
     else if (shown.length === 0) writeStdout("no leases\n");
     else
       printTable(
         shown.map((lease) => ({ ...lease, since: lease.since.replace(/T|\.\d+Z/g, " ").trimEnd() })),
       );
-    return 0;
+    return problems.length === 0 ? 0 : 1;
   },
 });

@@ -2,13 +2,14 @@
 // namespace), and its whole life in calls, also when it is over. A part of the id is enough where it means one container.
 import { CniError, ErrorCode } from "../cni/error.ts";
 import { type NetworkStatus, networkStatus } from "../delegation/network-status.ts";
-import { listLeases } from "../ipam/leases.ts";
 import { listAttachments, listObjects, type WrittenEntry } from "../ledger/attachments.ts";
 import { type Event, listEvents } from "../ledger/events.ts";
 import { netnsIsGone } from "../ledger/owner.ts";
+import { log } from "../log.ts";
 import { writeStdout } from "../sys/stdio.ts";
 import { operatorCommand } from "./command.ts";
 import { eventDocument, shownEvent } from "./events.ts";
+import { knownLeases } from "./known-leases.ts";
 import { existingStore, shownLease, storeFlags } from "./leases.ts";
 import { containerIdOf } from "./settings.ts";
 import { printTable } from "./table.ts";
@@ -71,8 +72,11 @@ export const command = operatorCommand({
     json: { type: "boolean", description: "Answer with JSON" },
   },
   async run({ args }) {
-    const shown = await existingStore(args["data-dir"]).read(async (store) => {
-      const leases = (await listLeases(store)).map(shownLease);
+    const own = existingStore(args["data-dir"]);
+    const known = await knownLeases(args["data-dir"]);
+    for (const problem of known.problems) log.warn(problem);
+    const shown = await own.read(async (store) => {
+      const leases = known.own.map(shownLease);
       const attachments = await listAttachments(store);
       const events = await listEvents(store);
       const container = matchingContainer(

@@ -42,6 +42,11 @@ export class SharedLeases {
     return this.#shared.location;
   }
 
+  /** The name of this node in it. */
+  get node(): string {
+    return this.#shared.node;
+  }
+
   /** The store itself. */
   get store(): Store {
     return this.#shared.store;

@@ -26,34 +26,28 @@ const nodeName = v.pipe(v.string(), v.regex(/^[A-Za-z0-9._-]{1,253}$/, "letters,
 const seconds = v.pipe(v.number(), v.minValue(0.1), v.maxValue(60));
 
 const settingsSchema = v.strictObject({
-  postgres: v.pipe(
-    v.strictObject({
-      host: text,
-      port: v.optional(v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(65_535)), 5432),
-      user: text,
-      database: text,
-      passwordFile: v.nullish(path),
-      passwordVariable: v.nullish(text),
-      schema: v.optional(
-        v.pipe(v.string(), v.regex(/^[a-z_][a-z0-9_]{0,62}$/, "lower-case letters, digits and underscores")),
-        "warren",
-      ),
-      tls: v.optional(
-        v.strictObject({
-          mode: v.picklist(["disable", "prefer", "require", "verify-ca", "verify-full"]),
-          caFile: v.nullish(path),
-        }),
-        { mode: "verify-full" },
-      ),
-      connectTimeoutSeconds: v.optional(seconds, 2),
-      statementTimeoutSeconds: v.optional(seconds, 3),
-      nodeName: v.nullish(nodeName),
-    }),
-    v.check(
-      ({ passwordFile, passwordVariable }) => (passwordFile ?? "") === "" || (passwordVariable ?? "") === "",
-      "a password comes from passwordFile or from passwordVariable, not from both",
+  postgres: v.strictObject({
+    host: text,
+    port: v.optional(v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(65_535)), 5432),
+    user: text,
+    database: text,
+    passwordFile: v.nullish(path),
+    passwordVariable: v.nullish(text),
+    schema: v.optional(
+      v.pipe(v.string(), v.regex(/^[a-z_][a-z0-9_]{0,62}$/, "lower-case letters, digits and underscores")),
+      "warren",
     ),
-  ),
+    tls: v.optional(
+      v.strictObject({
+        mode: v.picklist(["disable", "prefer", "require", "verify-ca", "verify-full"]),
+        caFile: v.nullish(path),
+      }),
+      { mode: "verify-full" },
+    ),
+    connectTimeoutSeconds: v.optional(seconds, 2),
+    statementTimeoutSeconds: v.optional(seconds, 3),
+    nodeName: v.nullish(nodeName),
+  }),
 });
 
 type Settings = v.InferOutput<typeof settingsSchema>["postgres"];
@@ -74,6 +68,13 @@ export interface SharedStore {
 export function sharedStore(config: unknown, dataDir: string): SharedStore {
   refusePassword(config);
   const { postgres } = parseInput(settingsSchema, config, ErrorCode.invalidConfig, 'the key "store"');
+  if ((postgres.passwordFile ?? "") !== "" && (postgres.passwordVariable ?? "") !== "") {
+    throw new CniError(
+      ErrorCode.invalidConfig,
+      "store.postgres names both passwordFile and passwordVariable",
+      "the password comes from one of them: take the other away",
+    );
+  }
   const location = locationOf(postgres);
   const node = nodeNameOf(postgres);
   const store = new PostgresStore(

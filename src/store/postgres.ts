@@ -303,7 +303,8 @@ function clientOptions(settings: PostgresSettings): Bun.SQL.Options {
     bigint: true,
     // poolers know no named statements
     prepare: false,
-    connectionTimeout: Math.max(1, Math.ceil(connectTimeoutMs / 1000)),
+    // a second more than we wait, who say it in our words
+    connectionTimeout: Math.ceil(connectTimeoutMs / 1000) + 1,
   };
 }
 

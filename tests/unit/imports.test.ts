@@ -188,6 +188,23 @@ test("what a plugin call loads has nothing of Node, citty, consola or drizzle in
   expect([...reached]).toContain("src/netlink/codec.ts");
 });
 
+test("the client of a database is loaded only where a config shares a store", () => {
+  const lazy = IMPORTS.filter(
+    ({ file, target, typesOnly }) =>
+      !typesOnly && target === "src/ipam/shared-leases.ts" && !file.startsWith("src/cli/"),
+  );
+  expect(lazy.map(({ file }) => file)).toEqual(["src/ipam/allocation.ts"]);
+  expect(TEXTS.get("src/ipam/allocation.ts")).toContain('await import("./shared-leases.ts")');
+  const users = IMPORTS.filter(
+    ({ target, typesOnly }) => !typesOnly && /\/postgres(?:-\w+)?\.ts$/.test(target),
+  );
+  expect(new Set(users.map(({ file }) => file.replace(/postgres.*/, "postgres")))).toEqual(
+    new Set(["src/ipam/shared-store.ts", "src/store/postgres"]),
+  );
+  const clients = [...TEXTS].filter(([, text]) => /\bnew Bun\.SQL\b/.test(text));
+  expect(clients.map(([file]) => file)).toEqual(["src/store/postgres.ts"]);
+});
+
 test("no import leads back to where it came from", () => {
   const next = new Map<string, string[]>();
   for (const { file, target, typesOnly } of IMPORTS) {

@@ -1,6 +1,6 @@
 // What the stores of a node hold, all of it at once: one that can't be read is told with the others and stops nobody.
 import { describeError } from "../../cni/error.ts";
-import { type LeaseRow, listLeases, listRestingLeases } from "../../ipam/leases.ts";
+import { type LeaseRow, listRestingLeases } from "../../ipam/leases.ts";
 import {
   type AttachmentRow,
   type KernelObject,
@@ -11,6 +11,7 @@ import { type Event, listEvents } from "../../ledger/events.ts";
 import { netnsIsGone } from "../../ledger/owner.ts";
 import { openStore, storeExists, storePath } from "../../store/sqlite.ts";
 import { statFile } from "../../sys/files.ts";
+import { knownLeases } from "../known-leases.ts";
 
 /** A lease, and whether its holder can still be alive. */
 export interface KnownLease extends LeaseRow {
@@ -33,6 +34,8 @@ export interface NodeStore {
   /** Why it can't be read; empty if it can. */
   readonly problem: string;
   readonly leases: readonly KnownLease[];
+  /** Those of other nodes, where the store is one that nodes share. */
+  readonly elsewhere: readonly KnownLease[];
   readonly entries: readonly KnownEntry[];
   /** The calls that the journal holds, the oldest first. */
   readonly events: readonly Event[];
@@ -52,10 +55,9 @@ async function surveyStore(dataDir: string): Promise<NodeStore | undefined> {
     // whoever is not root may not even look
     if (!storeExists(dataDir)) return undefined;
     place = { ...place, bytes: bytesOf(path), logBytes: bytesOf(`${path}-wal`) };
+    const { own, elsewhere, problems } = await knownLeases(dataDir);
+    const held = own.map((row): KnownLease => ({ ...row, state: netnsIsGone(row) ? "stale" : "used" }));
     return await openStore(dataDir).read(async (store) => {
-      const held = (await listLeases(store)).map(
-        (row): KnownLease => ({ ...row, state: netnsIsGone(row) ? "stale" : "used" }),
-      );
       const rows = await listAttachments(store);
       const entries: KnownEntry[] = [];
       for (const row of rows) {
@@ -68,13 +70,14 @@ async function surveyStore(dataDir: string): Promise<NodeStore | undefined> {
       }
       return {
         ...place,
-        problem: "",
+        problem: problems.join("; "),
         leases: [...held, ...resting],
+        elsewhere: elsewhere.map((row): KnownLease => ({ ...row, state: "used" })),
         entries,
         events: await listEvents(store),
       };
     });
   } catch (error) {
-    return { ...place, problem: describeError(error), leases: [], entries: [], events: [] };
+    return { ...place, problem: describeError(error), leases: [], elsewhere: [], entries: [], events: [] };
   }
 }

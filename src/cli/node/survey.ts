@@ -153,7 +153,7 @@ export function describeNode(
     const nothing = { file: undefined, cniVersion: "", plugins: [], ready: undefined };
     networks.push({ name, ...nothing, problem, ...attachedTo(name, stores) });
   }
-  const leases = stores.flatMap((store) => store.leases);
+  const leases = stores.flatMap((store) => [...store.leases, ...store.elsewhere]);
   return {
     version: manifest.version,
     cniVersions: SUPPORTED_VERSIONS,

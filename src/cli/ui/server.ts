@@ -120,7 +120,7 @@ function refuse(status: number, words: string): Response {
 async function contentOf(page: PageSettings, features: readonly KernelFeature[]): Promise<PageContent> {
   const { settings } = page;
   const inventory = await takeInventory(settings, [page.dataDir]);
-  const leases = inventory.stores.flatMap((store) => store.leases);
+  const leases = inventory.stores.flatMap((store) => [...store.leases, ...store.elsewhere]);
   return {
     // STATUS is not asked for: it writes, and who only looks must change nothing
     survey: describeNode(settings, inventory, features, new Map()),

@@ -8,6 +8,7 @@ import { is } from "drizzle-orm";
 import { getTableConfig, SQLiteColumn, SQLiteSyncDialect, SQLiteTable } from "drizzle-orm/sqlite-core";
 import * as pairQueries from "../../../db/pair-queries.ts";
 import * as queries from "../../../db/queries.ts";
+import * as releaseQueries from "../../../db/release-queries.ts";
 import * as schema from "../../../db/schema.ts";
 import { SCHEMA_VERSION } from "../../../src/store/migrations.ts";
 
@@ -124,7 +125,7 @@ test.each([...TABLES])(
   },
 );
 
-test.each(Object.entries({ ...queries, ...pairQueries }))(
+test.each(Object.entries({ ...queries, ...pairQueries, ...releaseQueries }))(
   "the query %s runs on what the migrations make, with the columns it names",
   (_name, query) => {
     using database = migrated();
