@@ -10,6 +10,7 @@ import * as pairQueries from "../../../db/pair-queries.ts";
 import * as queries from "../../../db/queries.ts";
 import * as releaseQueries from "../../../db/release-queries.ts";
 import * as schema from "../../../db/schema.ts";
+import { sharedStatements } from "../../../db/shared-queries.ts";
 import { SCHEMA_VERSION } from "../../../src/store/migrations.ts";
 
 const MIGRATIONS = resolve(import.meta.dir, "../../../db/migrations");
@@ -139,3 +140,23 @@ test.each(Object.entries({ ...queries, ...pairQueries, ...releaseQueries }))(
     }
   },
 );
+
+test("X-30 every query of the tables that nodes share has PostgreSQL's words, and no other has", () => {
+  const shared = sharedStatements();
+  const all: Readonly<Record<string, () => { sql: string }>> = {
+    ...queries,
+    ...pairQueries,
+    ...releaseQueries,
+  };
+  for (const [name, query] of Object.entries(all)) {
+    const { sql } = query();
+    const touches = /"(?:leases|runs|cursors|heartbeat)"/.test(sql);
+    expect([name, Object.hasOwn(shared, sql)]).toEqual([name, touches]);
+  }
+  for (const { sql, parameters } of Object.values(shared)) {
+    expect(sql).not.toMatch(/json_each|unhex|indexed by|\?|instr/);
+    // each parameter is there once, in the order of its number
+    const numbers = [...sql.matchAll(/\$(\d+)/g)].map(([, number]) => Number(number));
+    expect(numbers).toEqual(parameters.map((_, index) => index + 1));
+  }
+});
