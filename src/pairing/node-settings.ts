@@ -23,6 +23,12 @@ export const nodeEntries = {
   mtu: pairMtu,
 };
 
+/**
+ * Keys of ratchet, whose configs many have. They are accepted and mean nothing here: there is no etcd, and no second
+ * program.
+ */
+export const INEFFECTIVE_KEYS = ["etcd_host", "etcd_port", "child_path", "use_labels", "cniDir"] as const;
+
 /** The keys as a config has them. */
 export type NodeKeys = PlaceKeys & v.InferOutput<v.ObjectSchema<typeof nodeEntries, undefined>>;
 

@@ -34,19 +34,10 @@ import { isEligible, isLabelName, type Labels, readLabels } from "../pairing/lab
 import { type PlannedRoute, type PodKey, type PodPlan, plannedRoute, podPlan } from "../pairing/link-plan.ts";
 import { everythingPaired, PAIR_PLUGIN, podOfOwner } from "../pairing/links.ts";
 import { completeLinks, endPod, endStrays, endUnwritten, joinPod } from "../pairing/membership.ts";
-import { nodeEntries, nodeSettings, underlayOf } from "../pairing/node-settings.ts";
+import { INEFFECTIVE_KEYS, nodeEntries, nodeSettings, underlayOf } from "../pairing/node-settings.ts";
 import { withLinks } from "../pairing/report.ts";
 import { beat } from "../store/heartbeat.ts";
 import { inExistingStore, openStore } from "../store/sqlite.ts";
-
-/** Keys of the plugin whose configs many have. They mean nothing here: there is no etcd, and no second program. */
-const INEFFECTIVE = {
-  etcd_host: v.optional(v.unknown()),
-  etcd_port: v.optional(v.unknown()),
-  child_path: v.optional(v.unknown()),
-  use_labels: v.optional(v.unknown()),
-  cniDir: v.optional(v.unknown()),
-};
 
 const delegated = v.nullish(v.looseObject({}));
 
@@ -55,7 +46,7 @@ const config = v.object({
   delegate: delegated,
   boot_network: delegated,
   routes: v.nullish(v.record(v.string(), v.nullish(v.array(v.object({ dst: v.string(), gw: v.string() }))))),
-  ...INEFFECTIVE,
+  ...Object.fromEntries(INEFFECTIVE_KEYS.map((key) => [key, v.optional(v.unknown())])),
   args: labelArgs,
   capabilities: v.optional(v.unknown()),
   runtimeConfig: v.nullish(v.looseObject(podAnnotationEntries)),
@@ -142,7 +133,7 @@ function planOf({ config, network }: AddCall<Config>, { labels, known }: Introdu
 }
 
 function noteIneffective({ config, note }: AddCall<Config>): void {
-  const keys = Object.keys(INEFFECTIVE).filter((key) => Reflect.get(config, key) !== undefined);
+  const keys = INEFFECTIVE_KEYS.filter((key) => Reflect.get(config, key) !== undefined);
   if (keys.length > 0) note(`warren-pair: ${keys.join(", ")} have no effect: links are kept in the store`);
 }
 

@@ -178,6 +178,21 @@ test.each<[name: string, text: string, place: string, cure: string]>([
   expect((await folder.conf("doctor")).exitCode).toBe(1);
 });
 
+test("the doctor looks into both networks of warren-pair, and names the keys that have no effect", async () => {
+  const delegate = { type: "warren-bridge", brige: "br0", ...ipam("10.1.0.0/33") };
+  const pair = { type: "warren-pair", etcd_host: "etcd", delegate, boot_network: { type: "warren-brigde" } };
+  const list = { cniVersion: "1.1.0", name: "a", plugins: [pair] };
+  using folder = new Folder({ "10-a.conflist": list }, ALL);
+  expect(await findings(folder)).toEqual([
+    expect.stringMatching(/^warning .* "etcd_host" has no effect: links are kept in the store; remove it$/),
+    expect.stringMatching(/^warning .* warren-bridge knows no key "brige"/),
+    expect.stringMatching(/^error .* subnet "10.1.0.0\/33" is not in CIDR notation/),
+    expect.stringMatching(
+      /^error .* failed to find plugin "warren-brigde" .*; did you mean "warren-bridge"\?$/,
+    ),
+  ]);
+});
+
 test("S3-C02 a broken file in front blocks containerd; behind it does not, and a name is still found", async () => {
   using folder = new Folder({ "00-broken.conf": '{\n "name": tru }', "10-a.conflist": bridge("a") }, ALL);
   const doctor = await folder.conf("doctor");

@@ -81,7 +81,7 @@ const STORIES: Readonly<Record<string, readonly string[]>> = {
     "$ warren pod rm pair",
     'waits for "pair"',
     "192.168.2.101 answered primary",
-    "other   pair      eth0     10.22.0.2/16",
+    "other   wires     eth0     10.22.0.2/16",
     "no links",
     "no leases",
     "interfaces:  lo, lab0",

@@ -8,6 +8,7 @@ import { DIRECT_LINK_CASES } from "./direct-link.ts";
 import { EVERY_VERB_CASES } from "./every-verb.ts";
 import { MACVLAN_CASES } from "./macvlan.ts";
 import { MISSING_FEATURE_CASES } from "./missing-features.ts";
+import { PAIR_CASES } from "./pair.ts";
 import { REBOOT_CASES, type RebootCase } from "./reboot.ts";
 import { SIDE_BY_SIDE_CASES } from "./side-by-side.ts";
 import { SOURCE_CHECK_CASES } from "./source-check.ts";
@@ -23,6 +24,7 @@ const CASES: readonly Case[] = [
   ...SOURCE_CHECK_CASES,
   ...MACVLAN_CASES,
   ...DIRECT_LINK_CASES,
+  ...PAIR_CASES,
   ...SIDE_BY_SIDE_CASES,
   ...MISSING_FEATURE_CASES,
 ];

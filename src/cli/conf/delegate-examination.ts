@@ -10,7 +10,7 @@ import {
   type NetworkRequest,
   parseRequest,
 } from "../../delegation/network-request.ts";
-import { delegatesConfigIn } from "../delegated-lists.ts";
+import { delegatesConfigIn, PAIR_NETWORKS } from "../delegated-lists.ts";
 
 /** A plugin's config inside the one of a plugin that delegates. */
 export interface NestedConfig {
@@ -24,13 +24,20 @@ export interface NestedConfig {
   readonly version: string;
 }
 
-/** Returns the configs of plugins in `delegates`, as far as there are any. */
+/** Returns the configs of plugins inside the config of one that delegates, as far as there are any. */
 export function nestedConfigs(document: JsonObject): NestedConfig[] {
   const items = memberOf(document, "delegates");
-  return Array.isArray(items) ? items.flatMap((item, index) => configsIn(item, ["delegates", index])) : [];
+  return [
+    ...(Array.isArray(items) ? items.flatMap((item, index) => configsIn(item, ["delegates", index])) : []),
+    ...PAIR_NETWORKS.flatMap((key) => configsIn(memberOf(document, key), [key], [])),
+  ];
 }
 
-function configsIn(item: unknown, at: InputPath): NestedConfig[] {
+function configsIn(
+  item: unknown,
+  at: InputPath,
+  choiceKeys: readonly string[] = CHOICE_KEYS,
+): NestedConfig[] {
   if (!isObject(item)) return [];
   const own = memberOf(item, "cniVersion");
   const version = typeof own === "string" ? own : "";
@@ -41,7 +48,7 @@ function configsIn(item: unknown, at: InputPath): NestedConfig[] {
     );
   }
   if (typeof memberOf(item, "type") === "string") {
-    return [{ at, document: item, index: 0, alsoKnown: CHOICE_KEYS, version }];
+    return [{ at, document: item, index: 0, alsoKnown: choiceKeys, version }];
   }
   const conf = memberOf(item, "conf");
   return conf === undefined ? [] : configsIn(conf, [...at, "conf"]);

@@ -6,7 +6,8 @@ import { type InputPath, refusalsOf } from "../../cni/input.ts";
 import type { SchemaParts } from "../../cni/keys.ts";
 import type { Plugin } from "../../cni/plugin.ts";
 import { isObject, type JsonObject, memberOf } from "../../conflist/json.ts";
-import { loadPlugin, PLUGIN_NAMES } from "../../plugins/index.ts";
+import { INEFFECTIVE_KEYS } from "../../pairing/node-settings.ts";
+import { loadPlugin, PLUGIN_NAMES, pluginCalled } from "../../plugins/index.ts";
 import { delegatesOthers } from "../delegated-lists.ts";
 import { ipamTypeIn, rangeSetsOf } from "../pools.ts";
 import { nearestWord } from "../spelling.ts";
@@ -67,9 +68,16 @@ export async function examinePlugin(site: PluginSite, finder: PluginFinder): Pro
     examineCapabilities(site, found.plugin, foundIpam, report);
   }
   if (!delegatesOthers(site)) return findings;
-  examineDelegates(site.document, site.cniVersion, (path, message, cure) =>
-    report(path, "error", message, cure),
-  );
+  if (pluginCalled(site.type) === "pair") {
+    for (const key of INEFFECTIVE_KEYS) {
+      if (memberOf(site.document, key) === undefined) continue;
+      report([key], "warning", `"${key}" has no effect: links are kept in the store`, "remove it");
+    }
+  } else {
+    examineDelegates(site.document, site.cniVersion, (path, message, cure) =>
+      report(path, "error", message, cure),
+    );
+  }
   return [...findings, ...(await examineNested(site, finder))];
 }
 

@@ -9,7 +9,8 @@ import { demand, type Stage } from "./stage.ts";
 import { labCommand, type Step } from "./story.ts";
 
 const NAME = "pair";
-const CONF_FILE: ConfFile = { path: `${FOLDERS.conf}/10-${NAME}.conflist`, text: conflist };
+const NETWORK = "wires";
+const CONF_FILE: ConfFile = { path: `${FOLDERS.conf}/10-${NETWORK}.conflist`, text: conflist };
 const IN1 = "192.168.2.100";
 const IN2 = "192.168.2.101";
 
@@ -38,7 +39,7 @@ function introduce(stage: Stage): void {
 
 function create(pod: string, labels: readonly string[]): string {
   const flags = labels.map((label) => `--label ${label}`).join(" ");
-  return `warren pod create ${pod} --net ${NAME}${flags === "" ? "" : ` ${flags}`}`;
+  return `warren pod create ${pod} --net ${NETWORK}${flags === "" ? "" : ` ${flags}`}`;
 }
 
 async function addPrimary(stage: Stage): Promise<void> {
@@ -104,7 +105,7 @@ async function del(stage: Stage): Promise<void> {
   await stage.show("warren pod rm --all");
   demand((await stage.show("warren links")).stdout === "no links\n", "no link");
   demand((await stage.show("warren leases")).stdout === "no leases\n", "no lease");
-  const left = await stage.show(`warren lab inventory ${NAME}`);
+  const left = await stage.show(`warren lab inventory ${NETWORK}`);
   demand(/^interfaces: {2}lo, lab0$/m.test(left.stdout), "nothing but lo and the bridge");
   demand(readdirSync(NETNS_DIRECTORY).length === 0, "no namespace");
   stage.confirm("nothing is left but the bridge, and the sandbox itself ends with this lab");
