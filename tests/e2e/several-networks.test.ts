@@ -125,13 +125,20 @@ describe("the operator's tool", () => {
     expect(stdout).not.toContain('no key "masterplugin"');
   });
 
-  test("the doctor has nothing to say about the samples", async () => {
-    const samples = `${import.meta.dir}/../../conf`;
-    const { sandbox, conf, warren } = await hostWith(await Bun.file(`${samples}/delegates.conflist`).json());
-    await using _ = sandbox;
-    const { exitCode, stdout } = await warren("conf", "doctor", conf);
-    expect([exitCode, stdout]).toEqual([0, expect.not.stringContaining("error")]);
-  });
+  test.each(["delegates", "pair"])(
+    "the doctor has nothing to say about the sample %s, but about what is missing in it",
+    async (name) => {
+      const sample = await Bun.file(`${import.meta.dir}/../../conf/${name}.conflist`).text();
+      const { sandbox, conf, warren } = await hostWith(JSON.parse(sample));
+      await using _ = sandbox;
+      const { exitCode, stdout } = await warren("conf", "doctor", conf);
+      expect([exitCode, stdout]).toEqual([0, expect.not.stringMatching(/error|warning/)]);
+      await Bun.write(`${conf}/${name}.conflist`, sample.replaceAll("warren-bridge", "brigde"));
+      const broken = await warren("conf", "doctor", conf);
+      expect(broken.stdout.match(/error: failed to find plugin "brigde"/g)).toHaveLength(2);
+      expect(broken.exitCode).toBe(1);
+    },
+  );
 });
 
 testWithPodman(
