@@ -1,6 +1,7 @@
 // What a process is and how it ends: leaving without Bun's exit work, the boot it lives in, its executable.
+import { dlopen } from "bun:ffi";
 import { type FileStatus, readText, statFile } from "./files.ts";
-import { checkedInt, libc } from "./libc.ts";
+import { checkedInt, LIBC, libc, memory } from "./libc.ts";
 
 /**
  * Ends the process at once with `code`. Bun's own exit closes every open database, which costs 2 to 4 fsyncs;
@@ -9,6 +10,23 @@ import { checkedInt, libc } from "./libc.ts";
 export function exitNow(code: number): never {
   libc._exit(checkedInt(code, "exit code"));
   throw new Error("_exit returned");
+}
+
+const SCHED_RR = 2;
+const SCHED_RESET_ON_FORK = 0x4000_0000;
+
+/**
+ * Lets this thread run before every ordinary program as soon as it has something to do, as one of real time (sched(7)); its
+ * children are ordinary ones. It must wait for most of the time. Returns false where the kernel does not allow it.
+ */
+export function takePrecedence(): boolean {
+  const { sched_setscheduler: setScheduler } = dlopen(LIBC, {
+    sched_setscheduler: { args: ["i32", "i32", "buffer"], returns: "i32" },
+  } as const).symbols;
+  // struct sched_param: the lowest of the priorities of real time
+  const priority = memory(4);
+  priority[0] = 1;
+  return setScheduler(0, SCHED_RR | SCHED_RESET_ON_FORK, priority) === 0;
 }
 
 let bootId: string | undefined;

@@ -8,6 +8,7 @@ import { exitNow } from "../../sys/process.ts";
 import { writeStdout } from "../../sys/stdio.ts";
 import { operatorCommand, UsageError } from "../command.ts";
 import { type Flags, settingsOf } from "../settings.ts";
+import { paragraph } from "../terminal.ts";
 import { fileFlags, fileOf, pluginText, positionFlags, positionOf } from "./editing.ts";
 import { type ChosenFolder, describeChoice, folderFlags, openFolder } from "./folder.ts";
 import { FolderChange } from "./folder-change.ts";
@@ -59,9 +60,10 @@ export const command = operatorCommand({
       // before it is read: what changes in between wakes us up at once
       using change = new FolderChange(folder, taken?.networks ?? []);
       const kept = keeping?.keep();
-      if (kept?.told !== undefined) writeStdout(`${keptLine(kept.told, json)}\n`);
+      if (kept?.told !== undefined) tell(kept.told, kept.told.what, json);
       const now = takenNow(args);
-      if (now.key !== taken?.key) writeStdout(`${lineOf(now, json)}\n`);
+      const { networks, files, why } = now;
+      if (now.key !== taken?.key) tell({ networks, files, why }, why, json);
       const known = now.networks.every((network) => taken?.networks.includes(network));
       taken = now;
       // a network that is new has a folder of drop-ins that is not watched yet
@@ -134,9 +136,10 @@ function endOnSignals(cleanUp: () => void): void {
   }
 }
 
-function keptLine(told: Kept, json: boolean): string {
+/** Writes what has happened, as JSON or in words, with the time. */
+function tell(document: object, words: string, json: boolean): void {
   const time = new Date().toISOString();
-  return json ? JSON.stringify({ time, ...told }) : `${time} ${told.what}`;
+  writeStdout(json ? `${JSON.stringify({ time, ...document })}\n` : paragraph(`${time} ${words}`));
 }
 
 function takenNow(flags: Flags): Taken {
@@ -160,9 +163,4 @@ function takenNow(flags: Flags): Taken {
     files: chosen.map(({ path }) => path),
     why: `${describeChoice(opened)}${problem}`,
   };
-}
-
-function lineOf({ networks, files, why }: Taken, json: boolean): string {
-  const time = new Date().toISOString();
-  return json ? JSON.stringify({ time, networks, files, why }) : `${time} ${why}`;
 }

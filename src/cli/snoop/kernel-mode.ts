@@ -1,18 +1,15 @@
 // `warren snoop --kernel`: calls of plugins by the kernel's word alone. No runtime has to be told, and nothing stands
 // between it and its plugins; in return nobody sees what goes through their standard streams.
-import { setPriority } from "node:os";
 import { CniError, ErrorCode } from "../../cni/error.ts";
 import { log } from "../../log.ts";
 import { ProcessWatch, ProcessWatchError } from "../../net/process-watch.ts";
 import { outlineRecord, withMaskedSecrets } from "../../record/call-record.ts";
+import { takePrecedence } from "../../sys/process.ts";
 import { writeStdout } from "../../sys/stdio.ts";
 import { rememberedNetwork } from "./called-program.ts";
 import { LiveCalls, type OutlinedCall, type Sign } from "./live-calls.ts";
 import { canBeSelected, isSelected, type Selection } from "./selection.ts";
 import { beginningOf, endingOf, type ViewOptions } from "./view.ts";
-
-/** Above ordinary programs, below what the machine can't do without (nice(2)). */
-const HURRY = -10;
 
 /** How long it waits for events before it looks whether it is to end. */
 const WAIT_MS = 100;
@@ -30,12 +27,13 @@ export interface KernelMode {
 /** Shows calls until the process ends. Throws CniError 2 where the kernel tells nobody here. */
 export async function watchByKernel(mode: KernelMode): Promise<never> {
   using watch = opened();
-  beQuick();
+  // where many want the processor a plugin has ended before its turn: of 2000 programs 500, and so one
+  takePrecedence();
   const calls = new LiveCalls();
   mode.started(() => {
     if (calls.unseen === 0) return undefined;
     const count = `${calls.unseen} of ${calls.executed} programs`;
-    return `${count} had ended before they could be looked at; a call may be among them`;
+    return `${count} had ended before they were looked at: calls may be among them`;
   });
   for (;;) {
     // no other thread waits, so that a program is looked at while it is there
@@ -53,15 +51,6 @@ export async function watchByKernel(mode: KernelMode): Promise<never> {
     for (const sign of signs) show(sign, mode);
     // lets signals through
     await Bun.sleep(0);
-  }
-}
-
-/** Where everybody wants the processor, a plugin may have ended before its turn is over. */
-function beQuick(): void {
-  try {
-    setPriority(HURRY);
-  } catch {
-    // the kernel does not let everybody
   }
 }
 
