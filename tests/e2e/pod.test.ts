@@ -402,6 +402,15 @@ test("X-42 after kill -9 at any time of a create or an rm, rm removes what is le
   for (const state of states) expect(["alive", "half made", "being made"]).toContain(state);
 }, 60_000);
 
+test("X-42 rm removes the file of a namespace that a killed rm had unmounted already", async () => {
+  await using stage = await Stage.create();
+  await stage.succeed("create", "web", "--net", "one");
+  await stage.host.text(["umount", "/run/netns/web"]);
+  expect(await stage.list()).toMatchObject([{ state: "netns gone" }]);
+  await stage.succeed("rm", "web");
+  await stage.expectNothingLeft([]);
+});
+
 test("X-42 rm of a pod whose create was killed waits for the plugin that it had called", async () => {
   await using stage = await Stage.create();
   stage.files.script("a", "ADD", "touch $folder/.adding; sleep 0.4; echo late >>$folder/.order");

@@ -6,7 +6,7 @@ import type { AttachmentCache, CachedAttachment } from "../../runtime/cache.ts";
 import type { PodPlan, PodRecords, RecordedPod } from "../../runtime/pod-record.ts";
 import { currentBootId } from "../../sys/process.ts";
 import { UsageError } from "../command.ts";
-import { reportedAddresses } from "../reported-addresses.ts";
+import { type ReportedInterface, reportedInterfaces } from "../reported-addresses.ts";
 import { hasOwnNetns } from "./life.ts";
 
 /** The longest name: a label of the DNS, which is also a legal hostname and file name. */
@@ -49,7 +49,7 @@ export function existingPod(records: PodRecords, name: string): RecordedPod {
   );
 }
 
-/** One network of a pod. */
+/** An interface of a pod, and the network that it is of. */
 export interface ShownNetwork {
   readonly network: string;
   readonly ifname: string;
@@ -84,23 +84,16 @@ export function shownPod(pod: RecordedPod, cached: readonly CachedAttachment[]):
   const own = attachmentsOf(plan, cached);
   const isOf = (network: string, ifname: string) => (one: { network: string; ifname: string }) =>
     one.network === network && one.ifname === ifname;
-  const planned = plan.attachments.map(({ list, attachment }) => {
-    const found = own.find(isOf(list.name, attachment.ifname));
-    return {
-      network: list.name,
-      ifname: attachment.ifname,
-      addresses: found === undefined ? [] : reportedAddresses(found),
-      attached: found !== undefined,
-    };
+  const planned = plan.attachments.flatMap(({ list, attachment: { ifname } }) => {
+    const found = own.find(isOf(list.name, ifname));
+    const absent = { network: list.name, ifname, addresses: [], attached: false };
+    return found === undefined ? [absent] : networksOf(found);
   });
   const later = own
-    .filter(({ network, ifname }) => !planned.some(isOf(network, ifname)))
-    .map((one) => ({
-      network: one.network,
-      ifname: one.ifname,
-      addresses: reportedAddresses(one),
-      attached: true,
-    }));
+    .filter(
+      (one) => !plan.attachments.some(({ list, attachment }) => isOf(list.name, attachment.ifname)(one)),
+    )
+    .flatMap(networksOf);
   return {
     name,
     state: stateOf(pod),
@@ -112,6 +105,18 @@ export function shownPod(pod: RecordedPod, cached: readonly CachedAttachment[]):
     netns: plan.netns,
     created: new Date(plan.createdAtMs).toISOString(),
   };
+}
+
+function networksOf(cached: CachedAttachment): ShownNetwork[] {
+  const { network, ifname } = cached;
+  let interfaces: readonly ReportedInterface[];
+  try {
+    interfaces = reportedInterfaces(cached);
+  } catch {
+    // what somebody wrote into the cache is no result, but the pod is there all the same
+    interfaces = [{ ifname, addresses: [] }];
+  }
+  return interfaces.map((one) => ({ network, ...one, attached: true }));
 }
 
 /** Returns all attachments that the runtime remembers; broken files of others are none of ours. */

@@ -4,7 +4,7 @@
 import { describeError, throwFailures } from "../../cni/error.ts";
 import { log } from "../../log.ts";
 import { setLoopback } from "../../net/loopback.ts";
-import { createNetns, deleteNetns, netnsIdentity, openNetns } from "../../net/netns.ts";
+import { createNetns, deleteNetns, NetnsError, netnsIdentity, openNetns } from "../../net/netns.ts";
 import { addToNetwork, deleteFromNetwork, type Runtime } from "../../runtime/chain.ts";
 import type { PlannedAttachment, PodPlan, PodProgress, PodRecord } from "../../runtime/pod-record.ts";
 import { currentBootId, processesWith } from "../../sys/process.ts";
@@ -83,10 +83,10 @@ export async function takeBack(
 ): Promise<void> {
   const { plan, progress } = record;
   // another namespace that got the pod's path meanwhile is none of the pod's, whatever has its interfaces' names
-  const isThere = hasOwnNetns(plan, progress);
+  const remains = remainsOf(plan, progress);
   const failures: unknown[] = [];
   for (const { list, attachment } of attachments.toReversed()) {
-    const own = isThere ? attachment : { ...attachment, netns: "" };
+    const own = remains === "namespace" ? attachment : { ...attachment, netns: "" };
     try {
       try {
         await deleteFromNetwork(runtime, list, own);
@@ -99,23 +99,32 @@ export async function takeBack(
       failures.push(error);
     }
   }
-  if (isThere) deleteNetns(plan.netns);
+  if (remains !== "nothing") deleteNetns(plan.netns);
   throwFailures(failures);
   record.end();
 }
 
-/**
- * True if the path of the pod's namespace leads to the namespace that was made for it, or to the unfinished file of one.
- * False after a reboot, and where it was unpinned or another one stands there.
- */
-export function hasOwnNetns(plan: PodPlan, progress: PodProgress | undefined): boolean {
-  if (plan.bootId !== currentBootId()) return false;
-  // killed between the namespace and the note of it: nobody else has made it, for then there was no record
-  if (progress === undefined) return true;
+/** What stands at the path of a pod's namespace: that namespace, a file where one was or was to be, or nothing of the pod's. */
+type NetnsRemains = "namespace" | "file" | "nothing";
+
+function remainsOf(plan: PodPlan, progress: PodProgress | undefined): NetnsRemains {
   try {
     using netns = openNetns(plan.netns);
-    return netnsIdentity(netns) === progress.netnsIdentity;
-  } catch {
-    return false;
+    if (plan.bootId !== currentBootId()) return "nothing";
+    // killed between the namespace and the note of it: nobody else has made it, for then there was no record
+    if (progress === undefined) return "namespace";
+    return netnsIdentity(netns) === progress.netnsIdentity ? "namespace" : "nothing";
+  } catch (error) {
+    if (!(error instanceof NetnsError)) throw error;
+    // killed in the middle of pinning or unpinning, or left by a boot before
+    return error.problem === "not a network namespace" ? "file" : "nothing";
   }
+}
+
+/**
+ * True if the path of the pod's namespace leads to the namespace that was made for it. False after a reboot, and where it
+ * was unpinned or another one stands there.
+ */
+export function hasOwnNetns(plan: PodPlan, progress: PodProgress | undefined): boolean {
+  return remainsOf(plan, progress) === "namespace";
 }
