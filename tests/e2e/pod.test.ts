@@ -4,111 +4,12 @@ import { expect, test } from "bun:test";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { containerIdOf } from "../../src/cli/settings.ts";
-import { linkNames, PLUGIN_FOLDER, ruleset } from "../support/plugins.ts";
-import { type Outcome, Sandbox, WARREN } from "../support/sandbox.ts";
-import { Recorder } from "../unit/runtime/recorder.ts";
-
-const RED = {
-  cniVersion: "1.1.0",
-  name: "red",
-  plugins: [
-    {
-      type: "warren-bridge",
-      bridge: "red0",
-      isDefaultGateway: true,
-      ipMasq: true,
-      capabilities: { ips: true, mac: true, portMappings: true, bandwidth: true },
-      dns: {
-        nameservers: ["10.9.9.9", "fd00::53"],
-        domain: "lab",
-        search: ["a.lab", "b.lab"],
-        options: ["ndots:2"],
-      },
-      ipam: { type: "warren-ipam", ranges: [[{ subnet: "10.77.0.0/24" }], [{ subnet: "fd00:77::/64" }]] },
-    },
-    { type: "warren-firewall" },
-  ],
-};
-const WIRE = {
-  cniVersion: "1.1.0",
-  name: "wire",
-  plugins: [{ type: "warren-ptp", ipam: { type: "warren-ipam", subnet: "10.90.0.0/28" } }],
-};
-
-/** A host with two networks of ours, and two of recording plugins called one (a) and two (b). */
-class Stage implements AsyncDisposable {
-  private constructor(
-    readonly host: Sandbox,
-    readonly files: Recorder,
-  ) {}
-
-  static async create(): Promise<Stage> {
-    const host = await Sandbox.create();
-    const files = new Recorder(["a", "b"], host.directory);
-    const capabilities = {
-      "io.kubernetes.cri.pod-annotations": true,
-      portMappings: true,
-      ips: true,
-      bandwidth: true,
-    };
-    files.configure("one.conflist", {
-      cniVersion: "1.1.0",
-      name: "one",
-      plugins: [{ type: "a", capabilities }],
-    });
-    files.configure("two.conflist", { cniVersion: "1.1.0", name: "two", plugins: [{ type: "b" }] });
-    files.configure("red.conflist", RED);
-    files.configure("wire.conflist", WIRE);
-    return new Stage(host, files);
-  }
-
-  private get env() {
-    return { NETCONFPATH: this.files.conf, CNI_PATH: `${this.files.bin}:${PLUGIN_FOLDER}` };
-  }
-
-  /** Runs `warren pod ...`. */
-  pod(...args: string[]): Promise<Outcome> {
-    return this.warren("pod", ...args);
-  }
-
-  warren(...args: string[]): Promise<Outcome> {
-    return this.host.run([WARREN, ...args], { env: this.env });
-  }
-
-  start(...args: string[]) {
-    return this.host.start([WARREN, "pod", ...args], { env: this.env });
-  }
-
-  async succeed(...args: string[]): Promise<string> {
-    const { exitCode, stdout, stderr } = await this.pod(...args);
-    if (exitCode !== 0) throw new Error(`pod ${args.join(" ")}: exit code ${exitCode}: ${stderr}${stdout}`);
-    return stdout;
-  }
-
-  // biome-ignore lint/suspicious/noExplicitAny: JSON is looked into at any depth, and wrong looks fail the test
-  async list(): Promise<any[]> {
-    return JSON.parse(await this.succeed("list", "--json"));
-  }
-
-  /** Asserts that of no pod anything is left: in the kernel, the cache, the store and the records. */
-  async expectNothingLeft(bridges: readonly string[] = ["red0"]): Promise<void> {
-    const list = async (folder: string) => (await this.host.run(["ls", "-A", folder])).stdout;
-    expect({
-      namespaces: await list("/run/netns"),
-      records: await list("/var/lib/cni/warren-pods"),
-      cache: await list("/var/lib/cni/results"),
-      links: await linkNames(this.host),
-      leases: (await this.warren("leases")).stdout.replace("no leases\n", ""),
-    }).toEqual({ namespaces: "", records: "", cache: "", links: [...bridges], leases: "" });
-  }
-
-  [Symbol.asyncDispose](): Promise<void> {
-    return this.host[Symbol.asyncDispose]();
-  }
-}
+import { linkNames, ruleset } from "../support/plugins.ts";
+import { PodStage } from "../support/pod-stage.ts";
+import { WARREN } from "../support/sandbox.ts";
 
 test("X-42 a pod has its networks, hostname and resolv.conf; exec ends as its command; rm leaves nothing", async () => {
-  await using stage = await Stage.create();
+  await using stage = await PodStage.create();
   const wishes = [
     "--ip",
     "10.77.0.9",
@@ -156,7 +57,7 @@ test("X-42 a pod has its networks, hostname and resolv.conf; exec ends as its co
 }, 30_000);
 
 test("X-42 plugins are told labels, annotations, ports and the pod's names, at DEL too, which comes in reverse", async () => {
-  await using stage = await Stage.create();
+  await using stage = await PodStage.create();
   const hostile = `$(touch /tmp/x) 'q" \n${"x".repeat(10_240)}`;
   const labels = ["--label", "app=web", "-l", `evil/${hostile}=`, "-l", `b=${hostile}`];
   await stage.succeed(
@@ -208,7 +109,7 @@ test("X-42 plugins are told labels, annotations, ports and the pod's names, at D
 });
 
 test("X-42 what was added to a pod later goes with it too, by the parameters of its ADD", async () => {
-  await using stage = await Stage.create();
+  await using stage = await PodStage.create();
   await stage.succeed("create", "web", "--net", "one");
   expect((await stage.warren("add", "two", "web", "--ifname", "eth5")).exitCode).toBe(0);
   expect((await stage.list())[0].networks.map(({ ifname }: { ifname: string }) => ifname)).toEqual([
@@ -222,7 +123,7 @@ test("X-42 what was added to a pod later goes with it too, by the parameters of 
 });
 
 /** A host for calls that must not change it; its namespaces end with the test's process. */
-const unused = await Stage.create();
+const unused = await PodStage.create();
 process.on("exit", () => void unused[Symbol.asyncDispose]());
 
 test.each<[args: string[], words: string]>([
@@ -292,7 +193,7 @@ test.each<[args: string[], words: string]>([
 });
 
 test("X-42 a name that is taken is refused, and the namespace of somebody else is never touched", async () => {
-  await using stage = await Stage.create();
+  await using stage = await PodStage.create();
   await stage.host.addNetns("db");
   const foreign = await stage.pod("create", "db", "--net", "one");
   expect([foreign.exitCode, foreign.stderr]).toEqual([
@@ -324,7 +225,7 @@ test("X-42 a name that is taken is refused, and the namespace of somebody else i
 });
 
 test("X-42 a failing ADD takes back what was made; a failing DEL keeps the record for the next rm", async () => {
-  await using stage = await Stage.create();
+  await using stage = await PodStage.create();
   stage.files.fail("b", "ADD", { code: 50, msg: "down" });
   const failed = await stage.pod("create", "web", "--net", "one", "--net", "two", "--json");
   expect([failed.exitCode, JSON.parse(failed.stdout).code]).toEqual([1, 50]);
@@ -347,7 +248,7 @@ test("X-42 a failing ADD takes back what was made; a failing DEL keeps the recor
 });
 
 test("X-42 twenty pods made at once and removed at once: distinct addresses, nothing left, and rm twice is success", async () => {
-  await using stage = await Stage.create();
+  await using stage = await PodStage.create();
   const names = Array.from({ length: 20 }, (_, index) => `pod${index}`);
   const outcomes = await Promise.all(
     names.map((name) => stage.pod("create", name, "--net", "red", "--net", "wire2")),
@@ -364,7 +265,7 @@ test("X-42 twenty pods made at once and removed at once: distinct addresses, not
 }, 60_000);
 
 test("X-42 of two that make one pod at once, one does", async () => {
-  await using stage = await Stage.create();
+  await using stage = await PodStage.create();
   stage.files.script("a", "ADD", "sleep 0.2");
   const outcomes = await Promise.all([1, 2, 3, 4].map(() => stage.pod("create", "web", "--net", "one")));
   expect(outcomes.map(({ exitCode }) => exitCode).sort()).toEqual([0, 1, 1, 1]);
@@ -373,7 +274,7 @@ test("X-42 of two that make one pod at once, one does", async () => {
 });
 
 test("X-42 after kill -9 at any time of a create or an rm, rm removes what is left and create works again", async () => {
-  await using stage = await Stage.create();
+  await using stage = await PodStage.create();
   const networks = ["--net", "red", "--net", "wire"];
   const startedMs = performance.now();
   await stage.succeed("create", "web", ...networks);
@@ -403,7 +304,7 @@ test("X-42 after kill -9 at any time of a create or an rm, rm removes what is le
 }, 60_000);
 
 test("X-42 rm removes the file of a namespace that a killed rm had unmounted already", async () => {
-  await using stage = await Stage.create();
+  await using stage = await PodStage.create();
   await stage.succeed("create", "web", "--net", "one");
   await stage.host.text(["umount", "/run/netns/web"]);
   expect(await stage.list()).toMatchObject([{ state: "netns gone" }]);
@@ -412,7 +313,7 @@ test("X-42 rm removes the file of a namespace that a killed rm had unmounted alr
 });
 
 test("X-42 rm of a pod whose create was killed waits for the plugin that it had called", async () => {
-  await using stage = await Stage.create();
+  await using stage = await PodStage.create();
   stage.files.script("a", "ADD", "touch $folder/.adding; sleep 0.4; echo late >>$folder/.order");
   stage.files.script("a", "DEL", "echo del >>$folder/.order");
   const child = stage.start("create", "web", "--net", "one");
@@ -428,7 +329,7 @@ test("X-42 rm of a pod whose create was killed waits for the plugin that it had 
 });
 
 test("X-42 Ctrl-C during a create takes back what was made", async () => {
-  await using stage = await Stage.create();
+  await using stage = await PodStage.create();
   stage.files.script("a", "ADD", "touch $folder/.adding; sleep 0.4");
   const child = stage.start("create", "web", "--net", "one", "--net", "two");
   while (!readdirSync(stage.files.bin).includes(".adding")) await Bun.sleep(5);
@@ -439,7 +340,7 @@ test("X-42 Ctrl-C during a create takes back what was made", async () => {
 });
 
 test("X-42 after a reboot pods are told to be of an earlier boot, can't be entered, and rm removes them", async () => {
-  await using stage = await Stage.create();
+  await using stage = await PodStage.create();
   await stage.succeed("create", "web", "--net", "red", "--port", "8080:80");
   // of a reboot nothing in memory is left, and what is on the disk is of another boot
   await stage.host.text(["sh", "-c", "umount /run/netns/web; rm /run/netns/web; ip link del red0"]);
@@ -459,7 +360,7 @@ test("X-42 after a reboot pods are told to be of an earlier boot, can't be enter
 });
 
 test("X-42 a broken record is told, keeps nobody from working, and goes with rm", async () => {
-  await using stage = await Stage.create();
+  await using stage = await PodStage.create();
   await stage.succeed("create", "good");
   await stage.succeed("create", "bad");
   await stage.host.text([
@@ -478,7 +379,7 @@ test("X-42 a broken record is told, keeps nobody from working, and goes with rm"
 });
 
 test("X-42 a warren run is listed, can be entered, and is left to itself by rm", async () => {
-  await using stage = await Stage.create();
+  await using stage = await PodStage.create();
   const child = stage.host.start([WARREN, "run", "one", "--", "sh", "-c", "echo up; exec sleep 60"], {
     env: { NETCONFPATH: stage.files.conf, CNI_PATH: stage.files.bin },
   });
@@ -496,7 +397,7 @@ test("X-42 a warren run is listed, can be entered, and is left to itself by rm",
 });
 
 test("X-42 exec ends with 127 and 126 as shells do, and by the signal that ended its command", async () => {
-  await using stage = await Stage.create();
+  await using stage = await PodStage.create();
   await stage.succeed("create", "web");
   const codeOf = async (program: string) => (await stage.pod("exec", "web", "--", program)).exitCode;
   expect([await codeOf("no-such-program"), await codeOf("/")]).toEqual([127, 126]);
