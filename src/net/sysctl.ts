@@ -36,7 +36,10 @@ export function ensureSetting(name: string, value: string | number): void {
   if (readSetting(name) !== String(value)) writeSetting(name, value);
 }
 
-/** True if the kernel has IPv6 in the thread's namespace. */
-export function hasIpv6(): boolean {
-  return statFile(`${ROOT}/ipv6`) !== undefined;
+/** True if the kernel has IPv6 in the thread's namespace, or on an interface there: one of less than 1280 bytes has none. */
+export function hasIpv6(interfaceName?: string): boolean {
+  return (
+    statFile(interfaceName === undefined ? `${ROOT}/ipv6` : `${ROOT}/ipv6/conf/${interfaceName}`) !==
+    undefined
+  );
 }

@@ -8,6 +8,7 @@ import {
   dumpLinks,
   getLink,
   type Link,
+  type LinkChanges,
   setBridgePort,
   setLink,
   veth,
@@ -17,7 +18,7 @@ import type { Connection } from "./connection.ts";
 import { needing } from "./feature.ts";
 import { probeLinkDriver } from "./link-driver.ts";
 import type { Netns } from "./netns.ts";
-import { writeSettingIfPresent } from "./sysctl.ts";
+import { hasIpv6, writeSettingIfPresent } from "./sysctl.ts";
 
 export type { Link };
 
@@ -56,18 +57,22 @@ export function createVeth(host: Connection, netns: Netns, settings: VethSetting
   const [made] = tried.error === undefined ? [tried] : needing(() => probeLinkDriver(host, "veth"), again);
   const link = made.replies[0] ?? host.get(getLink(settings.hostName));
   if (link === undefined) throw new Error(`interface ${settings.hostName} was made and is gone`);
+  let changes: LinkChanges = {};
   if (settings.bridge === undefined) {
     // a pod must not give the host a default route, and nobody else has the host's own link-local address
     writeSettingIfPresent(`ipv6/conf/${settings.hostName}/accept_ra`, 0);
     writeSettingIfPresent(`ipv6/conf/${settings.hostName}/accept_dad`, 0);
-  } else {
+  } else if (hasIpv6(settings.hostName)) {
     // the bridge speaks IPv6, and its port has nothing to say; where the host forwards IPv6, an address of the port's own
-    // would make its removal wait for all processors a second time
-    writeSettingIfPresent(`ipv6/conf/${settings.hostName}/disable_ipv6`, 1);
+    // would make its removal wait for all processors a second time. disable_ipv6 would do as well, but whoever writes it
+    // while others change links writes it again and again until they are done: 370,000 times in 50 ADDs at once
+    changes = { ownAddress: false };
   }
   // the kernel takes no alias at birth
   const { alias } = settings;
-  host.execute([setLink(settings.hostName, { up: true, ...(alias === undefined ? {} : { alias }) })]);
+  host.execute([
+    setLink(settings.hostName, { ...changes, up: true, ...(alias === undefined ? {} : { alias }) }),
+  ]);
   if (settings.hairpin === true || settings.isolated === true) {
     host.execute([
       setBridgePort(link.index, {

@@ -201,6 +201,16 @@ const linkTable = {
 /** The body of a link message. */
 export const linkMessage = headed(linkHeader, attributes(linkTable));
 
+// What is set in this nest is not looked at in answers, where it is long.
+const protocols = attributes({
+  ipv6: [10, attributes({ addressMode: [8, u8] })], // AF_INET6 with IFLA_INET6_ADDR_GEN_MODE
+});
+
+/** The body of a message that changes a link. */
+const changeMessage = headed(linkHeader, attributes({ ...linkTable, protocols: [26, protocols] })); // IFLA_AF_SPEC
+
+const IN6_ADDR_GEN_MODE_NONE = 1; // linux/if_link.h
+
 // With AF_BRIDGE the same attribute numbers hold other things.
 /** The body of a link message of the family AF_BRIDGE. */
 export const bridgeMessage = headed(
@@ -234,6 +244,12 @@ export interface LinkSettings {
   readonly allMulticast?: boolean | undefined;
   readonly multicast?: boolean | undefined;
   readonly arp?: boolean | undefined;
+}
+
+/** What only a link that is there can be told. */
+export interface LinkChanges extends LinkSettings {
+  /** False where the kernel is to give it no IPv6 address by itself. It has to have IPv6 (EAFNOSUPPORT). */
+  readonly ownAddress?: false | undefined;
 }
 
 // In the order of iproute2, so that our bytes can be compared with its own.
@@ -389,11 +405,11 @@ function targetText(target: LinkTarget): string {
  * Changes a link. A new name can be given only to a link that is told by index. Moving to another namespace
  * happens first, so changes that go with a `netNamespaceFd` apply there.
  */
-export function setLink(target: number, settings: LinkSettings & { readonly name?: string }): Request<never>;
-export function setLink(target: LinkTarget, settings: LinkSettings): Request<never>;
+export function setLink(target: number, settings: LinkChanges & { readonly name?: string }): Request<never>;
+export function setLink(target: LinkTarget, settings: LinkChanges): Request<never>;
 export function setLink(
   target: LinkTarget,
-  settings: LinkSettings & { readonly name?: string },
+  settings: LinkChanges & { readonly name?: string },
 ): Request<never> {
   const byIndex = typeof target === "number";
   return {
@@ -401,9 +417,13 @@ export function setLink(
     type: RTM_NEWLINK,
     flags: 0,
     encode(writer) {
-      linkMessage.encode(writer, {
+      changeMessage.encode(writer, {
         header: settingHeader(byIndex ? checkedIndex(target) : 0, settings),
-        attributes: settingAttributes(settings, byIndex ? settings.name : target),
+        attributes: {
+          ...settingAttributes(settings, byIndex ? settings.name : target),
+          protocols:
+            settings.ownAddress === false ? { ipv6: { addressMode: IN6_ADDR_GEN_MODE_NONE } } : undefined,
+        },
       });
     },
   };

@@ -185,6 +185,14 @@ const SET_QUEUE = message(
   "08 00 0d 00  f4 01 00 00", // IFLA_TXQLEN
 );
 
+const SET_NO_OWN_ADDRESS = message(
+  "30 00 00 00  10 00  05 00  af 9a 00 6b  00 00 00 00", // length 48, RTM_NEWLINK, flags 0x5, sequence, port
+  "00 00 00 00  05 00 00 00  00 00 00 00  00 00 00 00", // ifinfomsg
+  "10 00 1a 00", // IFLA_AF_SPEC, 16 bytes
+  "0c 00 0a 00", //   AF_INET6, 12 bytes
+  "05 00 08 00  01 00 00 00", //     IFLA_INET6_ADDR_GEN_MODE none
+);
+
 const GET_BY_NAME = message(
   "34 00 00 00  12 00  01 00  af 9a 00 6b  00 00 00 00", // length 52, RTM_GETLINK, flags 0x1, sequence, port
   "00 00 00 00  00 00 00 00  00 00 00 00  00 00 00 00", // ifinfomsg
@@ -386,6 +394,7 @@ describe("ip link set", () => {
   goldenRequest("promisc on", SET_PROMISCUOUS, setLink(5, { promiscuous: true }));
   golden("txqueuelen 500", SET_QUEUE, linkMessage, { header: header(5), attributes: { txQueueLength: 500 } });
   goldenRequest("txqueuelen 500", SET_QUEUE, setLink(5, { txQueueLength: 500 }));
+  goldenRequest("addrgenmode none", SET_NO_OWN_ADDRESS, setLink(5, { ownAddress: false }));
 });
 
 describe("ip link show and del", () => {
