@@ -8,11 +8,11 @@ import { type Holder, netnsIsGone, type Owner } from "../ledger/owner.ts";
 import { connectHost, connectInside } from "../net/connection.ts";
 import { MirrorError } from "../net/mirror.ts";
 import { openNetns } from "../net/netns.ts";
-import { EndNameTakenError, removeTaggedEnds } from "../net/private-link.ts";
+import { EndNameTakenError, type LinkEnd, refuseTakenEnd, removeTaggedEnds } from "../net/private-link.ts";
 import { VniTakenError } from "../net/vxlan.ts";
 import { inExistingStore, openStore } from "../store/sqlite.ts";
 import type { Transaction } from "../store/store.ts";
-import { carryOut, removeMadeEnd, takeBack } from "./ends.ts";
+import { carryOut, hardwareAddressOf, removeMadeEnd, takeBack } from "./ends.ts";
 import type { PodPlan } from "./link-plan.ts";
 import {
   type EverythingPaired,
@@ -95,6 +95,26 @@ async function isMade(
   return false;
 }
 
+/**
+ * Throws CniError 102 if the pod has an interface of the name that one of its own links is to have: the first pod of a link
+ * is told, and not the second one, which can't help it.
+ */
+export function refuseTakenNames(
+  place: Pick<LinkEnd, "netns" | "inside">,
+  owner: Owner,
+  { podName, links }: PodPlan,
+): void {
+  for (const { primary, pair } of links) {
+    const { ifname: name } = primary.podName === podName ? primary : pair;
+    const identity = { ...owner, name };
+    try {
+      refuseTakenEnd({ ...place, name, hardwareAddress: hardwareAddressOf(identity), alias: aliasOf(owner) });
+    } catch (error) {
+      throw explained(error, { primaryName: primary.podName, pairName: pair.podName });
+    }
+  }
+}
+
 function carryOutExplained(
   making: Making,
   { mtu }: NodeSettings,
@@ -108,7 +128,10 @@ function carryOutExplained(
   }
 }
 
-function explained(error: unknown, { primaryName, pairName }: PairLinkRow): unknown {
+function explained(
+  error: unknown,
+  { primaryName, pairName }: Pick<PairLinkRow, "primaryName" | "pairName">,
+): unknown {
   const what = `link of ${shown(primaryName)} and ${shown(pairName)}`;
   if (error instanceof EndNameTakenError) {
     return new CniError(

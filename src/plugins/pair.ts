@@ -6,7 +6,7 @@ import { writtenAttachment } from "../attachment/end.ts";
 import { beginEntry, confirmReservation, entryOf } from "../attachment/reservation.ts";
 import { dataDirOf, storeEntries } from "../attachment/settings.ts";
 import { type CniArguments, parseArguments } from "../cni/arguments.ts";
-import { CniError, ErrorCode, Failures, stateDiffers } from "../cni/error.ts";
+import { CniError, describeError, ErrorCode, Failures, stateDiffers } from "../cni/error.ts";
 import { shown } from "../cni/input.ts";
 import { containerLabels, labelArgs } from "../cni/labels.ts";
 import { type AddCall, type AttachmentCall, type Call, definePlugin } from "../cni/plugin.ts";
@@ -14,7 +14,12 @@ import { podAnnotationEntries } from "../cni/pod-annotations.ts";
 import { EMPTY_RESULT, type Result } from "../cni/result.ts";
 import { UndoList } from "../cni/undo.ts";
 import type { JsonObject } from "../conflist/json.ts";
-import { type DelegatedNetwork, delegatedList, resultOf } from "../delegation/delegated-network.ts";
+import {
+  type AddedNetwork,
+  type DelegatedNetwork,
+  delegatedList,
+  resultOf,
+} from "../delegation/delegated-network.ts";
 import {
   addDelegates,
   checkDelegates,
@@ -23,8 +28,13 @@ import {
   deleteDelegates,
   writtenDelegates,
 } from "../delegation/delegation.ts";
-import { findAttachment, forgetAttachment, recordAttachment } from "../ledger/attachments.ts";
-import { describeOwner, holderOf } from "../ledger/owner.ts";
+import {
+  type AttachmentRow,
+  findAttachment,
+  forgetAttachment,
+  recordAttachment,
+} from "../ledger/attachments.ts";
+import { describeOwner, holderOf, netnsIsGone } from "../ledger/owner.ts";
 import { connectHost, connectInside } from "../net/connection.ts";
 import { probeLinkDriver } from "../net/link-driver.ts";
 import { openNetns } from "../net/netns.ts";
@@ -33,7 +43,14 @@ import { examineLink, linksAt } from "../pairing/inspection.ts";
 import { isEligible, isLabelName, type Labels, readLabels } from "../pairing/labels.ts";
 import { type PlannedRoute, type PodKey, type PodPlan, plannedRoute, podPlan } from "../pairing/link-plan.ts";
 import { everythingPaired, PAIR_PLUGIN, podOfOwner } from "../pairing/links.ts";
-import { completeLinks, endPod, endStrays, endUnwritten, joinPod } from "../pairing/membership.ts";
+import {
+  completeLinks,
+  endPod,
+  endStrays,
+  endUnwritten,
+  joinPod,
+  refuseTakenNames,
+} from "../pairing/membership.ts";
 import { INEFFECTIVE_KEYS, nodeEntries, nodeSettings, underlayOf } from "../pairing/node-settings.ts";
 import { withLinks } from "../pairing/report.ts";
 import { beat } from "../store/heartbeat.ts";
@@ -54,10 +71,11 @@ const config = v.object({
 
 type Config = v.InferOutput<typeof config>;
 
+/** DEL and GC read the networks for plugins of which nothing is written, and pass over what can't be read. */
 const cleanup = v.object({
   ...storeEntries,
-  delegate: v.optional(v.unknown()),
-  boot_network: v.optional(v.unknown()),
+  delegate: v.fallback(delegated, null),
+  boot_network: v.fallback(delegated, null),
 });
 
 type Around = Pick<Call<unknown>, "network" | "cniVersion">;
@@ -65,7 +83,7 @@ type DelegateKey = "delegate" | "boot_network";
 
 /** Returns the network that stands under a key; none where none does. Throws CniError 7 naming the key. */
 function networksIn(
-  config: Pick<Config, DelegateKey | "runtimeConfig">,
+  config: Pick<Config, DelegateKey> & Partial<Pick<Config, "runtimeConfig">>,
   key: DelegateKey,
   around: Around,
   where: Pick<DelegatedNetwork, "ifname" | "args">,
@@ -78,13 +96,12 @@ function networksIn(
   return [{ list, ...where, capabilityArgs, folders: [] }];
 }
 
-/** Splits CNI_ARGS in labels, which are for this plugin alone, and all that others may know. */
-function argumentsIn(text: string): { readonly args: CniArguments; readonly others: string } {
-  const others = text
+/** Returns CNI_ARGS without labels, which are for this plugin alone. */
+function argumentsFor(text: string): string {
+  return text
     .split(";")
     .filter((pair) => !isLabelName(pair.split("=", 1)[0] ?? ""))
     .join(";");
-  return { args: parseArguments(others), others };
 }
 
 /** What a call says of its pod before any label is believed. */
@@ -160,7 +177,8 @@ export const pair = definePlugin({
     const { network, attachment, config, note } = call;
     const settings = nodeSettings(config);
     const { dataDir } = settings;
-    const { args, others } = argumentsIn(call.argumentText);
+    const others = argumentsFor(call.argumentText);
+    const args = parseArguments(others);
     noteIneffective(call);
     refuseBoth(call);
     const introduction = await introductionOf(call, args);
@@ -180,19 +198,19 @@ export const pair = definePlugin({
     const holder = holderOf(network, attachment, args);
     const store = openStore(dataDir);
     using netns = openNetns(attachment.netns);
+    const forget = () => store.transaction((transaction) => forgetAttachment(transaction, entry));
+    await store.transaction(async (transaction) => {
+      await beginEntry(transaction, entry);
+      await recordAttachment(transaction, holder, PAIR_PLUGIN, []);
+    });
     const undo = new UndoList();
     try {
-      await store.transaction(async (transaction) => {
-        await beginEntry(transaction, entry);
-        await recordAttachment(transaction, holder, PAIR_PLUGIN, []);
-      });
-      undo.push("the entry", async () => {
-        await store.transaction((transaction) => forgetAttachment(transaction, entry));
-      });
       const [added] = await addDelegates(call, { entry, dataDir }, networks, undo);
       const base = added === undefined ? (call.previous ?? EMPTY_RESULT) : resultOf(added);
       if (plan === undefined) return base;
 
+      using inside = connectInside(netns);
+      refuseTakenNames({ netns, inside }, entry, plan);
       const joined = await joinPod(plan, holder, settings, (end) => undo.push("the links", end));
       await confirmReservation(entry, dataDir, attachment.netns);
       for (const { link, reason } of joined.waiting) {
@@ -200,31 +218,46 @@ export const pair = definePlugin({
           `warren-pair: link of ${shown(link.primaryName)} and ${shown(link.pairName)} is pending: ${reason}`,
         );
       }
-      using inside = connectInside(netns);
       return withLinks(base, joined, { plan, owner: entry, netns: attachment.netns, inside });
     } catch (error) {
-      await undo.run(note);
+      if (await undo.run(note)) await forget();
+      else note(`warren-pair: ${describeOwner(entry)} stays written down for DEL and GC`);
       throw error;
     }
   },
 
   async del(call): Promise<void> {
     const entry = entryOf(call, PAIR_PLUGIN);
+    const { attachment, note } = call;
     const dataDir = dataDirOf(call.config);
     const failures = new Failures();
-    const { row } = await writtenAttachment(call, PAIR_PLUGIN, dataDir);
-    await failures.collect(() => endLinks(call, dataDir));
+    let row: AttachmentRow | undefined;
+    await failures.collect(async () => {
+      row = (await writtenAttachment(call, PAIR_PLUGIN, dataDir)).row;
+    });
+    await failures.collect(() => endPod(entry, dataDir, "end"));
+    await failures.collect(() => endUnwritten(entry, attachment.netns));
+    const known = row;
+    if (known === undefined) {
+      // of an ADD before the store was lost; that nothing of it is there is no failure
+      const networks = networksByConfig(call);
+      await deleteDelegates(call, attachment, networks).catch((error: unknown) => note(describeError(error)));
+      failures.rethrow(`DEL of ${describeOwner(entry)}`);
+      return;
+    }
     await failures.collect(async () => {
       const written = await writtenDelegates(entry, dataDir, (error) => failures.keep(error));
-      await deleteDelegates(call, call.attachment, written);
+      const recorded = netnsIsGone(known) ? "" : known.netns;
+      const netns = attachment.netns === "" ? recorded : attachment.netns;
+      await deleteDelegates(call, { ...attachment, netns }, written);
     });
     // what can't be removed stays written down, so that the next DEL or GC tries again
     failures.rethrow(`DEL of ${describeOwner(entry)}`);
     await inExistingStore(dataDir, async (store) => {
-      if (store === undefined || row === undefined) return;
+      if (store === undefined) return;
       // an ADD that has begun meanwhile has an entry of its own
       const found = await findAttachment(store, entry);
-      if (found?.createdAtMs === row.createdAtMs) await forgetAttachment(store, entry);
+      if (found?.createdAtMs === known.createdAtMs) await forgetAttachment(store, entry);
     });
   },
 
@@ -293,7 +326,7 @@ export const pair = definePlugin({
     const networks: DelegatedNetwork[] = [];
     for (const key of ["delegate", "boot_network"] as const) {
       await failures.collect(() => {
-        networks.push(...networksIn(config as Pick<Config, DelegateKey>, key, call, where));
+        networks.push(...networksIn(config, key, call, where));
       });
     }
     await failures.collect(() =>
@@ -312,12 +345,18 @@ function isLabelled({ config, argumentText }: Pick<AddCall<Config>, "config" | "
   return isEligible(readLabels([containerLabels(config, argumentText)]));
 }
 
-async function endLinks(
-  { network, attachment }: Pick<AttachmentCall<unknown>, "network" | "attachment">,
-  dataDir: string,
-): Promise<void> {
-  const { containerId, ifname, netns } = attachment;
-  const owner = { network, containerId, ifname };
-  await endPod(owner, dataDir, "end");
-  endUnwritten(owner, netns);
+/** Returns the networks that the config would give the attachment; none where it can't be read any more. */
+function networksByConfig(call: AttachmentCall<Pick<Config, DelegateKey>>): AddedNetwork[] {
+  const where = { ifname: call.attachment.ifname, args: argumentsFor(call.argumentText) };
+  const distinct = new Map<string, DelegatedNetwork>();
+  for (const key of ["delegate", "boot_network"] as const) {
+    try {
+      // most pods have the same network, with links and without them
+      const text = JSON.stringify(call.config[key] ?? {});
+      for (const network of networksIn(call.config, key, call, where)) distinct.set(text, network);
+    } catch {
+      // what the config says can't be done, and so never was
+    }
+  }
+  return [...distinct.values()].map((network, position) => ({ ...network, position, result: undefined }));
 }

@@ -234,9 +234,13 @@ describe("a link on one node", () => {
     await nothingIsLeft(sandbox, ["pod1"]);
 
     await sandbox.addNetns("pod2");
-    await addBoth(sandbox);
+    const boot = { boot_network: bridge(sandbox) };
+    await succeed(sandbox, "ADD", config(sandbox, PRIMARY, boot), ONE);
+    await succeed(sandbox, "ADD", config(sandbox, PAIR, boot), TWO);
     await sandbox.text(["sh", "-c", `rm -r ${sandbox.directory}/store`]);
-    await succeed(sandbox, "DEL", config(sandbox, PAIR), TWO);
+    await succeed(sandbox, "DEL", config(sandbox, PAIR, boot), TWO);
+    expect(await seenLink(sandbox, "in1", "pod1")).toBeUndefined();
+    await succeed(sandbox, "DEL", config(sandbox, PRIMARY, boot), ONE);
     await nothingIsLeft(sandbox);
   });
 });
@@ -414,6 +418,18 @@ describe("what can't be", () => {
       await succeed(sandbox, "DEL", config(sandbox, PRIMARY, boot), ONE);
       expect(await seenLink(sandbox, taken, pod)).toBeDefined();
     }
+  });
+
+  test("S1-16 the first pod of a link is told of a name that it has itself, before anybody comes", async () => {
+    await using sandbox = await host();
+    const boot = { boot_network: bridge(sandbox) };
+    const labels = { ...PRIMARY, "ratchet.local_ifname": "eth0" };
+    const { document } = await call(sandbox, "ADD", config(sandbox, labels, boot), ONE);
+    expect(document).toMatchObject({
+      code: 102,
+      msg: 'link of "primary" and "pair": interface eth0 already exists in /run/netns/pod1',
+    });
+    await nothingIsLeft(sandbox);
   });
 
   test.each([
