@@ -25,6 +25,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<AnyCommand>>> = {
   events: async () => (await import("./events.ts")).command,
   cache: async () => (await import("./cache.ts")).command,
   reveal: async () => (await import("./reveal.ts")).command,
+  impair: async () => (await import("./impair.ts")).command,
   map: async () => (await import("./map/index.ts")).command,
   ui: async () => (await import("./ui/index.ts")).command,
   conf: async () => (await import("./conf/index.ts")).command,

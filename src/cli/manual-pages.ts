@@ -391,6 +391,35 @@ export const MANUAL_PAGES: Readonly<Record<string, ManualPage>> = {
     examples: [["warren reveal web", "Is web's address the one that everybody believes?"]],
     seeAlso: ["warren cache", "docs/rewrite.md"],
   },
+  impair: {
+    synopsis: [
+      "warren impair CONTAINER NAME=VALUE ... [--for TIME]",
+      "warren impair CONTAINER --clear",
+      "warren impair --list [CONTAINER]",
+    ],
+    description: [
+      "Makes the network of a container that runs slow, lossy or worse, by the kernel's netem at its interface. The words are those of the plugin warren-netem: delay, jitter, loss, duplicate, corrupt, reorder, rate, limit and more, direction=egress, ingress or both, and peer=PREFIX for a rule about some peers only. A quoted semicolon parts rules.",
+      "With --for the command waits, and takes it back when the time is over or a signal ends the wait. Nothing can take it back after kill -9: then --clear does. To take back means that what the network's own config or the pod's annotations want is so again. All of it is inside the container and ends with it.",
+    ],
+    exitCodes: [
+      ["0", "It is so."],
+      [
+        "1",
+        "It could not be done: the kernel has no netem, or somebody else has a queueing discipline there.",
+      ],
+      USAGE,
+      ["130", "A wait was ended by Ctrl-C; it is taken back. Other signals give 128 and their number."],
+    ],
+    examples: [
+      ["warren impair web delay=50ms jitter=5ms loss=1%", "What web sends comes late, and some of it never."],
+      [
+        "warren impair web delay=200ms peer=10.1.2.0/24 direction=both --for 30s",
+        "Half a minute far from some peers.",
+      ],
+      ["warren impair web --clear", "All is well again."],
+    ],
+    seeAlso: ["warren lab latency", "docs/netem.md"],
+  },
   conf: {
     description: [
       "Looks at the folder of network configs as runtimes do, examines it, and changes it in single steps that can be taken back.",
@@ -505,6 +534,13 @@ export const MANUAL_PAGES: Readonly<Record<string, ManualPage>> = {
     ],
     exitCodes: LAB_CODES,
     seeAlso: ["warren reveal", "docs/rewrite.md"],
+  },
+  "lab latency": {
+    description: [
+      "Draws how long echoes of a pod take, makes its network late and uneven with warren impair, and draws it again. On a kernel without netem it shows how that is said, and that nothing was changed; it then ends well, too.",
+    ],
+    exitCodes: LAB_CODES,
+    seeAlso: ["warren impair", "docs/netem.md"],
   },
   "lab two-conflists": {
     description: [

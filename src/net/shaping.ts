@@ -78,7 +78,12 @@ export function limitSending(host: Connection, link: Link, limit: RateLimit): vo
   }
 }
 
-function disciplineAt(host: Connection, index: number, parent: number): InstalledDiscipline | undefined {
+/** Returns the discipline at a place of a device; undefined for what a device has by itself, or nothing. */
+export function disciplineAt(
+  host: Connection,
+  index: number,
+  parent: number,
+): InstalledDiscipline | undefined {
   // the kernel doesn't tell what a device has by itself: it refuses, or says nothing but that it heard the question
   const [outcome] = host.execute([ignoring(getDiscipline(index, parent), "EINVAL", "ENOENT", "ENODEV")]);
   return outcome.replies[0];
@@ -236,13 +241,13 @@ export interface ShapingNeeds {
   readonly sending: boolean;
 }
 
-/** Runs a step of which it is known what of the kernel it needs. */
-function tryOut<T>(feature: string, work: () => T): T {
+/** Runs a step of which it is known what of the kernel it needs; `plugin` is what can do without. */
+export function tryOut<T>(feature: string, plugin: string, work: () => T): T {
   try {
     return work();
   } catch (error) {
     if (!isNetlinkError(error)) throw error;
-    const cure = `${error.message}: load the modules, or take bandwidth out of the chain`;
+    const cure = `${error.message}: load the modules, or take ${plugin} out of the chain`;
     throw new MissingFeatureError(feature, cure, { cause: error });
   }
 }
@@ -255,12 +260,12 @@ export function probeShaping({ receiving, sending }: ShapingNeeds): void {
     const lo = host.get(getLink("lo"));
     if (lo === undefined) throw new Error("a new network namespace has no loopback interface");
     const limit: RateLimit = { rate: 125_000n, burst: 4096, latencyMs: 25 };
-    tryOut("token bucket (sch_tbf)", () => limitSending(host, lo, limit));
+    tryOut("token bucket (sch_tbf)", "bandwidth", () => limitSending(host, lo, limit));
     if (!sending) return;
-    const device = tryOut("intermediate device (ifb)", () =>
+    const device = tryOut("intermediate device (ifb)", "bandwidth", () =>
       createDetour(host, { name: "probe", alias: undefined, from: lo, limit }),
     );
-    tryOut("redirection (sch_ingress, cls_u32, act_mirred)", () =>
+    tryOut("redirection (sch_ingress, cls_u32, act_mirred)", "bandwidth", () =>
       redirect(host, lo, device, FIRST_REDIRECTION),
     );
   });

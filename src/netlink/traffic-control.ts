@@ -21,11 +21,12 @@ import {
   u64,
 } from "./codec.ts";
 import { MessageFlag, type Request } from "./message.ts";
+import { type NetemSettings, netemData, netemOptions, netemSettings } from "./netem.ts";
 
 const RTM_NEWQDISC = 36;
 const RTM_DELQDISC = 37;
 const RTM_GETQDISC = 38;
-const RTM_NEWTFILTER = 44;
+export const RTM_NEWTFILTER = 44;
 const RTM_DELTFILTER = 45;
 const RTM_GETTFILTER = 46;
 
@@ -48,8 +49,9 @@ export type FilterPlace = typeof Parent.ingressFilters | typeof Parent.egressFil
 export const Handle = { first: 0x0001_0000, ingress: 0xffff_0000 } as const;
 
 const ETH_P_ALL_IN_NETWORK_ORDER = 0x0300;
-const ETHERNET = 1; // TC_LINKLAYER_ETHERNET
-const LARGEST_32_BITS = 0xffff_ffff;
+/** The link layer of a rate. */
+export const ETHERNET = 1; // TC_LINKLAYER_ETHERNET
+export const LARGEST_32_BITS = 0xffff_ffff;
 
 /** struct tcmsg, linux/rtnetlink.h */
 export const trafficHeader = struct({
@@ -62,7 +64,7 @@ export const trafficHeader = struct({
 });
 
 /** struct tc_ratespec */
-const rateSpecification = struct({
+export const rateSpecification = struct({
   cellLog: u8,
   linkLayer: u8,
   overhead: u16,
@@ -82,6 +84,13 @@ const disciplineKinds = {
     rateTable: [2, bytes], // TCA_TBF_RTAB, which kernels since 3.8 do without
     rate64: [4, u64], // TCA_TBF_RATE64
     burst: [6, u32], // TCA_TBF_BURST
+  }),
+  /** Network emulator: delays, loses and spoils packets. */
+  netem: netemOptions,
+  /** Hierarchical token bucket: sorts packets into classes. */
+  htb: attributes({
+    // TCA_HTB_INIT, struct tc_htb_glob
+    globals: [2, struct({ version: u32, quantumRatio: u32, defaultClass: u32, debug: u32, direct: u32 })],
   }),
 };
 
@@ -129,6 +138,7 @@ const actionKinds = {
 const filterKinds = {
   /** Compares 32-bit words of the packet. */
   u32: attributes({
+    classId: [1, u32], // TCA_U32_CLASSID
     actions: [7, list(choice([1, text], 2, actionKinds))], // TCA_U32_ACT with TCA_ACT_KIND, TCA_ACT_OPTIONS
     // TCA_U32_SEL, struct tc_u32_sel and its keys
     selector: [
@@ -175,13 +185,17 @@ export interface InstalledDiscipline {
   readonly kind: string;
   /** The settings of a `tbf`, without its burst, of which the kernel tells only the ticks. */
   readonly bucket: Omit<TokenBucket, "burst"> | undefined;
+  /** The settings of a `netem`. */
+  readonly netem: NetemSettings | undefined;
 }
 
-function target(index: number, parent: number, handle = 0, info = 0) {
+/** Returns the header of a message about a place on a device. */
+export function target(index: number, parent: number, handle = 0, info = 0) {
   return { family: 0, index, handle, parent, info };
 }
 
-const NO_RATE = { cellLog: 0, linkLayer: 0, overhead: 0, cellAlign: 0, smallestPacket: 0, rate: 0 };
+/** No rate at all. */
+export const NO_RATE = { cellLog: 0, linkLayer: 0, overhead: 0, cellAlign: 0, smallestPacket: 0, rate: 0 };
 
 /** Returns the token bucket as the kernel wants it. The burst is told in bytes, which is exact at any length. */
 export function tokenBucket({ rate, burst, limit, burstTicks }: TokenBucket): Discipline {
@@ -201,6 +215,11 @@ export function tokenBucket({ rate, burst, limit, burstTicks }: TokenBucket): Di
       burst,
     },
   };
+}
+
+/** Returns the network emulator as the kernel wants it. */
+export function networkEmulator(settings: NetemSettings): Discipline {
+  return { kind: "netem", data: netemData(settings) };
 }
 
 /** Hangs a discipline on a device; EEXIST where another one than the device's own is already. */
@@ -235,6 +254,7 @@ export function deleteDiscipline(index: number, parent: number): Request<never> 
 function readDiscipline(reader: Reader): InstalledDiscipline {
   const { header, attributes: installed } = disciplineMessage.decode(reader);
   const data = installed?.kind === "tbf" ? installed.data : undefined;
+  const emulator = installed?.kind === "netem" ? installed.data : undefined;
   const parameters = data?.parameters;
   return {
     index: header.index,
@@ -246,6 +266,7 @@ function readDiscipline(reader: Reader): InstalledDiscipline {
       limit: parameters.limit,
       burstTicks: parameters.buffer,
     },
+    netem: emulator && netemSettings(emulator),
   };
 }
 
@@ -263,7 +284,8 @@ export function getDiscipline(index: number, parent: number): Request<InstalledD
   };
 }
 
-const MATCH_ALL = {
+/** The selector that every packet matches. */
+export const MATCH_ALL = {
   header: {
     flags: 1, // TC_U32_TERMINAL
     offsetShift: 0,
@@ -366,6 +388,13 @@ export function deleteFilter(index: number, place: FilterPlace, priority: number
   };
 }
 
+/** A word of a packet's header, from the network's header on, and how it has to be. */
+export interface PacketWord {
+  readonly offset: number;
+  readonly mask: number;
+  readonly value: number;
+}
+
 /** A filter as the kernel describes it. */
 export interface InstalledFilter {
   readonly priority: number;
@@ -374,6 +403,14 @@ export interface InstalledFilter {
   readonly redirectsTo: number | undefined;
   /** The device to which it sends a copy of everything, 0 if that is gone; undefined if it does anything else. */
   readonly mirrorsTo: number | undefined;
+  /** The class that it sorts packets into, and which words of their headers it asks for; undefined for others. */
+  readonly sorts: SortingRule | undefined;
+}
+
+/** What a filter sorts into which class. */
+export interface SortingRule {
+  readonly classId: number;
+  readonly words: readonly PacketWord[];
 }
 
 function readFilter(reader: Reader): InstalledFilter {
@@ -386,7 +423,14 @@ function readFilter(reader: Reader): InstalledFilter {
     kind: filter?.kind === "other" ? filter.name : (filter?.kind ?? ""),
     redirectsTo: redirects ? sent.device : undefined,
     mirrorsTo: sent?.direction === EGRESS_MIRROR ? sent.device : undefined,
+    sorts: sortingOf(filter),
   };
+}
+
+function sortingOf(filter: Choice<typeof filterKinds> | undefined): SortingRule | undefined {
+  const { classId, selector } = (filter?.kind === "u32" ? filter.data : undefined) ?? {};
+  if (classId === undefined || selector === undefined) return undefined;
+  return { classId, words: selector.attributes.map(({ offset, mask, value }) => ({ offset, mask, value })) };
 }
 
 /** Returns what a filter does with every packet; undefined if it asks which, or does anything but send. */
@@ -398,8 +442,11 @@ function sendingOf(info: number, filter: Choice<typeof filterKinds> | undefined)
   return action?.kind === "mirred" ? action.data?.parameters : undefined;
 }
 
-/** Asks for the filters on what comes in, or goes out, by a device; EINVAL where there is no place for any. */
-export function dumpFilters(index: number, place: FilterPlace): Request<InstalledFilter> {
+/**
+ * Asks for the filters on what comes in, or goes out, by a device, or by which a discipline sorts, whose handle `place` is
+ * then. EINVAL where there is no place for any.
+ */
+export function dumpFilters(index: number, place: number): Request<InstalledFilter> {
   return {
     operation: `list filters of link ${index}`,
     type: RTM_GETTFILTER,

@@ -2,6 +2,7 @@
 // none of them does not pay for them.
 export { bandwidth } from "./bandwidth.ts";
 export { firewall } from "./firewall.ts";
+export { lat, netem } from "./netem.ts";
 export { portmap } from "./portmap.ts";
 export { quickack } from "./quickack.ts";
 export { rewrite } from "./rewrite.ts";

@@ -28,6 +28,8 @@ const PLUGINS: Readonly<Record<string, () => Promise<Plugin>>> = {
   pair: async () => (await delegating()).pair,
   ...Object.fromEntries(CHAIN.map(({ name, load }) => [name, load])),
   quickack: async () => (await chained()).quickack,
+  netem: async () => (await chained()).netem,
+  lat: async () => (await chained()).lat,
   rewrite: async () => (await chained()).rewrite,
   trace: async () => (await chained()).trace,
   "host-local": async () => (await interfaces()).hostLocal,

@@ -126,6 +126,16 @@ const STORIES: Readonly<Record<string, readonly string[]>> = {
     "no links",
     "interfaces:  lo",
   ],
+  // its histograms are looked at in the virtual machine, where the kernel has netem
+  "S3-L latency": [
+    '"type": "warren-netem"',
+    "$ warren add latency pod1",
+    "60 echoes from pod1 to 192.168.205.254",
+    "$ warren impair pod1 delay=40ms jitter=10ms distribution=normal",
+    "$ warren del latency pod1",
+    "no leases",
+    "interfaces:  lo, lab0",
+  ],
   "S3-C01 two-conflists": [
     '"name": "a"',
     '"name": "b"',

@@ -188,6 +188,7 @@ describe("queueing disciplines", () => {
       handle: Handle.first,
       kind: "tbf",
       bucket: { rate: bucket.rate, limit: bucket.limit, burstTicks: bucket.burstTicks },
+      netem: undefined,
     });
   });
 });
@@ -262,7 +263,7 @@ describe("filters", () => {
     const read = (bytes: Uint8Array) =>
       dumpFilters(4, Parent.egressFilters).decode?.(new Reader(bytes, HEADER_BYTES), 44);
     for (const verdict of [PIPE, CONTINUE]) {
-      const seen = { priority: 2, kind: "u32", redirectsTo: undefined, mirrorsTo: 2 };
+      const seen = { priority: 2, kind: "u32", redirectsTo: undefined, mirrorsTo: 2, sorts: undefined };
       expect(read(createMirrorMessage("02 00", verdict))).toEqual(seen);
     }
   });
@@ -275,6 +276,7 @@ describe("filters", () => {
       kind: "u32",
       redirectsTo: 2,
       mirrorsTo: undefined,
+      sorts: undefined,
     });
     const changed = (offset: number, value: number) => {
       const copy = CREATE_REDIRECT.slice();

@@ -242,6 +242,8 @@ const KEYS = [
     "bandwidth",
     "firewall",
     "tuning",
+    "netem",
+    "lat",
   ],
   ...[
     "portMappings",

@@ -44,6 +44,8 @@ const BANDWIDTH = {
   egressRate: 4_000_000,
   egressBurst: 400_000,
 };
+// where the kernel has no netem it writes down, is refused, and forgets
+const NETEM = { type: "warren-netem", netem: "delay=1ms direction=both", onMissing: "ignore" };
 const FIREWALL = { type: "warren-firewall", ingressPolicy: "same-bridge" };
 const TUNING = {
   type: "warren-tuning",
@@ -166,6 +168,7 @@ export const SCENES: readonly Scene[] = [
   { name: "pair", plugins: [PAIR], tortured: [0], setUp: UPLINK },
   { name: "bridge and portmap", plugins: [BRIDGE, PORTMAP], tortured: [1] },
   { name: "bridge and bandwidth", plugins: [BRIDGE, BANDWIDTH], tortured: [1] },
+  { name: "bridge and netem", plugins: [BRIDGE, NETEM], tortured: [1] },
   { name: "bridge and firewall", plugins: [BRIDGE, FIREWALL], tortured: [1] },
   { name: "bridge and tuning", plugins: [BRIDGE, TUNING], tortured: [1] },
   { name: "bridge and quickack", plugins: [BRIDGE, QUICKACK], tortured: [1] },

@@ -24,6 +24,7 @@ const SENDING = { egressRate: 8_000_000, egressBurst: 800_000 };
 const NO_NAT = "turn ipMasq off";
 const NO_PORT_MAP = "take portmap out of the chain";
 const NO_FIREWALL = "take firewall out of the chain";
+const NO_NETEM = "take netem out of the chain";
 const NO_BANDWIDTH = "take bandwidth out of the chain";
 
 const LACKS: readonly Lack[] = [
@@ -63,6 +64,12 @@ const LACKS: readonly Lack[] = [
     cls_u32: [SENDING, "redirection (sch_ingress, cls_u32, act_mirred)"],
     act_mirred: [SENDING, "redirection (sch_ingress, cls_u32, act_mirred)"],
   }),
+  ...lacks("warren-netem", NO_NETEM, {
+    sch_netem: [{ lat: "50ms" }, "netem qdisc"],
+    sch_htb: [{ netem: "delay=5ms peer=10.0.0.0/8" }, "classes for peers (sch_htb, cls_u32)"],
+    ifb: [{ netem: "delay=5ms direction=both" }, "intermediate device (ifb)"],
+    act_mirred: [{ netem: "delay=5ms direction=ingress" }, "redirection (sch_ingress, cls_u32, act_mirred)"],
+  }),
   ...lacks("warren-tuning", "remove the key", {
     nf_conntrack: [
       { sysctl: { "net.netfilter.nf_conntrack_max": "1000" } },
@@ -84,7 +91,13 @@ function lacks(
 }
 
 /** Plugins that stand behind another one, which here needs nothing but a bridge. */
-const CHAINED: readonly string[] = ["warren-portmap", "warren-firewall", "warren-bandwidth", "warren-tuning"];
+const CHAINED: readonly string[] = [
+  "warren-portmap",
+  "warren-firewall",
+  "warren-bandwidth",
+  "warren-netem",
+  "warren-tuning",
+];
 
 function namesOf(lacking: readonly Lack[]): string {
   return [...new Set(lacking.map(({ plugin }) => plugin.slice("warren-".length)))].join(", ");

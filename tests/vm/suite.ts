@@ -8,6 +8,7 @@ import { DIRECT_LINK_CASES } from "./direct-link.ts";
 import { EVERY_VERB_CASES } from "./every-verb.ts";
 import { MACVLAN_CASES } from "./macvlan.ts";
 import { MISSING_FEATURE_CASES } from "./missing-features.ts";
+import { NETEM_CASES } from "./netem.ts";
 import { PAIR_CASES } from "./pair.ts";
 import { REBOOT_CASES, type RebootCase } from "./reboot.ts";
 import { SIDE_BY_SIDE_CASES } from "./side-by-side.ts";
@@ -20,6 +21,7 @@ export const CASE_MARK = "VM-CASE ";
 const CASES: readonly Case[] = [
   ...EVERY_VERB_CASES,
   ...CHAINED_CASES,
+  ...NETEM_CASES,
   ...VLAN_CASES,
   ...SOURCE_CHECK_CASES,
   ...MACVLAN_CASES,

@@ -119,7 +119,7 @@ async function offerOfLeaf({ path, command, rest }: FoundCommand, last: string):
 
 /** Commands whose last argument may be repeated. */
 function takesMore(path: readonly string[]): boolean {
-  return ["gc", "run", "lab netns", "pod rm"].includes(path.join(" "));
+  return ["gc", "impair", "run", "lab netns", "pod rm"].includes(path.join(" "));
 }
 
 function flagCandidate(flag: DeclaredArgument): Candidate {

@@ -24,6 +24,8 @@ const CHAINED: ReadonlyMap<string, string | undefined> = new Map([
   ["bandwidth", undefined],
   ["firewall", undefined],
   ["tuning", undefined],
+  ["netem", undefined],
+  ["lat", undefined],
 ]);
 
 /** A plugin's object in the text of a file. */

@@ -13,6 +13,7 @@ export const command = defineCommand({
     pair: async () => (await import("./pair.ts")).command,
     chain: async () => (await import("./chain.ts")).command,
     "two-nodes": async () => (await import("./two-nodes.ts")).command,
+    latency: async () => (await import("./latency.ts")).command,
     shell: async () => (await import("./shell.ts")).command,
     netns: async () => (await import("./netns.ts")).command,
     ping: async () => (await import("./ping.ts")).command,

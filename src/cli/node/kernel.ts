@@ -8,6 +8,7 @@ import { probeFirewall } from "../../net/firewall.ts";
 import { forwards } from "../../net/forwarding.ts";
 import { probeLinkDriver } from "../../net/link-driver.ts";
 import { probeMasquerade } from "../../net/masquerade.ts";
+import { probeImpairment } from "../../net/netem.ts";
 import { openPortMapTable, rehearsePortMaps } from "../../net/port-map-table.ts";
 import { probeShaping } from "../../net/shaping.ts";
 import { probeVlanFilter } from "../../net/vlan-filter.ts";
@@ -51,6 +52,11 @@ const PROBES: readonly Probe[] = [
     feature: "ifb, u32 and mirred",
     neededBy: "bandwidth, egress",
     probe: () => probeShaping({ receiving: false, sending: true }),
+  },
+  {
+    feature: "netem",
+    neededBy: "netem",
+    probe: () => probeImpairment({ ingress: false, peers: false }),
   },
   { feature: "VLAN filtering of bridges", neededBy: "vlan, vlanTrunk", probe: probeVlanFilter },
   {
