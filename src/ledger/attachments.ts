@@ -54,7 +54,7 @@ export type { AttachmentRow, Entry };
  * The kinds of kernel objects that are written down. `link` is an interface of the host by its name, and
  * `masquerade` a chain of the table `inet warren`. `source check` is a port of a bridge and the address that it allows; `gateway` an interface and the address that it has for pods. `limit` and `redirection` are what holds up the traffic of an
  * interface of the host; `sysctl` and `attributes` are settings of a container with what they were before,
- * `impairment` is what goes wrong with the traffic of its interface.
+ * `impairment` is an interface by name, number and container, with the rules by which its traffic goes wrong.
  * `firewall` is a table that needs the firewall's chain, and `firewall element` an element of one of its sets,
  * `firewalld source` an address in a zone of firewalld.
  * `port map` is a port of the host with where it leads, and `port map sources` a chain that such ports share.

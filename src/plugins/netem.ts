@@ -198,8 +198,9 @@ function impairmentFor(call: AdditionCall<Config>, plan: Plan): Addition {
       await forgetAttachment(store, entry);
       if (rules.length === 0) return;
       const holder = holderOf(network, attachment, call.args);
-      // names of interfaces have no spaces; the number tells one from a later one of that name
-      const object: KernelObject = { kind: "impairment", name: `${ifname} ${index}`, detail: plan.text };
+      // the number tells an interface from a later one of its name, and the container from those of others
+      const name = `${ifname} ${index} ${attachment.containerId}`;
+      const object: KernelObject = { kind: "impairment", name, detail: plan.text };
       await recordAttachment(store, holder, PLUGIN, [object]);
     },
 
