@@ -40,6 +40,7 @@ import { type Entry, forgetAttachment, recordAttachment } from "../ledger/attach
 import { describeOwner, holderOf, netnsIsGone } from "../ledger/owner.ts";
 import { connectInside } from "../net/connection.ts";
 import { openNetns } from "../net/netns.ts";
+import { findLink } from "../net/veth.ts";
 import { beat } from "../store/heartbeat.ts";
 import { DEFAULT_DATA_DIR, inExistingStore, openStore } from "../store/sqlite.ts";
 
@@ -92,22 +93,27 @@ function planOf(call: AttachmentCall<Config>): Plan {
 }
 
 /** Throws CniError 106 for an address that was asked for, and that the network's plugins have not given. */
-function requireWishes({ wishes, list, what }: AssignedRequest, added: AddedNetwork): void {
-  const result = resultOf(added);
-  const given = result.ips.flatMap(({ address }) => addressOf(address) ?? []);
+function requireWishes({ wishes, list, what }: AssignedRequest, added: AddedNetwork, path: string): void {
+  const given = resultOf(added).ips.flatMap(({ address }) => addressOf(address) ?? []);
   const lacking = wishes.ips.find((text) => {
     const wanted = addressOf(text);
     return wanted !== undefined && !given.some((one) => sameAddress(one, wanted));
   });
   const { hardwareAddress } = wishes;
-  const inside = result.interfaces.find((one) => one.name === added.ifname && (one.sandbox ?? "") !== "");
-  const differs = hardwareAddress !== undefined && inside?.mac?.toLowerCase() !== hardwareAddress;
+  // not every version's results tell hardware addresses
+  const differs = hardwareAddress !== undefined && hardwareAddressOf(added.ifname, path) !== hardwareAddress;
   if (lacking === undefined && !differs) return;
   throw new CniError(
     ErrorCode.delegateFailed,
     `${what}: network ${JSON.stringify(list.name)} did not give the address ${lacking ?? hardwareAddress}`,
     `declare the capability "${lacking === undefined ? "mac" : "ips"}" for the plugin of the network that gives it`,
   );
+}
+
+function hardwareAddressOf(ifname: string, path: string): string | undefined {
+  using netns = openNetns(path);
+  using inside = connectInside(netns);
+  return findLink(inside, ifname)?.address;
 }
 
 /** Returns what the network answered, with the default routes that it has after others were set. */
@@ -178,7 +184,7 @@ async function addAll(
   const added = await addDelegates(call, place, networks, undo);
   for (const [index, request] of requests.entries()) {
     const one = added[index];
-    if (one !== undefined) requireWishes(request, one);
+    if (one !== undefined) requireWishes(request, one, call.attachment.netns);
   }
   if (gateways.length === 0) return added;
   using netns = openNetns(call.attachment.netns);

@@ -338,6 +338,11 @@ echo '{"cniVersion":"1.1.0","routes":[{"dst":"0.0.0.0/0","gw":"10.9.0.1"}]}'
       code: 106,
       msg: expect.stringContaining("did not give the address 10.2.0.5"),
     });
+    // a plugin that knows neither the capability nor CNI_ARGS
+    network(sandbox, "loop", [{ type: "warren-loopback" }]);
+    const mac = annotated([{ name: "loop", mac: "0a:58:00:00:00:01" }]);
+    const second = await refused(sandbox, "ADD", { ...one, ...mac }, { ...POD, args: "IgnoreUnknown=1" });
+    expect(second).toMatchObject({ code: 106, msg: expect.stringContaining("address 0a:58:00:00:00:01") });
     await nothingIsLeft(sandbox, "br1", "br2");
   });
 
