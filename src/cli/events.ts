@@ -7,6 +7,7 @@ import { type Event, listEvents } from "../ledger/events.ts";
 import { podOf } from "../ledger/owner.ts";
 import { writeStdout } from "../sys/stdio.ts";
 import { operatorCommand } from "./command.ts";
+import { endOnSignals } from "./interruption.ts";
 import { existingStore, storeFlags } from "./leases.ts";
 import { formatTable } from "./table.ts";
 
@@ -99,6 +100,7 @@ export const command = operatorCommand({
       writeStdout(args.json === true ? `${JSON.stringify(last.map(eventDocument), null, 4)}\n` : table(last));
       return 0;
     }
+    endOnSignals();
     const tell = (events: readonly Event[]) => {
       for (const event of events) {
         writeStdout(args.json === true ? `${JSON.stringify(eventDocument(event))}\n` : line(event));

@@ -1,6 +1,8 @@
-// The signals that ask a command to end, for commands that must not end before they have taken back what they made.
+// The signals that ask a command to end: for commands that must not end before they have taken back what they made, and for
+// those that would never end without one.
 import { readFileSync } from "node:fs";
 import { constants } from "node:os";
+import { exitNow } from "../sys/process.ts";
 
 const ENDING_SIGNALS = ["SIGHUP", "SIGINT", "SIGQUIT", "SIGTERM"] as const;
 
@@ -43,4 +45,17 @@ export class Interruption implements Disposable {
 function isForeground(): boolean {
   const fields = readFileSync("/proc/self/stat", "utf8").split(") ").at(-1)?.split(" ") ?? [];
   return fields[2] !== undefined && fields[2] === fields[5];
+}
+
+/**
+ * Lets Ctrl-C be the end that a command without an end of its own is meant to have, with exit code 0; other signals end it
+ * with theirs. `cleanUp` runs before, and must not wait for anything.
+ */
+export function endOnSignals(cleanUp: () => void = () => undefined): void {
+  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
+    process.on(signal, () => {
+      cleanUp();
+      exitNow(signal === "SIGINT" ? 0 : exitCodeOf(signal));
+    });
+  }
 }

@@ -44,7 +44,7 @@ class Watcher implements AsyncDisposable {
   }
 }
 
-/** Waits until the file is so, and returns how long that took. */
+/** Waits until it is so. */
 async function until(condition: () => boolean): Promise<void> {
   while (!condition()) await Bun.sleep(10);
 }

@@ -270,7 +270,9 @@ test("--follow tells each call when it has ended", async () => {
     await node.call("STATUS", "");
     expect((await until(4)).map(({ verb }) => verb)).toEqual(["ADD", "ADD", "STATUS", "STATUS"]);
   } finally {
-    child.kill();
+    // Ctrl-C is how it is meant to end
+    child.kill("SIGINT");
+    expect(await child.exited).toBe(0);
     await child.exited;
   }
 });

@@ -1,6 +1,7 @@
 // Messages that come without being asked for: as Linux 6.18 sent them to a listener while iproute2 6.1 and nft 1.0.6
 // changed things in a throwaway namespace.
 import { describe, expect, test } from "bun:test";
+import fc from "fast-check";
 import { CodecError } from "../../src/netlink/codec.ts";
 import { neighbourMessage } from "../../src/netlink/neighbour.ts";
 import { generationMessage } from "../../src/netlink/nftables.ts";
@@ -150,6 +151,32 @@ describe("notifications", () => {
     if (expected === undefined) expect(first).toBeUndefined();
     else expect(first).toMatchObject(expected);
     expect(more).toEqual([]);
+  });
+
+  test("whatever byte of a message is damaged, it is read, told as unreadable, or refused as a whole", () => {
+    const recorded = CASES.map(([, bytes]) => bytes);
+    const damaged = fc
+      .constantFrom(...recorded)
+      .chain((bytes) =>
+        fc.tuple(
+          fc.constant(bytes),
+          fc.array(fc.tuple(fc.nat(bytes.length - 1), fc.nat(255)), { minLength: 1, maxLength: 4 }),
+        ),
+      );
+    fc.assert(
+      fc.property(damaged, ([bytes, changes]) => {
+        const copy = bytes.slice();
+        for (const [at, value] of changes) copy[at] = value;
+        for (const read of [routeNotifications, rulesNotifications]) {
+          try {
+            read(copy);
+          } catch (error) {
+            expect(error).toBeInstanceOf(CodecError);
+          }
+        }
+      }),
+      { numRuns: 2000 },
+    );
   });
 
   test("several in a datagram are told one by one, and one that nobody can read hides no other", () => {

@@ -1,6 +1,7 @@
 // Messages of the process events connector: as Linux 6.18 sent them to a listener, recorded with a few lines of Python.
 import { describe, expect, test } from "bun:test";
-import { Writer } from "../../src/netlink/codec.ts";
+import fc from "fast-check";
+import { CodecError, Writer } from "../../src/netlink/codec.ts";
 import {
   executedMessage,
   exitedMessage,
@@ -84,6 +85,25 @@ describe("process events", () => {
     expect(processEvents(exited("97 77 00 00", "00 00 00 00"))).toEqual([]);
     expect(processEvents(FORKED)).toEqual([]);
     expect(processEvents(EXECUTED)).toEqual([{ kind: "executed", pid: 0x7798, atNs: 0x1a9_1cbd_f05cn }]);
+  });
+
+  test("whatever byte of a message is damaged, it is read or refused", () => {
+    const damage = fc.tuple(
+      fc.constantFrom(EXECUTED, EXITED, FORKED),
+      fc.nat(EXITED.length - 1),
+      fc.nat(255),
+    );
+    fc.assert(
+      fc.property(damage, ([bytes, at, value]) => {
+        const copy = bytes.slice();
+        copy[at] = value;
+        try {
+          processEvents(copy);
+        } catch (error) {
+          expect(error).toBeInstanceOf(CodecError);
+        }
+      }),
+    );
   });
 
   test("a refusal has its errno, and a message that is cut short is told", () => {

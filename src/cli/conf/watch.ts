@@ -1,12 +1,11 @@
 // `warren conf watch`: says when what containerd would take out of the folder becomes something else: another file,
 // another text in it, or nothing because one broke. With --add it also keeps a plugin in the list, whoever else writes it.
 import { createHash } from "node:crypto";
-import { constants } from "node:os";
 import { describeError } from "../../cni/error.ts";
 import { pluginTypeOf } from "../../runtime/list-edit.ts";
-import { exitNow } from "../../sys/process.ts";
 import { writeStdout } from "../../sys/stdio.ts";
 import { operatorCommand, UsageError } from "../command.ts";
+import { endOnSignals } from "../interruption.ts";
 import { type Flags, settingsOf } from "../settings.ts";
 import { paragraph } from "../terminal.ts";
 import { fileFlags, fileOf, pluginText, positionFlags, positionOf } from "./editing.ts";
@@ -54,7 +53,7 @@ export const command = operatorCommand({
     const folder = settingsOf(args, process.env).confFolder;
     const json = args.json === true;
     const keeping = keeperOf(args, folder);
-    if (keeping !== undefined) endOnSignals(() => keeping.end());
+    endOnSignals(() => keeping?.end());
     let taken: Taken | undefined;
     for (;;) {
       // before it is read: what changes in between wakes us up at once
@@ -124,16 +123,6 @@ function keeperOf(flags: Flags, folder: string): Keeping | undefined {
       keeper.end();
     },
   };
-}
-
-function endOnSignals(cleanUp: () => void): void {
-  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
-    process.on(signal, () => {
-      cleanUp();
-      // Ctrl-C is how it is meant to end
-      exitNow(signal === "SIGINT" ? 0 : 128 + constants.signals[signal]);
-    });
-  }
 }
 
 /** Writes what has happened, as JSON or in words, with the time. */

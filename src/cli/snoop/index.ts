@@ -13,7 +13,6 @@ import {
   statSync,
   symlinkSync,
 } from "node:fs";
-import { constants } from "node:os";
 import { join, resolve } from "node:path";
 import { isatty } from "node:tty";
 import { CniError, describeError, ErrorCode } from "../../cni/error.ts";
@@ -21,9 +20,9 @@ import { log } from "../../log.ts";
 import { type CallRecord, jsonRecord, parseRecords, withMaskedSecrets } from "../../record/call-record.ts";
 import { RECORDER_FOLDER, RECORDER_LOG } from "../../record/recorder-folder.ts";
 import { DEFAULT_CACHE_FOLDER } from "../../runtime/cache.ts";
-import { exitNow } from "../../sys/process.ts";
 import { writeStdout } from "../../sys/stdio.ts";
 import { operatorCommand, UsageError } from "../command.ts";
+import { endOnSignals } from "../interruption.ts";
 import { networkFlags, settingsOf } from "../settings.ts";
 import { watchByKernel } from "./kernel-mode.ts";
 import { isSelected } from "./selection.ts";
@@ -162,16 +161,6 @@ function makeFolder(folder: string, names: readonly string[]): void {
         cause: error,
       },
     );
-  }
-}
-
-function endOnSignals(cleanUp: () => void): void {
-  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
-    process.on(signal, () => {
-      cleanUp();
-      // Ctrl-C is how it is meant to end
-      exitNow(signal === "SIGINT" ? 0 : 128 + constants.signals[signal]);
-    });
   }
 }
 
