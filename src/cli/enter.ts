@@ -27,8 +27,14 @@ export function findProgram(name: string): string {
   throw new ProgramError(`command ${JSON.stringify(file)} is not executable`, NOT_EXECUTABLE);
 }
 
+/** A folder of PATH that this user may not look into has nothing for him, as for shells. */
 function isFile(path: string): boolean {
-  return statFile(path)?.kind === "file";
+  try {
+    return statFile(path)?.kind === "file";
+  } catch (error) {
+    if (isSystemError(error, "EACCES", "ENAMETOOLONG", "ELOOP")) return false;
+    throw error;
+  }
 }
 
 const NOT_FOUND = 127;

@@ -201,6 +201,8 @@ test("X-41 a failing DEL is tried once more, told, and does not keep the others 
 test.each<[code: number, program: string, words: string]>([
   [127, "no-such-program", 'command "no-such-program" is not in PATH'],
   [127, "./no-such-program", 'command "./no-such-program" is not there'],
+  // longer than a file's name may be
+  [127, "x".repeat(300), `command "${"x".repeat(300)}" is not in PATH`],
   [126, "./data", 'command "./data" is not executable'],
   [126, "/", 'command "/" is a directory'],
 ])("X-41 exit code %d for the program %s, before anything is made", async (code, program, words) => {
