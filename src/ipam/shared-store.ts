@@ -61,6 +61,9 @@ export interface SharedStore {
   readonly node: string;
 }
 
+/** Opened once a process. */
+const stores = new Map<string, SharedStore>();
+
 /**
  * Returns the store of a config's key `store`; nothing is connected yet. `dataDir` is where the node's own is. Throws
  * CniError 7.
@@ -75,8 +78,15 @@ export function sharedStore(config: unknown, dataDir: string): SharedStore {
       "the password comes from one of them: take the other away",
     );
   }
-  const location = locationOf(postgres);
   const node = nodeNameOf(postgres);
+  const key = JSON.stringify([dataDir, node, postgres]);
+  const known = stores.get(key) ?? openShared(postgres, node, dataDir);
+  stores.set(key, known);
+  return known;
+}
+
+function openShared(postgres: Settings, node: string, dataDir: string): SharedStore {
+  const location = locationOf(postgres);
   const store = new PostgresStore(
     {
       ...postgres,

@@ -44,6 +44,9 @@ export interface PostgresSettings {
 /** A transaction that its node leaves hanging holds up all others: after this time the server gives it up. */
 const IDLE_TIMEOUT_MS = 5_000;
 
+/** How long a process that lives on keeps a connection that it does not use. */
+const IDLE_SECONDS = 10;
+
 /** How long a lock is waited for in one go, so that a server that went silent is told from one that is busy. */
 const LOCK_WAIT_MS = 2_000;
 
@@ -300,6 +303,7 @@ function clientOptions(settings: PostgresSettings): Bun.SQL.Options {
     database,
     tls: tlsOptions(settings.tls, authorities),
     max: 1,
+    idleTimeout: IDLE_SECONDS,
     bigint: true,
     // poolers know no named statements
     prepare: false,

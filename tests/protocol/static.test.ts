@@ -2,6 +2,7 @@
 // who has which address.
 import { expect, test } from "bun:test";
 import { fixedAddresses } from "../../src/plugins/static.ts";
+import { ON_NODE } from "../support/engine.ts";
 import { type CallOptions, type Json, TestHost } from "../support/world.ts";
 
 const ADDRESSES = [{ address: "10.5.0.9/24", gateway: "10.5.0.1" }, { address: "fd05::9/64" }];
@@ -41,7 +42,7 @@ test("two attachments of a network never have the same address, those of two net
   const second = { CNI_CONTAINERID: "pod2" };
   expect((await node.ask("ADD", node.make(), second)).document).toMatchObject({
     code: 100,
-    msg: "requested IP address 10.5.0.9 is not available in the config's addresses: it is held by container pod1, interface eth0",
+    msg: `requested IP address 10.5.0.9 is not available in the config's addresses: it is held by container pod1, interface eth0${ON_NODE}`,
   });
   expect((await node.ask("ADD", node.make(undefined, { name: "other" }))).exitCode).toBe(0);
   expect((await node.ask("ADD", node.make(undefined, { name: "third" }), second)).exitCode).toBe(0);

@@ -9,6 +9,7 @@ import { runPlugin, type World } from "../../src/cni/runner.ts";
 import { ipam } from "../../src/plugins/ipam.ts";
 import { openStore } from "../../src/store/sqlite.ts";
 import type { Store } from "../../src/store/store.ts";
+import { type LookedInto, SHARED, sharedConfig, sharedDatabase, sharedStoreOf } from "./engine.ts";
 
 /** A JSON object, as configs and answers are. */
 export type Json = Readonly<Record<string, unknown>>;
@@ -38,8 +39,20 @@ export class TemporaryDirectory implements Disposable {
     return join(this.path, "store");
   }
 
+  /** The store that has the leases. */
   get store(): Store {
-    return openStore(this.dataDir);
+    return SHARED === undefined ? openStore(this.dataDir) : sharedStoreOf(this.dataDir);
+  }
+
+  /** Opens what has the leases behind the store's back, to look and to tamper. */
+  leaseDatabase(): LookedInto {
+    if (SHARED !== undefined) return sharedDatabase(this.dataDir);
+    const database = this.database();
+    return {
+      query: <Row>(sql: string) => database.query<Row, []>(sql),
+      run: (sql) => database.run(sql),
+      [Symbol.dispose]: () => database.close(),
+    };
   }
 
   /** Opens the store's file behind its back, to look and to tamper. */
@@ -63,7 +76,12 @@ export class TestHost extends TemporaryDirectory {
       cniVersion: "1.1.0",
       name: "lab",
       type: "ipam",
-      ipam: { type: "ipam", dataDir: this.dataDir, ...ipamKeys },
+      ipam: {
+        type: "ipam",
+        dataDir: this.dataDir,
+        ...(SHARED === undefined ? {} : { store: sharedConfig(this.dataDir) }),
+        ...ipamKeys,
+      },
       ...others,
     };
   }
@@ -104,7 +122,7 @@ export class TestHost extends TemporaryDirectory {
 
   /** Returns the leases as `[network, container, ifname, address in hex]`, in the store's order. */
   leases(): unknown[][] {
-    using database = this.database();
+    using database = this.leaseDatabase();
     return database
       .query("SELECT network, container_id, ifname, hex(address) FROM leases ORDER BY network, address")
       .values();
