@@ -91,10 +91,17 @@ export const command = operatorCommand({
     for (const problem of problems) log.warn(problem);
     if (args.json === true) writeStdout(`${JSON.stringify(shown, null, 4)}\n`);
     else if (shown.length === 0) writeStdout("no leases\n");
-    else
+    else {
+      // of one node alone its name says nothing
+      const isOne = shown.every(({ state }) => state !== "elsewhere");
       printTable(
-        shown.map((lease) => ({ ...lease, since: lease.since.replace(/T|\.\d+Z/g, " ").trimEnd() })),
+        shown.map(({ node, ...lease }) => ({
+          ...lease,
+          since: lease.since.replace(/T|\.\d+Z/g, " ").trimEnd(),
+          ...(isOne ? {} : { node: node ?? "" }),
+        })),
       );
+    }
     return problems.length === 0 ? 0 : 1;
   },
 });

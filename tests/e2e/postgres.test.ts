@@ -66,6 +66,9 @@ async function swarm(host: Sandbox, calls: Swarm["calls"], width: number): Promi
   );
 }
 
+/** The network of `warren lab status-gc`. */
+const LAB = resolve(import.meta.dir, "../../conf/lab-status-gc.conflist");
+
 const IPAM = `${PLUGIN_FOLDER}/warren-ipam`;
 
 testWith(postgres)(
@@ -405,4 +408,60 @@ testWith(postgres, tools.program("openssl"))(
     expect(await status("localhost", { mode: "verify-full", caFile }, hostile)).toBe("ready");
   },
   60_000,
+);
+
+testWith(postgres)(
+  "S0-29 the story of STATUS and GC has the same visible text on a file and on PostgreSQL",
+  async () => {
+    const story = async (isShared: boolean): Promise<string> => {
+      await using host = await Sandbox.create();
+      await using server = isShared ? await PostgresServer.start(host) : undefined;
+      const folder = join(host.directory, "net.d");
+      mkdirSync(folder);
+      const list = JSON.parse(readFileSync(LAB, "utf8"));
+      const [bridge] = list.plugins;
+      bridge.ipam.dataDir = bridge.dataDir ?? bridge.ipam.dataDir;
+      if (server !== undefined) bridge.ipam.store = server.config();
+      writeFileSync(join(folder, "10-lab.conflist"), JSON.stringify(list));
+      const env = { CNI_PATH: PLUGIN_FOLDER, NETCONFPATH: folder };
+      const told: string[] = [];
+      const warren = async (line: string, more: Record<string, string> = {}) => {
+        const { exitCode, stdout, stderr } = await host.run([WARREN, ...line.split(" ")], {
+          env: { ...env, ...more },
+        });
+        told.push(`$ warren ${line}`, stdout, stderr, `exit code ${exitCode}`);
+      };
+      const leases = `leases --data-dir ${bridge.ipam.dataDir}`;
+      await host.text(["mkdir", "/run/lab"]);
+      await warren(`status ${list.name}`);
+      await host.text(["mkdir", "/run/lab/disk"]);
+      await warren(`status ${list.name}`);
+      for (const [pod, IP] of [
+        ["pod1", "192.168.200.1"],
+        ["pod2", "192.168.200.22"],
+        ["pod3", "192.168.200.123"],
+      ] as const) {
+        await host.addNetns(pod);
+        await warren(`add ${list.name} ${pod}`, { CNI_ARGS: `IP=${IP}` });
+      }
+      await warren(`gc ${list.name} pod1 pod2 pod3`);
+      await warren(leases);
+      await host.text(["ip", "netns", "delete", "pod2"]);
+      await warren(`${leases} --leaked`);
+      await warren(`gc ${list.name} pod1 pod3`);
+      await warren(leases);
+      for (const pod of ["pod1", "pod3"]) await warren(`del ${list.name} ${pod}`);
+      await warren(leases);
+      // times and hardware addresses are never the same twice
+      return told
+        .join("\n")
+        .replaceAll(/\d{4}-\d\d-\d\d \d\d:\d\d:\d\d/g, "TIME")
+        .replaceAll(/(?:[0-9a-f]{2}:){5}[0-9a-f]{2}/g, "MAC");
+    };
+    const onFile = await story(false);
+    expect(onFile).toContain("192.168.200.123/24");
+    expect(onFile.match(/exit code 1$/gm)).toHaveLength(1);
+    expect(await story(true)).toBe(onFile);
+  },
+  120_000,
 );
