@@ -10,7 +10,7 @@ import { allowAnnouncements } from "./announcement.ts";
 import { broadcastOf } from "./bridge.ts";
 import type { Connection } from "./connection.ts";
 import { inNetns, type Netns } from "./netns.ts";
-import { hasIpv6, writeSetting, writeSettingIfPresent } from "./sysctl.ts";
+import { ensureIpv6, hasIpv6, writeSettingIfPresent } from "./sysctl.ts";
 
 /** An address that an interface gets, with the gateway of its subnet if there is one. */
 export interface InterfaceAddress {
@@ -102,8 +102,8 @@ function writeSettings(settings: InterfaceSettings): void {
   allowAnnouncements(name);
   if (!hasIpv6()) return;
   if (settings.addresses.some(({ prefix }) => prefix.address.family === 6)) {
-    writeSetting("ipv6/conf/lo/disable_ipv6", 0);
-    writeSetting(`ipv6/conf/${name}/disable_ipv6`, 0);
+    ensureIpv6("lo");
+    ensureIpv6(name);
     writeSettingIfPresent(`ipv6/conf/${name}/keep_addr_on_down`, 1);
   }
   if (settings.detectDuplicates) {

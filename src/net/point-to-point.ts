@@ -6,7 +6,7 @@ import { addAddress, Scope } from "../netlink/address.ts";
 import { addRoute } from "../netlink/route.ts";
 import type { Connection } from "./connection.ts";
 import { type InterfaceRoute, missingAddresses, missingRoutes } from "./interface.ts";
-import { writeSettingIfPresent } from "./sysctl.ts";
+import { ensureIpv6, writeSettingIfPresent } from "./sysctl.ts";
 import type { Link } from "./veth.ts";
 
 /** An address of the container, and the one of the host's end that everything goes through. */
@@ -71,7 +71,7 @@ export function configureHostEnd(
   addresses: readonly PointToPointAddress[],
 ): void {
   if (addresses.some(({ prefix }) => prefix.address.family === 6)) {
-    writeSettingIfPresent(`ipv6/conf/${link.name}/disable_ipv6`, 0);
+    ensureIpv6(link.name);
     // nobody else is on this link, and the first packet to the container should not wait for a proof of that
     writeSettingIfPresent(`ipv6/conf/${link.name}/accept_dad`, 0);
   }

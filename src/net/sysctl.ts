@@ -43,3 +43,12 @@ export function hasIpv6(interfaceName?: string): boolean {
     undefined
   );
 }
+
+/**
+ * Turns IPv6 on for an interface where it is there and off. It is looked first: the kernel can't write this setting while
+ * anybody changes links, and tries again without a pause until they are done.
+ */
+export function ensureIpv6(interfaceName: string): void {
+  const name = `ipv6/conf/${interfaceName}/disable_ipv6`;
+  if (readSetting(name) === "1") writeSetting(name, 0);
+}
