@@ -6,6 +6,7 @@ import { CniError, describeError, ErrorCode, Failures } from "../cni/error.ts";
 import { parseInput, shown } from "../cni/input.ts";
 import { withKnownKeys } from "../cni/keys.ts";
 import type { AddCall, AttachmentCall, Call, Plugin } from "../cni/plugin.ts";
+import { POD_ANNOTATIONS } from "../cni/pod-annotations.ts";
 import type { Result } from "../cni/result.ts";
 import { pluginsOfNetwork, pluginsOfOwner } from "../ledger/attachments.ts";
 import { describeOwner } from "../ledger/owner.ts";
@@ -34,6 +35,7 @@ export const runtimeConfig = v.nullish(
     ),
     portMappings: v.optional(v.unknown()),
     bandwidth: v.optional(v.unknown()),
+    [POD_ANNOTATIONS]: v.optional(v.unknown()),
   }),
 );
 

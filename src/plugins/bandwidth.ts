@@ -19,6 +19,8 @@ import { CniError, ErrorCode, Failures, stateDiffers } from "../cni/error.ts";
 import { shown } from "../cni/input.ts";
 import type { AttachmentKey } from "../cni/network-config.ts";
 import type { Attachment } from "../cni/plugin.ts";
+import { podAnnotationEntries } from "../cni/pod-annotations.ts";
+import { podBandwidth } from "../cni/pod-bandwidth.ts";
 import type { Result } from "../cni/result.ts";
 import {
   type Entry,
@@ -63,6 +65,8 @@ const PLUGIN = "bandwidth";
 const BITS_A_BYTE = 8;
 const DEFAULT_LATENCY_MS = 25;
 const LONGEST_LATENCY_MS = 10_000;
+/** Room for a few packets of any usual MTU, so that small rates get through at all. */
+const LEAST_BURST_BYTES = 16_384;
 /** The kernel counts a burst in 32 bits. */
 const BURST_LIMIT_BYTES = 0xffff_ffff;
 
@@ -82,7 +86,7 @@ const config = v.object({
   ...limits,
   latencyMs: v.nullish(v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(LONGEST_LATENCY_MS))),
   ...storeEntries,
-  runtimeConfig: v.nullish(v.object({ bandwidth: v.nullish(v.object(limits)) })),
+  runtimeConfig: v.nullish(v.object({ bandwidth: v.nullish(v.object(limits)), ...podAnnotationEntries })),
 });
 const cleanup = v.object(storeEntries);
 
@@ -97,11 +101,19 @@ interface Plan {
   readonly dataDir: string;
 }
 
-/** Returns the plan of a config; throws CniError 7 (or 2 for what is not offered) naming the value. */
+/** True if one of the keys of a limit is there: then that source counts, and no other is asked. */
+function saysLimits(source: object): boolean {
+  return Object.keys(limits).some((key) => (Reflect.get(source, key) ?? null) !== null);
+}
+
+/**
+ * Returns the plan of a config: its own limits, else those of the capability, else those of the pod's annotations. Throws
+ * CniError 7 (or 2 for what is not offered) naming the value.
+ */
 function planOf(config: Config): Plan {
-  // one key in the config is enough: then the runtime is not asked at all
-  const isStatic = Object.keys(limits).some((key) => (Reflect.get(config, key) ?? null) !== null);
+  const isStatic = saysLimits(config);
   const source = isStatic ? config : (config.runtimeConfig?.bandwidth ?? {});
+  if (!isStatic && !saysLimits(source)) return annotatedPlan(config);
   const place = isStatic ? "" : "runtimeConfig.bandwidth.";
   for (const key of ["shapedSubnets", "unshapedSubnets"] as const) {
     if ((source[key] ?? []).length === 0) continue;
@@ -124,6 +136,18 @@ function planOf(config: Config): Plan {
     egress: limitOf("egress"),
     dataDir: dataDirOf(config),
   };
+}
+
+/** An annotation says no burst: this is what goes in a tenth of a second, within what makes sense to the kernel. */
+function annotatedPlan(config: Config): Plan {
+  const { ingress, egress } = podBandwidth(config.runtimeConfig);
+  const limitOf = (rateBits: bigint | undefined): RateLimit | undefined => {
+    if (rateBits === undefined) return undefined;
+    const rate = rateBits / BigInt(BITS_A_BYTE);
+    const burst = Math.min(BURST_LIMIT_BYTES - 1, Math.max(LEAST_BURST_BYTES, Number(rate / 10n)));
+    return { rate, burst, latencyMs: config.latencyMs ?? DEFAULT_LATENCY_MS };
+  };
+  return { ingress: limitOf(ingress), egress: limitOf(egress), dataDir: dataDirOf(config) };
 }
 
 function rateLimit(

@@ -4,6 +4,7 @@ import * as v from "valibot";
 import { CniError, ErrorCode } from "../cni/error.ts";
 import { shown } from "../cni/input.ts";
 import { type SchemaParts, withKnownKeys } from "../cni/keys.ts";
+import { POD_ANNOTATIONS } from "../cni/pod-annotations.ts";
 import { isObject, type JsonObject } from "../conflist/json.ts";
 
 /** The plugins that can have others inside, without the prefix of their names. */
@@ -19,6 +20,12 @@ const CHAINED: Readonly<Record<string, string | undefined>> = {
 
 /** The capability that tuning and the first plugin have in common. */
 const SHARED_CAPABILITY = "mac";
+
+/** Capabilities that a plugin reads beside its own. */
+const OTHER_CAPABILITIES: Readonly<Record<string, string>> = {
+  tuning: SHARED_CAPABILITY,
+  bandwidth: POD_ANNOTATIONS,
+};
 
 /** Keys of a chained plugin that have their own place in the other form, or mean nothing in it. */
 const MOVED_KEYS: readonly string[] = ["type", "capabilities", "dataDir", "runtimeConfig"];
@@ -110,7 +117,9 @@ export function split(document: JsonObject, defaultDataDir: string): Rewritten {
     return { document, changes: ["nothing changed: the first plugin has no other inside"] };
   }
   const { capabilities: _, ...rest } = first.document;
-  const taken = asked.flatMap((name) => CHAINED[name] ?? []);
+  const taken = asked.flatMap((name) =>
+    [CHAINED[name] ?? [], name === "bandwidth" ? POD_ANNOTATIONS : []].flat(),
+  );
   const kept = without(capabilitiesOf(first.document), taken);
   const bare = without(rest, asked);
   const remaining = Object.keys(kept).length === 0 ? bare : { ...bare, capabilities: kept };
@@ -131,12 +140,12 @@ function takenOut(first: JsonObject, name: string, defaultDataDir: string): Json
       "expected an object",
     );
   }
-  const capability = name === "tuning" && saysAddress(config) ? SHARED_CAPABILITY : CHAINED[name];
-  const declared = capability !== undefined && capabilitiesOf(first)[capability] === true;
+  // a hardware address is the first plugin's own, unless tuning says one
+  const capabilities = name === "tuning" && !saysAddress(config) ? {} : declaredFor(name, first);
   const store = storeOf(first, defaultDataDir);
   return {
     type: `warren-${name}`,
-    ...(declared ? { capabilities: { [capability]: true } } : {}),
+    ...(Object.keys(capabilities).length === 0 ? {} : { capabilities }),
     ...(store === defaultDataDir ? {} : { dataDir: store }),
     ...without(config, MOVED_KEYS),
   };
@@ -214,6 +223,13 @@ function capabilitiesOf({ capabilities }: JsonObject): JsonObject {
   return isObject(capabilities) ? capabilities : {};
 }
 
+/** Returns those of the capabilities that `name` reads which the document declares. */
+function declaredFor(name: string, document: JsonObject): JsonObject {
+  const known = [CHAINED[name] ?? [], OTHER_CAPABILITIES[name] ?? []].flat();
+  const declared = known.filter((capability) => capabilitiesOf(document)[capability] === true);
+  return Object.fromEntries(declared.map((capability) => [capability, true]));
+}
+
 /** True if the config of tuning has a hardware address. */
 function saysAddress({ mac }: JsonObject): boolean {
   return (mac ?? "") !== "";
@@ -229,9 +245,7 @@ function hasInside(first: JsonObject, name: string): boolean {
 function withInside(first: JsonObject, { name, document }: Member): JsonObject {
   const { capabilities: _, ...rest } = first;
   // any other one that it declares meant nothing to it, and could mean something to the first plugin
-  const capability = name === "tuning" ? SHARED_CAPABILITY : CHAINED[name];
-  const declared = capability !== undefined && capabilitiesOf(document)[capability] === true;
-  const capabilities = { ...capabilitiesOf(first), ...(declared ? { [capability]: true } : {}) };
+  const capabilities = { ...capabilitiesOf(first), ...declaredFor(name, document) };
   return {
     ...rest,
     ...(Object.keys(capabilities).length === 0 ? {} : { capabilities }),

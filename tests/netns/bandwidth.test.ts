@@ -5,7 +5,6 @@ import { rmSync } from "node:fs";
 import { tools } from "../../scripts/tools.ts";
 import { type Answer, type Config, call, linkNames, PLUGIN_FOLDER, succeed } from "../support/plugins.ts";
 import { Sandbox, testWith, WARREN } from "../support/sandbox.ts";
-import { throughput } from "../support/throughput.ts";
 
 const POD = { containerId: "pod-1", netns: "pod1" };
 const LIMITS = { ingressRate: 1_000_000, ingressBurst: 32_768, egressRate: 2_000_000, egressBurst: 65_536 };
@@ -51,6 +50,16 @@ async function attach(sandbox: Sandbox, limits: Config, target = POD): Promise<C
   return { ...second, prevResult: added.document };
 }
 
+/** What a runtime hands over of a pod's annotations. */
+function annotated({ ingress, egress }: { ingress?: string | undefined; egress?: string | undefined }) {
+  const annotations = {
+    "kubernetes.io/ingress-bandwidth": ingress,
+    "kubernetes.io/egress-bandwidth": egress,
+    app: "web",
+  };
+  return { runtimeConfig: { "io.kubernetes.cri.pod-annotations": annotations } };
+}
+
 function hostLink(config: Config): string {
   const { interfaces } = config.prevResult as Printed;
   return interfaces[1].name;
@@ -59,6 +68,17 @@ function hostLink(config: Config): string {
 function detour(config: Config): string {
   const { interfaces } = config.prevResult as Printed;
   return interfaces[3].name;
+}
+
+/** Returns the bits a second that TCP gets from the host to the pod (there) and back, once it has run in. */
+async function tcpRates(
+  sandbox: Sandbox,
+  seconds: string,
+  runIn: string,
+): Promise<Record<"there" | "back", number>> {
+  const words = ["probe", "host", "pod1", "--only", "tcp", "--seconds", seconds, "--run-in", runIn, "--json"];
+  const { tcp }: Printed = await sandbox.json([WARREN, ...words]);
+  return { there: tcp.there.bitsPerSecond, back: tcp.back.bitsPerSecond };
 }
 
 async function disciplines(sandbox: Sandbox, name: string): Promise<Printed[]> {
@@ -158,6 +178,61 @@ describe("ADD", () => {
     await succeed(sandbox, "DEL", bandwidth(sandbox), POD);
     expect(await detours(sandbox)).toEqual([]);
     expect(await disciplines(sandbox, hostLink(added))).toEqual([]);
+  });
+
+  test("S3-B02 a pod's annotations are limits, as Kubernetes writes quantities, and any burst suits them", async () => {
+    await using sandbox = await host();
+    for (const [ingress, egress, bytes] of [
+      ["10M", "0.5Gi", [1_250_000, 67_108_864]],
+      ["1e6", undefined, [125_000, undefined]],
+      [undefined, "1k", [undefined, 125]],
+      ["1P", "1500k", [125_000_000_000_000, 187_500]],
+    ] as const) {
+      const added = await attach(sandbox, annotated({ ingress, egress }));
+      const root = (await disciplines(sandbox, hostLink(added))).find(({ kind }) => kind === "tbf");
+      const found = egress === undefined ? undefined : (await disciplines(sandbox, detour(added)))[0];
+      expect([ingress, root?.options.rate, found?.options.rate]).toEqual([ingress, ...bytes]);
+      for (const one of [root, found])
+        if (one !== undefined) expect(one.options.burst).toBeGreaterThan(16_000);
+      await succeed(sandbox, "CHECK", added, POD);
+      await succeed(sandbox, "DEL", bandwidth(sandbox), POD);
+      await succeed(sandbox, "DEL", bridge(sandbox), POD);
+      expect(await detours(sandbox)).toEqual([]);
+    }
+  });
+
+  test("S3-B03 an annotation that is no rate from 1k to 1P is refused, and nothing is made", async () => {
+    await using sandbox = await host();
+    const first = await succeed(sandbox, "ADD", bridge(sandbox), POD);
+    for (const value of ["", "10Mbit", "10 M", "-1M", "0", "999", "1001T", "2P", "1e16", "fast"]) {
+      const config = { ...annotated({ egress: value }), prevResult: first.document };
+      const { document } = await call(sandbox, "ADD", bandwidth(sandbox, config), POD);
+      const msg = `annotation kubernetes.io/egress-bandwidth is ${JSON.stringify(value)}`;
+      expect(document).toMatchObject({ code: 7, msg, details: expect.stringContaining("from 1k to 1P") });
+    }
+    expect(await detours(sandbox)).toEqual([]);
+    expect(await entries(sandbox)).not.toContain("bandwidth");
+  });
+
+  test("the config counts before the capability, and that before the annotations", async () => {
+    await using sandbox = await host();
+    const own = annotated({ ingress: "8M" });
+    const capability = { ingressRate: 16_000_000, ingressBurst: 160_000 };
+    for (const [more, rate] of [
+      [own, 1_000_000],
+      [{ runtimeConfig: { ...own.runtimeConfig, bandwidth: {} } }, 1_000_000],
+      [{ runtimeConfig: { ...own.runtimeConfig, bandwidth: capability } }, 2_000_000],
+      [{ ...own, ingressRate: 24_000_000, ingressBurst: 240_000 }, 3_000_000],
+    ] as const) {
+      const added = await attach(sandbox, more);
+      expect((await disciplines(sandbox, hostLink(added)))[0].options.rate).toBe(rate);
+      await succeed(sandbox, "DEL", bandwidth(sandbox), POD);
+      await succeed(sandbox, "DEL", bridge(sandbox), POD);
+    }
+    // and inside of the plugin that makes the pair
+    const inside = await succeed(sandbox, "ADD", bridge(sandbox, { bandwidth: {}, ...own }), POD);
+    const [root] = await disciplines(sandbox, inside.document.interfaces[1].name);
+    expect(root.options.rate).toBe(1_000_000);
   });
 
   test("keys may be spelled as Go's JSON lets them", async () => {
@@ -358,21 +433,14 @@ describe("what gets through", () => {
         [`${direction}Rate`]: bits,
         [`${direction}Burst`]: 256_000,
       });
-      const { ips } = added.prevResult as Printed;
-      const pod = { end: "pod1", address: ips[0].address.split("/")[0], port: 7001 };
-      const outside = { end: undefined, address: "10.88.0.1", port: 7002 };
-      const toPod = await throughput(sandbox, undefined, pod, direction === "ingress" ? 3 : 0.5);
-      const fromPod = await throughput(sandbox, "pod1", outside, direction === "egress" ? 3 : 0.5);
-      within(direction === "ingress" ? toPod : fromPod, bits);
-      expect(direction === "ingress" ? fromPod : toPod).toBeGreaterThan(10 * bits);
+      const [limited, free] =
+        direction === "ingress" ? (["there", "back"] as const) : (["back", "there"] as const);
+      const rates = await tcpRates(sandbox, "2", "0.5");
+      within(rates[limited], bits);
+      expect(rates[free]).toBeGreaterThan(10 * bits);
       // after DEL of the limit alone the pod is as free as it was
       await succeed(sandbox, "DEL", added, POD);
-      const again = await throughput(
-        sandbox,
-        direction === "ingress" ? undefined : "pod1",
-        direction === "ingress" ? { ...pod, port: 7003 } : { ...outside, port: 7003 },
-        0.5,
-      );
+      const again = (await tcpRates(sandbox, "0.2", "0"))[limited];
       expect(again).toBeGreaterThan(10 * bits);
     },
     30_000,

@@ -5,6 +5,7 @@ import { CniError, ErrorCode } from "../../cni/error.ts";
 import { type InputPath, refusalsOf } from "../../cni/input.ts";
 import type { SchemaParts } from "../../cni/keys.ts";
 import type { Plugin } from "../../cni/plugin.ts";
+import { POD_ANNOTATIONS } from "../../cni/pod-annotations.ts";
 import { isObject, type JsonObject, memberOf } from "../../conflist/json.ts";
 import { INEFFECTIVE_KEYS } from "../../pairing/node-settings.ts";
 import { loadPlugin, PLUGIN_NAMES, pluginCalled } from "../../plugins/index.ts";
@@ -26,6 +27,7 @@ const CHAINED: ReadonlyMap<string, string | undefined> = new Map([
   ["tuning", undefined],
   ["netem", undefined],
   ["lat", undefined],
+  ["quickack", POD_ANNOTATIONS],
 ]);
 
 /** A plugin's object in the text of a file. */
@@ -297,7 +299,8 @@ function examineCapabilities(
     );
   }
   const needed = CHAINED.get(plugin.name);
-  if (needed !== undefined && declared[needed] !== true) {
+  const works = plugin.name === "quickack" && memberOf(document, "enabled") === true;
+  if (needed !== undefined && declared[needed] !== true && !works) {
     report(
       ["type"],
       "warning",

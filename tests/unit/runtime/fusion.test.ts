@@ -56,6 +56,14 @@ describe("fuse", () => {
     ]);
   });
 
+  test("takes the pod's annotations along with the bandwidth that reads them, and gives them back", () => {
+    const capabilities = { bandwidth: true, "io.kubernetes.cri.pod-annotations": true };
+    const list = listOf(BRIDGE, { type: "warren-bandwidth", capabilities });
+    const { document } = fuse(list, STORE);
+    expect(document.plugins).toEqual([{ ...BRIDGE, capabilities, bandwidth: {} }]);
+    expect(split(document, STORE).document).toEqual(list);
+  });
+
   const STAYS: Readonly<Record<string, readonly [plugins: readonly JsonObject[], reason: string]>> = {
     "a plugin that is none of ours": [[BRIDGE, { type: "sbr" }], "only portmap, bandwidth, firewall, tuning"],
     "one behind it, whose order would change": [
