@@ -542,6 +542,20 @@ export const MANUAL_PAGES: Readonly<Record<string, ManualPage>> = {
     exitCodes: LAB_CODES,
     seeAlso: ["warren impair", "docs/netem.md"],
   },
+  "lab quickack": {
+    description: [
+      "A client that writes twice before it reads, and two servers: at one of them every round takes 40 ms, at the other one, whose pod has the annotation enable-quickack, none does.",
+    ],
+    exitCodes: LAB_CODES,
+    seeAlso: ["warren probe", "docs/quickack.md"],
+  },
+  "lab shaping": {
+    description: [
+      "A pod without limits and one whose annotations say how much it may receive and send: the course of TCP's throughput on both, and what becomes of UDP packets that are too many.",
+    ],
+    exitCodes: LAB_CODES,
+    seeAlso: ["warren probe", "docs/bandwidth.md"],
+  },
   "lab two-conflists": {
     description: [
       "Two configs in one folder: which of them a pod gets as a rule, both of them by --all, what one broken file does to the others, and why two networks of one name are refused.",

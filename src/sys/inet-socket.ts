@@ -28,6 +28,7 @@ const SOCK_STREAM = 1;
 const SOCK_DGRAM = 2;
 const SO_ERROR = 4;
 const SO_LINGER = { level: SOL_SOCKET, option: 13 } as const;
+const SO_SNDBUFFORCE = { level: SOL_SOCKET, option: 32 } as const;
 const SO_RCVBUFFORCE = { level: SOL_SOCKET, option: 33 } as const;
 
 /** Where a socket is bound or connected to. */
@@ -132,6 +133,11 @@ export class InetSocket implements Disposable {
   /** Keeps up to so many bytes that came and nobody has read. Throws SystemError, EPERM without CAP_NET_ADMIN. */
   keepUpTo(bytes: number): void {
     setSocketOption("have a large buffer", this.fd, SO_RCVBUFFORCE, [checkedInt(bytes, "buffer size")]);
+  }
+
+  /** Sends on while up to so many bytes are still on their way out of this machine. Throws SystemError as keepUpTo. */
+  sendAheadUpTo(bytes: number): void {
+    setSocketOption("have a large buffer", this.fd, SO_SNDBUFFORCE, [checkedInt(bytes, "buffer size")]);
   }
 
   [Symbol.dispose](): void {

@@ -134,6 +134,8 @@ export function measureUdp(path: ProbePath<Netns>, direction: Direction, options
   introduce(near, far, path, options.timeoutMs);
   const [sender, receiver] = direction === "there" ? [near, far] : [far, near];
   receiver.keepUpTo(BUFFER_BYTES);
+  // what is held up must be lost in the queue, where everybody's packets are, and not wait for its turn in front of it
+  sender.sendAheadUpTo(BUFFER_BYTES);
   const { payloadBytes, bitsPerSecond } = options;
   const packet = memory(payloadBytes);
   const numbered = new DataView(packet.buffer);
