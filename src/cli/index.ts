@@ -4,7 +4,7 @@ import { runCommand as runCittyCommand } from "citty";
 import { CniError, describeError, ErrorCode } from "../cni/error.ts";
 import { CURRENT_VERSION } from "../cni/version.ts";
 import { log } from "../log.ts";
-import { writeStdout } from "../sys/stdio.ts";
+import { isUnreadStdout, writeStdout } from "../sys/stdio.ts";
 import { ProgramError, splitAtDashes, UsageError } from "./command.ts";
 import { type AnyCommand, findCommand, requireLeaf, synopsisOf } from "./command-tree.ts";
 
@@ -51,15 +51,20 @@ const root: AnyCommand = {
   subCommands: { ...COMMANDS },
 };
 
+/** What a program ends with whose reader is gone: SIGPIPE, as shells tell it. */
+const UNREAD = 128 + 13;
+
 /**
  * Runs what the command line asks for and returns the exit code: 0, 1 for a failure, 2 for a command line that
- * can't be meant, for `run` the command's own, or 126 and 127 as shells have them where it can't be started. `calledAs` "cnitool" takes and answers as that tool does.
+ * can't be meant, 141 without a word where nobody reads the answer any more, for `run` the command's own, or 126 and 127
+ * as shells have them where it can't be started. `calledAs` "cnitool" takes and answers as that tool does.
  */
 export async function runCommand(calledAs: "warren" | "cnitool", args: string[]): Promise<number> {
   try {
     if (calledAs === "cnitool") return await (await import("./cnitool.ts")).runAsCnitool(args);
     return await runAsWarren(args);
   } catch (error) {
+    if (isUnreadStdout(error)) return UNREAD;
     report(error, splitAtDashes(args).before);
     if (error instanceof ProgramError) return error.exitCode;
     return calledAs === "warren" && isUsage(error) ? 2 : 1;

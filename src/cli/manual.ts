@@ -20,6 +20,7 @@ const EXIT_CODES: readonly (readonly [code: string, meaning: string])[] = [
   ["0", "It is done."],
   ["1", "It failed; a line on standard error says why."],
   ["2", "The command line can't be meant; a line on standard error says what would be right."],
+  ["141", "Nobody reads the answer any more, as behind head(1)."],
 ];
 
 /** Returns the page of the command, for a terminal or a file. */

@@ -81,3 +81,16 @@ test("the README lists the commands", async () => {
   );
   for (const name of tops) expect(table).toMatch(new RegExp(`\`(?:warren )?${name}\\b`));
 });
+
+test("whose reader is gone ends as by SIGPIPE, without a word", async () => {
+  const child = Bun.spawn(["sh", "-c", 'read -r _; exec "$0" help', WARREN], {
+    stdin: "pipe",
+    stdout: "pipe",
+    stderr: "pipe",
+  });
+  await child.stdout.cancel();
+  child.stdin.write("now\n");
+  child.stdin.end();
+  expect(await new Response(child.stderr).text()).toBe("");
+  expect(await child.exited).toBe(141);
+});
