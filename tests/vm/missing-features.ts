@@ -133,12 +133,30 @@ async function show({ plugin, needs, feature, cure, bridge }: Lack): Promise<voi
   if (feature === "nf_tables") await collect(host, [config]);
 }
 
+/**
+ * Modules that are missing at the same time, because nothing that needs one needs the other: of nf_tables, and of traffic
+ * control. What waits in one of them leaves a processor to the other.
+ */
+const TOGETHER: readonly (readonly string[])[] = [
+  ["nf_tables", "sch_tbf"],
+  ["nfnetlink", "ifb"],
+  ["nf_nat", "sch_ingress"],
+  ["nft_masq", "cls_u32"],
+  ["nft_nat", "act_mirred"],
+  ["nft_ct", "sch_netem"],
+  ["nft_fib_inet", "sch_htb"],
+];
+
+function companyOf(module: string): string {
+  return (TOGETHER.find((company) => company.includes(module)) ?? [module]).join(" and ");
+}
+
 export const MISSING_FEATURE_CASES: readonly Case[] = [
-  ...[...Map.groupBy(LACKS, ({ module }) => module)].map(([module, lacking]) => ({
-    name: `STATUS and ADD say what a kernel without ${module} lacks: ${namesOf(lacking)}`,
+  ...[...Map.groupBy(LACKS, ({ module }) => companyOf(module))].map(([modules, lacking]) => ({
+    name: `STATUS and ADD say what a kernel without ${modules} lacks: ${namesOf(lacking)}`,
     alone: true,
     run: () =>
-      withoutModules([module], async () => {
+      withoutModules(modules.split(" and "), async () => {
         await Promise.all(lacking.map(show));
       }),
   })),
