@@ -171,7 +171,8 @@ function pointOn(stage: Stage): void {
   warren lab shell      the same sandbox, with a shell in it: try it yourself
   scripts/demo/*.sh     these steps as scripts: status.sh, add-ns.sh, gc.sh
   conf/                 a network list for every plugin, to start your own from
-  README.md             installing, every setting, messages and their cures
+  README.md             installing, and the commands
+  docs/                 every setting, messages and their cures
   warren help           every command; "warren COMMAND --help" tells its flags
 
 `);
