@@ -1,13 +1,13 @@
 // A pod comes, and what can be linked now is linked; a pod goes, and its links go with it. What is to be made is written
 // down in one transaction, made after it, and looked at once more: whoever was ended meanwhile gets nothing.
+import { openContainer } from "../attachment/container-interface.ts";
 import { aliasOf } from "../attachment/identity.ts";
 import { CniError, describeError, ErrorCode } from "../cni/error.ts";
 import { shown } from "../cni/input.ts";
 import { findAttachment } from "../ledger/attachments.ts";
-import { type Holder, netnsIsGone, type Owner } from "../ledger/owner.ts";
+import type { Holder, Owner } from "../ledger/owner.ts";
 import { connectHost, connectInside } from "../net/connection.ts";
 import { MirrorError } from "../net/mirror.ts";
-import { openNetns } from "../net/netns.ts";
 import { EndNameTakenError, type LinkEnd, refuseTakenEnd, removeTaggedEnds } from "../net/private-link.ts";
 import { VniTakenError } from "../net/vxlan.ts";
 import { inExistingStore, openStore } from "../store/sqlite.ts";
@@ -204,8 +204,10 @@ async function bothEnds(store: Transaction, owner: Owner): Promise<BothEnds[]> {
 /** Removes what the aliases in a container say is an end of this attachment: for a DEL whose store was lost. */
 export function endUnwritten(owner: Owner, netnsPath: string): void {
   const alias = aliasOf(owner);
-  if (alias === undefined || netnsPath === "" || netnsIsGone({ netns: netnsPath, netnsInode: null })) return;
-  using netns = openNetns(netnsPath);
+  if (alias === undefined) return;
+  // what is left of a path whose namespace is gone can be an ordinary file
+  using netns = openContainer({ netns: netnsPath, netnsInode: null });
+  if (netns === undefined) return;
   using inside = connectInside(netns);
   removeTaggedEnds(inside, alias);
 }
