@@ -1,7 +1,7 @@
 // Running other networks on behalf of an attachment, with all verbs, as a runtime would: in order, undone in reverse, each
 // with its previous result. Before a network is touched it is written into the store, as an object of the entry of the
 // plugin that delegates; DEL, CHECK and GC go by what stands there.
-import { CniError, ErrorCode, Failures } from "../cni/error.ts";
+import { CniError, describeError, ErrorCode, Failures } from "../cni/error.ts";
 import type { AttachmentKey } from "../cni/network-config.ts";
 import type { Attachment, Call, GcCall } from "../cni/plugin.ts";
 import type { UndoList } from "../cni/undo.ts";
@@ -193,6 +193,20 @@ export async function deleteDelegates(
     );
   }
   failures.rethrow(`DEL of the networks of container ${attachment.containerId}`);
+}
+
+/**
+ * DELs the networks of an attachment that is gone, before its entry is taken over: it is of an earlier boot, or its
+ * namespace is not there any more. What fails is told, and holds up nothing.
+ */
+export async function deleteFormerDelegates(
+  call: Caller & { readonly attachment: Attachment },
+  { entry, dataDir }: { readonly entry: Entry; readonly dataDir: string },
+): Promise<void> {
+  const tell = (error: unknown) =>
+    call.note(`warren-${entry.plugin}: of an earlier ${describeOwner(entry)}: ${describeError(error)}`);
+  const former = await writtenDelegates(entry, dataDir, tell);
+  await deleteDelegates(call, { ...call.attachment, netns: "" }, former).catch(tell);
 }
 
 /** Asks every plugin of the networks whether they are as they were added. Throws the first one's CniError. */

@@ -30,6 +30,7 @@ import {
   checkDelegatesStatus,
   collectDelegates,
   deleteDelegates,
+  deleteFormerDelegates,
   writeDelegate,
   writtenDelegates,
 } from "../delegation/delegation.ts";
@@ -138,12 +139,7 @@ function withDefaultRoutes(added: AddedNetwork, gateways: Plan["gateways"]): Add
 async function begin(call: AddCall<Config>, { entry, dataDir }: Place): Promise<void> {
   const store = openStore(dataDir);
   if (!(await store.read((reader) => isLivingEntry(reader, entry)))) {
-    const old = await writtenDelegates(entry, dataDir, (error) => call.note(describeError(error)));
-    try {
-      await deleteDelegates(call, { ...call.attachment, netns: "" }, old);
-    } catch (error) {
-      call.note(`warren-${PLUGIN}: of an earlier ${describeOwner(entry)}: ${describeError(error)}`);
-    }
+    await deleteFormerDelegates(call, { entry, dataDir });
   }
   await store.transaction(async (transaction) => {
     await beginEntry(transaction, entry);

@@ -3,7 +3,7 @@
 // in any order and at any time: what is known of them is in the store, and the second one makes both ends.
 import * as v from "valibot";
 import { writtenAttachment } from "../attachment/end.ts";
-import { beginEntry, confirmReservation, entryOf } from "../attachment/reservation.ts";
+import { beginEntry, confirmReservation, entryOf, isLivingEntry } from "../attachment/reservation.ts";
 import { dataDirOf, storeEntries } from "../attachment/settings.ts";
 import { type CniArguments, parseArguments } from "../cni/arguments.ts";
 import { CniError, describeError, ErrorCode, Failures, stateDiffers } from "../cni/error.ts";
@@ -26,10 +26,12 @@ import {
   checkDelegatesStatus,
   collectDelegates,
   deleteDelegates,
+  deleteFormerDelegates,
   writtenDelegates,
 } from "../delegation/delegation.ts";
 import {
   type AttachmentRow,
+  type Entry,
   findAttachment,
   forgetAttachment,
   recordAttachment,
@@ -154,6 +156,17 @@ function noteIneffective({ config, note }: AddCall<Config>): void {
   if (keys.length > 0) note(`warren-pair: ${keys.join(", ")} have no effect: links are kept in the store`);
 }
 
+/** Takes away what the same attachment left in an earlier boot, or in a namespace that is gone: it may have been another pod. */
+async function endFormer(call: AddCall<Config>, entry: Entry, dataDir: string): Promise<void> {
+  const isGone = await openStore(dataDir).read(async (store) => {
+    const isKnown = (await findAttachment(store, entry)) ?? (await podOfOwner(store, entry));
+    return isKnown !== undefined && !(await isLivingEntry(store, entry));
+  });
+  if (!isGone) return;
+  await deleteFormerDelegates(call, { entry, dataDir });
+  await endPod(entry, dataDir, "end");
+}
+
 function refuseBoth({ config, previous }: AddCall<Config>): void {
   const key = config.delegate ? "delegate" : config.boot_network ? "boot_network" : undefined;
   if (previous === undefined || key === undefined) return;
@@ -199,6 +212,7 @@ export const pair = definePlugin({
     const store = openStore(dataDir);
     using netns = openNetns(attachment.netns);
     const forget = () => store.transaction((transaction) => forgetAttachment(transaction, entry));
+    await endFormer(call, entry, dataDir);
     await store.transaction(async (transaction) => {
       await beginEntry(transaction, entry);
       await recordAttachment(transaction, holder, PAIR_PLUGIN, []);

@@ -3,7 +3,15 @@
 import { Database } from "bun:sqlite";
 import { describe, expect, test } from "bun:test";
 import { existsSync } from "node:fs";
-import { type Answer, type Config, call, linkNames, succeed, type Target } from "../support/plugins.ts";
+import {
+  type Answer,
+  type Config,
+  call,
+  linkNames,
+  PLUGIN_FOLDER,
+  succeed,
+  type Target,
+} from "../support/plugins.ts";
 import { type Outcome, Sandbox, WARREN } from "../support/sandbox.ts";
 import { globalAddressesOf, routesOf, seenLink } from "../support/witness.ts";
 
@@ -204,6 +212,34 @@ describe("a link on one node", () => {
     const twin = await call(sandbox, "ADD", config(sandbox, PAIR), { containerId: "c-twin", netns: "pod2" });
     expect(twin.document).toMatchObject({ code: 102, msg: expect.stringContaining("container c-newer") });
     await expectPing(sandbox, "pod1", "192.168.2.101");
+  });
+
+  test("S1-11 an attachment whose namespace was replaced without DEL may be another pod, and nothing of the former is left", async () => {
+    await using sandbox = await host();
+    // a plugin that is not ours, and keeps books of its own
+    const book = `${sandbox.directory}/book`;
+    await Bun.write(
+      `${sandbox.directory}/bin/clerk`,
+      `#!/bin/sh\ncat >/dev/null\necho $CNI_COMMAND >>${book}\necho '{"cniVersion":"1.1.0"}'\n`,
+    );
+    await sandbox.text(["chmod", "+x", `${sandbox.directory}/bin/clerk`]);
+    const path = `${PLUGIN_FOLDER}:${sandbox.directory}/bin`;
+    const boot = { boot_network: { type: "clerk" } };
+    await succeed(sandbox, "ADD", config(sandbox, PAIR), TWO);
+    await succeed(sandbox, "ADD", config(sandbox, PRIMARY, boot), ONE, path);
+    await sandbox.text(["ip", "netns", "del", "pod1"]);
+    await sandbox.addNetns("pod1");
+    const other = { "warren.pair": "", "warren.pair.pod_name": "other" };
+    await succeed(sandbox, "ADD", config(sandbox, other, boot), ONE, path);
+    expect(await Bun.file(book).text()).toBe("ADD\nDEL\nADD\n");
+    expect(rows(sandbox).pair_links).toEqual([]);
+    expect((await links(sandbox)).map(({ pair, state }) => `${pair} ${state}`)).toEqual([
+      "other waiting",
+      "pair waiting",
+    ]);
+    await succeed(sandbox, "DEL", config(sandbox), ONE, path);
+    await succeed(sandbox, "DEL", config(sandbox), TWO);
+    await nothingIsLeft(sandbox);
   });
 
   test("S1-13 GC without one side removes the link and its VNI, and the other side waits", async () => {
