@@ -17,13 +17,14 @@ import { collection } from "./scenarios/collection.ts";
 import { memory } from "./scenarios/memory.ts";
 import { parallel } from "./scenarios/parallel.ts";
 import { pool } from "./scenarios/pool.ts";
+import { shared } from "./scenarios/shared.ts";
 import { startup } from "./scenarios/startup.ts";
 import { status } from "./scenarios/status.ts";
 import { traffic } from "./scenarios/traffic.ts";
 import { Stage } from "./stage.ts";
 
 const SCENARIOS: readonly Scenario[] = [
-  ...[startup, attachment, chain, parallel, pool, collection, status, traffic, memory],
+  ...[startup, attachment, chain, parallel, pool, collection, status, traffic, memory, shared],
 ];
 
 const ROOT = resolve(import.meta.dir, "..");

@@ -47,8 +47,8 @@ const IDLE_TIMEOUT_MS = 5_000;
 /** How long a process that lives on keeps a connection that it does not use. */
 const IDLE_SECONDS = 10;
 
-/** How long a lock is waited for in one go, so that a server that went silent is told from one that is busy. */
-const LOCK_WAIT_MS = 2_000;
+/** The server says by itself that a lock was waited for too long; it is given this much more to say so. */
+const LOCK_MARGIN_MS = 1_000;
 
 type Rows = readonly (readonly unknown[])[];
 
@@ -113,7 +113,6 @@ export class PostgresStore implements Store {
       if (!isProblem(error, "table missing") || access === "read") throw error;
     }
     refuseNewerSchema(version, this.location);
-    connection.begin = begin;
     if (version === SHARED_SCHEMA_VERSION) return;
     await connection.rollBack();
     await migrateShared((sql) => connection.send(sql), this.settings.schema, this.location);
@@ -154,8 +153,6 @@ export class PostgresStore implements Store {
 class Connection {
   /** True once an answer did not come: what the server did is not known. */
   isLost = false;
-  /** How its transaction begins. */
-  begin = "BEGIN";
 
   constructor(
     private readonly reserved: Bun.ReservedSQL,
@@ -164,16 +161,16 @@ class Connection {
   ) {}
 
   /** Runs statements and returns the rows of the last one that has any. Rejects with SharedStoreError. */
-  async send(sql: string, parameters?: readonly SqlValue[]): Promise<Rows> {
+  async send(sql: string, parameters?: readonly SqlValue[], timeoutMs = this.timeoutMs): Promise<Rows> {
     beginPhase(sql);
     const query =
       parameters === undefined
         ? this.reserved.unsafe(sql).simple()
         : this.reserved.unsafe(sql, [...parameters]);
     try {
-      const answer = await within(query.values(), this.timeoutMs, () => {
+      const answer = await within(query.values(), timeoutMs, () => {
         this.isLost = true;
-        return silence(this.location, this.timeoutMs, "a statement");
+        return silence(this.location, timeoutMs, "a statement");
       });
       endPhase();
       return lastRows(answer);
@@ -204,7 +201,6 @@ class PostgresTransaction implements Transaction {
   readonly location: string;
   readonly #locked = new Set<string>();
   readonly #joined = new Set<Promise<unknown>>();
-  #isClean = true;
 
   constructor(
     private readonly connection: Connection,
@@ -246,7 +242,6 @@ class PostgresTransaction implements Transaction {
   async #send(statement: Statement<object, unknown>, parameters: object): Promise<Rows> {
     if (this.access === "write" && "network" in parameters) await this.#lock(String(parameters.network));
     const values = bindings(statement, parameters);
-    this.#isClean = false;
     return this.connection.send(statement.sql, values);
   }
 
@@ -256,35 +251,27 @@ class PostgresTransaction implements Transaction {
    */
   async #lock(network: string): Promise<void> {
     if (this.#locked.has(network)) return;
-    const startedAtMs = Date.now();
-    for (;;) {
-      try {
-        await this.connection.send("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", [
-          `${this.schema}/${network}`,
-        ]);
-        this.#locked.add(network);
-        return;
-      } catch (error) {
-        const waited = Date.now() - startedAtMs;
-        if (!this.#isClean || !isProblem(error, "locked") || waited > LOCK_TIMEOUT_MS) throw error;
-        // nothing has happened in the transaction yet: it begins once more and waits on
-        await this.connection.send("ROLLBACK");
-        await this.connection.send(this.connection.begin);
-      }
-    }
+    // those who wait stand in a queue at the server: to give up early and ask again would be to stand at its end
+    await this.connection.send(
+      "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))",
+      [`${this.schema}/${network}`],
+      LOCK_TIMEOUT_MS + LOCK_MARGIN_MS,
+    );
+    this.#locked.add(network);
   }
 }
 
 /** Returns how a transaction begins: in the schema, for the node, within the limits. It answers the schema's version. */
 function beginning(settings: PostgresSettings, access: "read" | "write"): string {
-  const { schema, node, statementTimeoutMs } = settings;
+  const { schema, node } = settings;
   const mode = access === "read" ? " ISOLATION LEVEL REPEATABLE READ READ ONLY" : "";
   return [
     `BEGIN${mode}`,
     `SET LOCAL search_path TO "${schema}"`,
     `SET LOCAL warren.node TO '${node}'`,
-    `SET LOCAL statement_timeout TO ${statementTimeoutMs}`,
-    `SET LOCAL lock_timeout TO ${Math.min(LOCK_WAIT_MS, Math.ceil(statementTimeoutMs / 2))}`,
+    // for what nobody waits for any more; a lock is waited for no longer than that of a file
+    `SET LOCAL statement_timeout TO ${LOCK_TIMEOUT_MS + LOCK_MARGIN_MS}`,
+    `SET LOCAL lock_timeout TO ${LOCK_TIMEOUT_MS}`,
     `SET LOCAL idle_in_transaction_session_timeout TO ${IDLE_TIMEOUT_MS}`,
     "SELECT version FROM schema_version",
   ].join("; ");
