@@ -15,12 +15,12 @@ import type { Transaction } from "../store/store.ts";
 import { carryOut, hardwareAddressOf, removeMadeEnd, takeBack } from "./ends.ts";
 import type { PodPlan } from "./link-plan.ts";
 import {
-  type EverythingPaired,
   endsOfLink,
   endsOfOwner,
   enterPod,
   everythingPaired,
   leavePod,
+  type NodePlan,
   PAIR_PLUGIN,
   type PairEndRow,
   type PairLinkRow,
@@ -29,7 +29,7 @@ import {
   retirePod,
 } from "./links.ts";
 import { type NodeSettings, nodePlan, transportOf } from "./node-settings.ts";
-import { forgetMaking, isStillAsked, type Making, prospectsOf, type Waiting } from "./prospects.ts";
+import { forgetMaking, isStillAsked, type Making, prospectsOf, remoteOf, type Waiting } from "./prospects.ts";
 
 /** What became of the links of a pod that came. */
 export interface Joined {
@@ -219,8 +219,9 @@ export interface FailedLink {
 }
 
 /**
- * Makes what can be made now of all links of a network whose ends on this node are missing: since their pods came, the
- * other ones were announced, or came on other nodes. Each is tried. Returns what was made and what could not be.
+ * Makes what can be made now of all links of a network whose ends on this node are missing, or lead where the other pod is
+ * not any more: since their pods came, the other ones were announced, or came on other nodes. Each is tried. Returns what
+ * was made and what could not be.
  */
 export async function completeLinks(
   network: string,
@@ -229,27 +230,33 @@ export async function completeLinks(
   using host = connectHost();
   const node = nodePlan(host, settings);
   const store = openStore(settings.dataDir);
-  const everything = await store.read(everythingPaired);
   const made: Making[] = [];
   const failed: FailedLink[] = [];
-  for (const pod of podsWithout(network, everything)) {
-    const { makings } = await store.transaction((transaction) => prospectsOf(transaction, pod, node));
-    for (const making of makings) {
-      try {
-        if (await isMade(making, settings, () => transportOf(host, settings))) made.push(making);
-      } catch (error) {
-        failed.push({ link: making.link, reason: describeError(error) });
-        await store.transaction((transaction) => forgetMaking(transaction, making));
+  for (const pod of await store.read((reader) => incompletePods(reader, network, node))) {
+    // no DEL follows when this is killed, so that a link is written down for good only when it is there
+    await store.transaction(async (transaction) => {
+      const current = await podOfOwner(transaction, pod);
+      if (current === undefined) return;
+      for (const making of (await prospectsOf(transaction, current, node)).makings) {
+        try {
+          carryOutExplained(making, settings, () => transportOf(host, settings));
+          made.push(making);
+        } catch (error) {
+          failed.push({ link: making.link, reason: describeError(error) });
+          await forgetMaking(transaction, making);
+        }
       }
-    }
+    });
   }
   return { made, failed };
 }
 
-/** The pods that lack an end of one of their links; runtimes ask often, and a write transaction for each pod is dear. */
-function podsWithout(network: string, { pods, links, ends }: EverythingPaired): PairPodRow[] {
-  return pods.filter((pod) => {
-    if (pod.network !== network) return false;
+/** Returns the pods to look after; runtimes ask often, and a write transaction for each pod is dear. */
+async function incompletePods(store: Transaction, network: string, node: NodePlan): Promise<PairPodRow[]> {
+  const { pods, links, ends } = await everythingPaired(store);
+  const found: PairPodRow[] = [];
+  for (const pod of pods) {
+    if (pod.network !== network) continue;
     const own = links.filter(
       (link) =>
         link.network === network &&
@@ -257,8 +264,30 @@ function podsWithout(network: string, { pods, links, ends }: EverythingPaired): 
         (link.primaryName === pod.podName || link.pairName === pod.podName),
     );
     const has = ends.filter((end) => end.network === network && end.containerId === pod.containerId);
-    return own.length > has.length;
-  });
+    if (own.length > has.length || (await hasStrayEnd(store, own, has, node))) found.push(pod);
+  }
+  return found;
+}
+
+/** True if one of a pod's vxlans has another number than its link, or does not lead to where the other pod is. */
+async function hasStrayEnd(
+  store: Transaction,
+  links: readonly PairLinkRow[],
+  ends: readonly PairEndRow[],
+  node: NodePlan,
+): Promise<boolean> {
+  for (const end of ends) {
+    if (end.kind !== "vxlan") continue;
+    const link = links.find(
+      ({ primaryName, primaryIfname }) =>
+        primaryName === end.primaryName && primaryIfname === end.primaryIfname,
+    );
+    if (link === undefined) continue;
+    const remote = await remoteOf(store, link, end.side === "primary" ? "pair" : "primary", node);
+    if (remote === "" || remote === node.parentAddress) continue;
+    if (remote !== end.remote || (link.vni !== null && link.vni !== end.vni)) return true;
+  }
+  return false;
 }
 
 /** Ends pods whose attachments the ledger has forgotten, such as those of an earlier boot. Throws as endPod. */

@@ -91,7 +91,7 @@ async function makingOf(
 ): Promise<Making | string | undefined> {
   const { podNamespace, network } = link;
   const side = otherSide(member.side);
-  const { podName, parentAddress } = sideOf(link, side);
+  const { podName } = sideOf(link, side);
   const other = await findPod(store, network, { podNamespace, podName });
   const attachment = await livingAttachment(store, other, node);
   const written = await endsOfLink(store, link);
@@ -104,11 +104,7 @@ async function makingOf(
     for (const row of rows) await store.run(PUT_END, row);
     return { kind: "veth", link, ends: [making(link, rows[0], member.pod), making(link, rows[1], other)] };
   }
-  const announced = await announcedPlan(store, network, { podNamespace, podName });
-  const remote =
-    (other !== undefined && isElsewhere(other, node) ? other.parentAddress : "") ||
-    parentAddress ||
-    spelledAddress(announced?.parentAddress);
+  const remote = await remoteOf(store, link, side, node);
   if (remote === "" || remote === node.parentAddress) return `pod ${shown(podName)} is not there yet`;
   // of a link to a node with another store that one gives out the number, or whoever announces it
   if (link.vni === null && member.side === "pair" && other === undefined) {
@@ -119,6 +115,22 @@ async function makingOf(
   if (written.some((one) => isSameEnd(one, row))) return undefined;
   await store.run(PUT_END, row);
   return { kind: "vxlan", link, end: making(link, row, member.pod) };
+}
+
+/** Returns at which address the node of the pod at this side of a link is reached, by all that is known; empty if nothing is. */
+export async function remoteOf(
+  store: Transaction,
+  link: PairLinkRow,
+  side: Side,
+  node: NodePlan,
+): Promise<string> {
+  const { network, podNamespace } = link;
+  const { podName, parentAddress } = sideOf(link, side);
+  const pod = await findPod(store, network, { podNamespace, podName });
+  if (pod !== undefined && isElsewhere(pod, node)) return pod.parentAddress;
+  if (parentAddress !== "") return parentAddress;
+  const announced = await announcedPlan(store, network, { podNamespace, podName });
+  return spelledAddress(announced?.parentAddress);
 }
 
 function making(link: PairLinkRow, row: PairEndRow, { routes }: PairPodRow): MakingEnd {

@@ -201,6 +201,18 @@ describe("S1-08 a link between two nodes", () => {
     await nodes.succeed("node2", "DEL");
     await nodes.succeed("node2", "ADD", PAIR);
     await nodes.expectLinked(11, 1450);
+    // the pair has moved to a third node
+    const moved = await nodes.warren("node1", "announce", "lab", "pair", "--parent-address", "10.0.0.3");
+    expect(moved).toMatchObject({ exitCode: 0, stderr: 'made the link of "primary" and "pair"\n' });
+    const remote = async () => (await seenLink(nodes.machine, "in1", "pod1"))?.linkinfo?.info_data?.remote;
+    expect(await remote()).toBe("10.0.0.3");
+    // and back, told to the store alone: the next STATUS makes it so
+    const store = nodes.config("node1").dataDir as string;
+    await nodes.warren("node1", "announce", "lab", "pair", "--parent-address", node2, "--data-dir", store);
+    expect(await remote()).toBe("10.0.0.3");
+    await nodes.succeed("node1", "STATUS");
+    await nodes.expectLinked(11, 1450);
+    expect((await nodes.succeed("node1", "STATUS")).stderr).toBe("");
   });
 
   test("with one store: the second end is made at once, the first one when its runtime asks for STATUS", async () => {

@@ -2,7 +2,7 @@
 // there before the second pod is there again, in both pods, the first one waits, and the next pod is linked to it.
 import { describe, expect } from "bun:test";
 import { type Config, call, type Target } from "../support/plugins.ts";
-import { Sandbox, testWith } from "../support/sandbox.ts";
+import { Sandbox, testWith, WARREN } from "../support/sandbox.ts";
 import { seenLink } from "../support/witness.ts";
 import { IS_FULL, sample } from "./extent.ts";
 import { problemsOf } from "./ordeal.ts";
@@ -124,6 +124,42 @@ async function lose(step: Step): Promise<void> {
   expect(await seenLink(pair.sandbox, "in2", "pod2")).toBeUndefined();
 }
 
+/** A waiting pod whose partner was announced at another node: the next STATUS makes its end. */
+async function announced(): Promise<{ readonly pair: Pair; readonly status: PluginRun }> {
+  const pair = await Pair.create();
+  const { sandbox } = pair;
+  await sandbox.text(["ip", "link", "add", "up0", "type", "veth", "peer", "up1"]);
+  await sandbox.text(["ip", "addr", "add", "10.0.0.1/24", "dev", "up0"]);
+  const where = ["--parent-address", "10.0.0.2", "--data-dir", `${sandbox.directory}/store`];
+  await sandbox.text([WARREN, "announce", "lab", "two", ...where]);
+  return { pair, status: { verb: "STATUS", config: pair.config(undefined, { parent_interface: "up0" }) } };
+}
+
+async function stepsOfStatus(): Promise<Step[]> {
+  const { pair, status } = await announced();
+  await using _ = pair;
+  const { outcome, steps } = await recordSteps(pair.sandbox, status);
+  expect(outcome).toMatchObject({ exitCode: 0, stderr: expect.stringContaining("made the link") });
+  return steps.filter(({ looksOnly }) => !looksOnly);
+}
+
+/** No DEL comes after a STATUS, so the next one has to find what the killed one has not done. */
+async function killStatus(step: Step): Promise<void> {
+  const { pair, status } = await announced();
+  await using _ = pair;
+  expect(await killAt(pair.sandbox, status, step)).toBe(true);
+  await pair.succeed("STATUS", undefined, { parent_interface: "up0" });
+  expect(await seenLink(pair.sandbox, "in1", "pod1")).toMatchObject({
+    flags: expect.arrayContaining(["UP"]),
+    linkinfo: { info_kind: "vxlan", info_data: { remote: "10.0.0.2" } },
+  });
+  const store = `${pair.sandbox.directory}/store`;
+  const links = await pair.sandbox.json([WARREN, "links", "--json", "--data-dir", store]);
+  expect(links).toMatchObject([{ state: "up", kind: "vxlan", reason: "" }]);
+  await pair.succeed("DEL", ONE);
+  expect(await seenLink(pair.sandbox, "in1", "pod1")).toBeUndefined();
+}
+
 const withStrace = testWith(strace);
 
 describe("the second pod of a link", () => {
@@ -152,6 +188,21 @@ describe("the second pod of a link", () => {
         what: "first pod gone after",
         step,
         endure: () => lose(step),
+      }));
+      expect(await problemsOf(trials)).toBe("");
+    },
+    3_600_000,
+  );
+
+  withStrace(
+    "killed at any step of a STATUS that makes a missing end: the next STATUS makes it",
+    async () => {
+      // what writes the store is rolled back; the kernel is not
+      const steps = (await stepsOfStatus()).filter((step) => IS_FULL || step.call === "sendto");
+      const trials = sample(steps, 2).map((step) => ({
+        what: "killed before",
+        step,
+        endure: () => killStatus(step),
       }));
       expect(await problemsOf(trials)).toBe("");
     },
