@@ -29,6 +29,7 @@ import { type Holder, netnsIsGone, type Owner } from "../ledger/owner.ts";
 import { formatMirror, type Mirror } from "../net/mirror.ts";
 import type { Transaction } from "../store/store.ts";
 import { currentBootId } from "../sys/process.ts";
+import { announcedPlan } from "./announcements.ts";
 import { describePod, formatRoute, type LinkPlan, type PodKey, type PodPlan } from "./link-plan.ts";
 
 const PUT_POD = putPairPod();
@@ -344,6 +345,16 @@ const SAYINGS = {
 type Saying = keyof typeof SAYINGS;
 const SAYING_NAMES = Object.keys(SAYINGS) as Saying[];
 
+/** What only the one pod says, or an announcement of it. */
+const PRIMARYS_ALONE: readonly Saying[] = ["primaryMirror", "pairParentAddress"];
+const PAIRS_ALONE: readonly Saying[] = ["pairMirror", "primaryParentAddress"];
+
+const NOTHING_SAID: Readonly<Pick<PairLinkRow, Saying>> = {
+  ...{ primaryAddresses: "", primaryMirror: "", primaryParentAddress: "" },
+  ...{ pairAddresses: "", pairMirror: "", pairParentAddress: "" },
+  ...{ saidVni: null, mtu: null },
+};
+
 function differing(row: PairLinkRow, asked: PairLinkRow): string | undefined {
   const name = SAYING_NAMES.find((one) => (row[one] || asked[one]) !== (asked[one] || row[one]));
   return name === undefined ? undefined : `${SAYINGS[name]} ${row[name]} and ${asked[name]}`;
@@ -423,13 +434,41 @@ export async function leavePod(
   }
   const { network, containerId } = owner;
   for (const row of await store.all(LINKS_SAID_BY, { network, containerId })) {
-    const saidByPrimary = row.saidByPrimary === containerId ? "" : row.saidByPrimary;
-    const saidByPair = row.saidByPair === containerId ? "" : row.saidByPair;
-    if (row.announced === 0 && saidByPrimary === "" && saidByPair === "")
+    const side: Side = row.saidByPrimary === containerId ? "primary" : "pair";
+    const left = { ...row, ...(side === "primary" ? { saidByPrimary: "" } : { saidByPair: "" }) };
+    if (left.announced === 0 && left.saidByPrimary === "" && left.saidByPair === "")
       await store.run(DELETE_LINK, nameOf(row));
-    else await store.run(PUT_LINK, { ...row, saidByPrimary, saidByPair });
+    else await store.run(PUT_LINK, await withoutSayings(store, left, side));
   }
   await store.run(DELETE_POD, ownerOf(owner));
+}
+
+/**
+ * Returns a link without what a pod that left has said of it: its mirror, where the other pod is, and of a primary the
+ * number. Where no pod asks for the link any more, what was announced is all that is left. What both pods may say stays
+ * while the other one asks for it.
+ */
+async function withoutSayings(store: Transaction, row: PairLinkRow, side: Side): Promise<PairLinkRow> {
+  const said: PairLinkRow[] = [];
+  for (const one of ["primary", "pair"] as const) {
+    const { podName } = sideOf(row, one);
+    const announced = await announcedPlan(store, row.network, { podNamespace: row.podNamespace, podName });
+    for (const link of announced?.links ?? []) {
+      const asked = rowOf(row.network, row.podNamespace, link);
+      if (isSameLink(asked, row)) said.push(asked);
+    }
+  }
+  const isAnnouncedAlone = row.saidByPrimary === "" && row.saidByPair === "";
+  const own = side === "primary" ? PRIMARYS_ALONE : PAIRS_ALONE;
+  const stale = SAYING_NAMES.filter((name) => isAnnouncedAlone || own.includes(name));
+  const sayings = stale.map((name) => [
+    name,
+    said.map((one) => one[name]).find(Boolean) ?? NOTHING_SAID[name],
+  ]);
+  const left: PairLinkRow = { ...row, ...Object.fromEntries(sayings) };
+  // another pod's vxlan may still have the number
+  const isInUse = (await endsOfLink(store, row)).some(({ vni }) => vni !== null);
+  return (side === "primary" || isAnnouncedAlone) && !isInUse ? { ...left, vni: left.saidVni } : left;
 }
 
 /** Lets nobody make a link to an attachment any more: its container is about to go. */

@@ -242,6 +242,40 @@ describe("a link on one node", () => {
     await nothingIsLeft(sandbox);
   });
 
+  test("S1-11 what a primary has said goes with it, though its pair or an announcement asks for the link too", async () => {
+    await using sandbox = await host();
+    const boot = { boot_network: bridge(sandbox) };
+    const said = { ...PRIMARY, "ratchet.mirror": "mirror:both:eth0", "ratchet.mtu": "1400" };
+    const copies = () => sandbox.text(["tc", "-n", "pod1", "filter", "show", "dev", "eth0", "egress"]);
+    const full = {
+      ...{ ...PAIR, "ratchet.pair_name": "primary", "ratchet.pair_ifname": "in1" },
+      ...{
+        "ratchet.local_ifname": "in2",
+        "ratchet.local_ip": "192.168.2.101",
+        "ratchet.pair_ip": "192.168.2.100",
+      },
+    };
+    await succeed(sandbox, "ADD", config(sandbox, full), TWO);
+    await succeed(sandbox, "ADD", config(sandbox, said, boot), ONE);
+    expect(await copies()).toContain("in1");
+    await succeed(sandbox, "DEL", config(sandbox, said, boot), ONE);
+    await succeed(sandbox, "ADD", config(sandbox, PRIMARY, boot), ONE);
+    expect(await copies()).toBe("");
+    await expectLinked(sandbox);
+    await succeed(sandbox, "DEL", config(sandbox, PRIMARY, boot), ONE);
+    await succeed(sandbox, "DEL", config(sandbox, full), TWO);
+    await nothingIsLeft(sandbox);
+
+    const announce = ["announce", "lab", "primary", "--data-dir", `${sandbox.directory}/store`];
+    const link = ["--primary", "--pair-name", "pair", "--local-ifname", "in1", "--pair-ifname", "in2"];
+    await sandbox.text([WARREN, ...announce, ...link]);
+    const announced = rows(sandbox);
+    await succeed(sandbox, "ADD", config(sandbox, said, boot), ONE);
+    expect(rows(sandbox).pair_links).toMatchObject([{ vni: 11, mtu: 1400 }]);
+    await succeed(sandbox, "DEL", config(sandbox, said, boot), ONE);
+    expect(rows(sandbox)).toEqual(announced);
+  });
+
   test("S1-13 GC without one side removes the link and its VNI, and the other side waits", async () => {
     await using sandbox = await host();
     await addBoth(sandbox);
