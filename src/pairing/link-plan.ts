@@ -56,8 +56,10 @@ export interface PodPlan extends PodKey {
   readonly parentAddress: Address | undefined;
 }
 
-/** The smallest that IPv4 allows, and the largest that a device does. */
-const MTU_RANGE = [68, 65_535] as const;
+/** The smallest that IPv4 allows (RFC 791), and IPv6 (RFC 8200): the kernel takes no address of it on a smaller link. */
+const SMALLEST_MTU = 68;
+const SMALLEST_MTU_OF_IPV6 = 1280;
+const LARGEST_MTU = 65_535;
 
 /** The original's prefix length for addresses that say none; of IPv6 subnets it is the usual one. */
 const DEFAULT_LENGTH = { 4: 24, 6: 64 } as const;
@@ -137,11 +139,12 @@ function linkIn(podName: string, number: number, set: LabelSet): LinkPlan[] {
     refuse(nameOf(number, "mirror"), set.get("mirror"), "another interface than that of the link itself");
   }
   refuseSubnets(number, local, remote);
+  const hasIpv6 = [...local.addresses, ...remote.addresses].some(({ address }) => address.family === 6);
   return [
     {
       ...(isPrimary ? { primary: local, pair: remote } : { primary: remote, pair: local }),
       vni: numberIn(number, "vni", set, 1, LARGEST_VNI),
-      mtu: numberIn(number, "mtu", set, ...MTU_RANGE),
+      mtu: numberIn(number, "mtu", set, hasIpv6 ? SMALLEST_MTU_OF_IPV6 : SMALLEST_MTU, LARGEST_MTU),
     },
   ];
 }

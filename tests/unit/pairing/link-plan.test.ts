@@ -134,6 +134,10 @@ describe("links", () => {
     [{ "warren.pair.vni": "0" }, 'label warren.pair.vni is "0"'],
     [{ "warren.pair.vni": "16777216" }, "vni is"],
     [{ "warren.pair.mtu": "67" }, "mtu is"],
+    [
+      { "warren.pair.mtu": "1279", "warren.pair.local_ip": "fd00::1", "warren.pair.pair_ip": "fd00::2" },
+      'mtu is "1279"',
+    ],
     [{ "warren.pair.mirror": "both:eth0" }, "mirror is"],
     [{ "warren.pair.mirror": "mirror:both:in1" }, "mirror is"],
     [{ "warren.pair.routes": "4.4.4.4 via 10.0.0.1" }, "routes is"],
