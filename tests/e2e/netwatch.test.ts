@@ -94,7 +94,8 @@ test("S3-N08 an ADD is told on both sides, by netlink and nf_tables, and the DEL
   for (const line of ["web: removed link eth0", `removed link ${veth}`, `removed nft ${chain}`])
     expect(gone).toContainEqual(line);
   expect(gone).toContainEqual("web: removed address 10.88.0.2/24");
-  expect(gone.filter((line) => line.includes("br0"))).toEqual([]);
+  // the bridge stays; that it has no carrier without ports the kernel tells when it comes to it, or after this
+  expect(gone.filter((line) => line.includes("br0") && line !== "changed link br0")).toEqual([]);
 });
 
 test("S3-N08 as text: neighbours, a route by two ways, a namespace that comes and goes; the exit code is the command's", async () => {
