@@ -517,9 +517,14 @@ export const MANUAL_PAGES: Readonly<Record<string, ManualPage>> = {
   "lab status-gc": {
     description: [
       "STATUS while the store is out of reach and when it is back; four pods with and without a wish for an address; packets between them; GC with everybody on its list and with one missing; DEL; and a look at what is left.",
+      "With --store postgres the store is a PostgreSQL server that is made for the lab and ends with it: in memory, on a unix socket in the sandbox, by a user without rights. The programs initdb and postgres have to be on the machine (the package postgresql); they need not run.",
     ],
-    exitCodes: LAB_CODES,
-    seeAlso: ["warren status", "warren gc"],
+    exitCodes: [
+      LAB_CODES[0],
+      ["1", `${LAB_CODES[1][1].slice(0, -1)}, or has no programs of the PostgreSQL server.`],
+      USAGE,
+    ],
+    seeAlso: ["warren status", "warren gc", "docs/postgres.md"],
   },
   "lab trace": {
     description: [

@@ -12,15 +12,18 @@ import {
 } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { tools } from "../../scripts/tools.ts";
+import {
+  asServerUser,
+  initdbCommand,
+  SERVER_USER as NOBODY,
+  DATABASE_USER as USER,
+} from "../../src/cli/lab/database-server.ts";
 import { isRoot, type Sandbox } from "./sandbox.ts";
 import type { Json } from "./world.ts";
 
 /** A password with everything in it that an address of a database would trip over. */
 export const PASSWORD = "p@ss:w/o?r#d%20'\"\\ $x&ü";
-const USER = "warren";
 const PORT = 5432;
-/** The server does not run as root. */
-const NOBODY = 65_534;
 
 const CACHE = resolve(import.meta.dir, "../../node_modules/.cache/warren-tools");
 
@@ -31,20 +34,14 @@ export const postgres: { readonly reason?: string | undefined } = isRoot
   ? server
   : { reason: "only root can start PostgreSQL as somebody else inside a namespace" };
 
-function programs(): string {
+/** Returns the folder of the server's programs. */
+export function programs(): string {
   if (server.path === undefined) throw new Error(server.reason);
   return dirname(realpathSync(server.path));
 }
 
 async function asNobody(command: readonly string[]): Promise<void> {
-  const child = Bun.spawn(
-    ["setpriv", `--reuid=${NOBODY}`, `--regid=${NOBODY}`, "--clear-groups", ...command],
-    {
-      stdout: "ignore",
-      stderr: "pipe",
-      cwd: "/",
-    },
-  );
+  const child = Bun.spawn([...asServerUser(), ...command], { stdout: "ignore", stderr: "pipe", cwd: "/" });
   if ((await child.exited) !== 0) throw new Error(await new Response(child.stderr).text());
 }
 
@@ -59,10 +56,7 @@ async function template(): Promise<string> {
     chownSync(folder, NOBODY, NOBODY);
     writeFileSync(join(folder, "password"), PASSWORD, { mode: 0o644 });
     const data = join(folder, "data");
-    await asNobody([
-      ...[join(programs(), "initdb"), "--pgdata", data, "--username", USER, "--auth=scram-sha-256"],
-      ...[`--pwfile=${join(folder, "password")}`, "--no-sync", "--locale=C", "--encoding=UTF8"],
-    ]);
+    await asNobody(initdbCommand(programs(), data, join(folder, "password")));
     mkdirSync(CACHE, { recursive: true });
     cpSync(data, `${made}.${process.pid}`, { recursive: true });
     if (!existsSync(made)) renameSync(`${made}.${process.pid}`, made);
@@ -115,7 +109,7 @@ export class PostgresServer implements AsyncDisposable {
     ];
     this.#process = this.sandbox.start(
       [
-        ...["setpriv", `--reuid=${NOBODY}`, `--regid=${NOBODY}`, "--clear-groups", "--pdeathsig=QUIT"],
+        ...asServerUser(),
         ...[join(programs(), "postgres"), "-D", this.data, ...options.flatMap((one) => ["-c", one])],
       ],
       { cwd: "/" },

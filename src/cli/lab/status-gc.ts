@@ -5,10 +5,12 @@ import { readdirSync, readFileSync } from "node:fs";
 import { NETNS_DIRECTORY } from "../../net/netns.ts";
 import { DEFAULT_CACHE_FOLDER } from "../../runtime/cache.ts";
 import { writeStdout } from "../../sys/stdio.ts";
+import { operatorCommand, UsageError } from "../command.ts";
 import { containerIdOf } from "../settings.ts";
-import { CONF_FILE, FOLDERS, NETWORK } from "./sandbox.ts";
+import { NETWORK } from "./sandbox.ts";
 import { demand, demandAddress, LEASES, type Stage } from "./stage.ts";
-import { labCommand, type Step } from "./story.ts";
+import { STORIES, type StoryStore } from "./status-gc-store.ts";
+import { play, type Step } from "./story.ts";
 
 const { name, gateway, bridge } = NETWORK;
 
@@ -17,11 +19,11 @@ const REQUESTS = { pod1: "192.168.200.1", pod2: "192.168.200.22", pod3: "192.168
 /** The pod that takes what the pool gives. */
 const POOLED = { name: "pod4", address: "192.168.200.2" } as const;
 
-/** The story, in its order. */
-const STORY: readonly Step[] = [
-  introduce,
-  statusWithoutStore,
-  statusWithStore,
+/** Returns the story with one of the stores, in its order. */
+const storyWith = (store: StoryStore): readonly Step[] => [
+  (stage) => introduce(stage, store),
+  (stage) => statusWithoutStore(stage, store),
+  (stage) => statusWithStore(stage, store),
   addRequested,
   addPooled,
   sendPackets,
@@ -33,7 +35,7 @@ const STORY: readonly Step[] = [
   pointOn,
 ];
 
-function introduce(stage: Stage): void {
+function introduce(stage: Stage, { confFile, place }: StoryStore): void {
   stage.title("STATUS and GC: a lab for CNI 1.1");
   stage.say(`CNI is how a container runtime gives a container its network: it starts a program, the
     plugin, and tells it by a verb what to do. ADD connects a container, DEL disconnects it. CNI 1.1 has
@@ -42,29 +44,28 @@ function introduce(stage: Stage): void {
   stage.say(`This lab shows both on a private network inside this machine: namespaces of its own, which
     vanish when it ends, however it ends. Here "warren" plays the runtime, and the same program, called
     by the names warren-bridge and warren-ipam, is the plugins. This is the network that they work on:`);
-  stage.command(`cat ${CONF_FILE.path}`);
-  stage.output(readFileSync(CONF_FILE.path, "utf8"));
+  stage.command(`cat ${confFile.path}`);
+  stage.output(readFileSync(confFile.path, "utf8"));
   stage.say(`warren-bridge plugs each pod into the bridge ${bridge}, and warren-ipam chooses its address
-    and remembers in a store, the directory "dataDir", who has which.`);
+    and remembers in a store, ${place}, who has which.`);
 }
 
-async function statusWithoutStore(stage: Stage): Promise<void> {
+async function statusWithoutStore(stage: Stage, { absence, cause }: StoryStore): Promise<void> {
   stage.begin("STATUS while the store is out of reach");
-  stage.say(`The store is meant to be on a disk that is not mounted: ${FOLDERS.disk} does not exist. No
-    pod could get an address now. STATUS says so before a runtime tries, so that a scheduler can send
+  stage.say(`${absence} No pod could get an address now. STATUS says so before a runtime tries, so that a scheduler can send
     its pods elsewhere.`);
   const down = await stage.show(`warren status ${name}`, 1);
   const reason = `Error: network ${name} is not ready: `;
-  demand(down.stderr.startsWith(reason) && down.stderr.includes(FOLDERS.disk), `"${reason}" and the cause`);
+  demand(down.stderr.startsWith(reason) && down.stderr.includes(cause), `"${reason}" and the cause`);
   demand(down.stderr.trimEnd().split("\n").length === 1 && down.stdout === "", "one line and no more");
   stage.confirm("not ready, exit code 1, and the cause by name");
 }
 
-async function statusWithStore(stage: Stage): Promise<void> {
+async function statusWithStore(stage: Stage, { appearance, bringBack }: StoryStore): Promise<void> {
   stage.begin("The store is back");
-  stage.say(`The disk appears. STATUS now makes a real write to the store and sees that an address is
+  stage.say(`${appearance} STATUS now makes a real write to the store and sees that an address is
     left.`);
-  await stage.show(`mkdir ${FOLDERS.disk}`);
+  await bringBack(stage);
   const up = await stage.show(`warren status ${name}`);
   demand(
     up.stdout === `Network ${name} is ready for ADD requests\n`,
@@ -178,9 +179,24 @@ function pointOn(stage: Stage): void {
 `);
 }
 
-export const command = labCommand({
-  name: "status-gc",
+const NAME = "status-gc";
+
+export const command = operatorCommand({
+  name: NAME,
   description: "Play STATUS, ADD, GC and DEL through on a private network, and explain every step",
-  confFiles: [CONF_FILE],
-  steps: STORY,
+  args: {
+    store: {
+      type: "string",
+      valueHint: "sqlite|postgres",
+      description: "Where the leases are: a file (the default), or a PostgreSQL server of the lab's own",
+    },
+  },
+  run({ args: { store: name = "sqlite" } }) {
+    if (name !== "sqlite" && name !== "postgres") {
+      throw new UsageError(`unknown store ${JSON.stringify(name)}; known are sqlite, postgres`);
+    }
+    const store = STORIES[name]();
+    const { confFile, backstage } = store;
+    return play([NAME, "--store", name], { confFiles: [confFile], steps: storyWith(store), backstage });
+  },
 });

@@ -15,14 +15,24 @@ import { Stage, StepError } from "./stage.ts";
 /** A step of a story; it throws StepError for a promise that is not kept. */
 export type Step = (stage: Stage) => void | Promise<void>;
 
-/** What a lab consists of. */
-export interface Lab {
-  /** As `warren lab NAME` has it. */
-  readonly name: string;
-  readonly description: string;
+/** What a story needs that nobody sees, inside of the sandbox: made before the first step, and ended behind the last. */
+export interface Backstage extends AsyncDisposable {
+  readonly prepare: () => Promise<void>;
+}
+
+/** What is played. */
+export interface Story {
   /** The networks that the sandbox comes with. */
   readonly confFiles: readonly ConfFile[];
   readonly steps: readonly Step[];
+  readonly backstage?: Backstage | undefined;
+}
+
+/** What a lab consists of. */
+export interface Lab extends Story {
+  /** As `warren lab NAME` has it. */
+  readonly name: string;
+  readonly description: string;
 }
 
 /** Tells a lab that it is in its sandbox, by the namespace's name, so that a stale word is not believed. */
@@ -44,26 +54,32 @@ function endOnSignals(stage: Stage): void {
 }
 
 /** Returns the command that plays the lab. */
-export function labCommand({ name, description, confFiles, steps }: Lab): CommandDef<Record<never, never>> {
-  return operatorCommand({
-    name,
-    description,
-    args: {},
-    async run() {
-      if (process.env[MARK] !== ownNetns()) {
-        const variables = enterSandbox(confFiles);
-        return replaceProcess(INSTALLED, [EXECUTABLE, "lab", name], { ...variables, [MARK]: ownNetns() });
-      }
-      delete process.env[MARK];
-      const stage = new Stage();
-      endOnSignals(stage);
-      try {
-        for (const step of steps) await step(stage);
-      } catch (error) {
-        const failure = `the lab failed in step ${stage.step}: ${describeError(error)}`;
-        throw new StepError(failure, { cause: error });
-      }
-      return 0;
-    },
-  });
+export function labCommand({ name, description, ...story }: Lab): CommandDef<Record<never, never>> {
+  return operatorCommand({ name, description, args: {}, run: () => play([name], story) });
+}
+
+/**
+ * Plays a story in a sandbox, where this executable is started anew as `warren lab` with these words. Returns 0; throws
+ * StepError for a step that did not give what it should.
+ */
+export async function play(
+  words: readonly string[],
+  { confFiles, steps, backstage }: Story,
+): Promise<number> {
+  if (process.env[MARK] !== ownNetns()) {
+    const variables = enterSandbox(confFiles);
+    return replaceProcess(INSTALLED, [EXECUTABLE, "lab", ...words], { ...variables, [MARK]: ownNetns() });
+  }
+  delete process.env[MARK];
+  const stage = new Stage();
+  endOnSignals(stage);
+  await using _ended = backstage;
+  await backstage?.prepare();
+  try {
+    for (const step of steps) await step(stage);
+  } catch (error) {
+    const failure = `the lab failed in step ${stage.step}: ${describeError(error)}`;
+    throw new StepError(failure, { cause: error });
+  }
+  return 0;
 }
