@@ -21,7 +21,8 @@ import {
 import { hardwareAddressFor, type Link } from "../net/veth.ts";
 import { currentBootId } from "../sys/process.ts";
 import { type PlannedRoute, plannedRoute } from "./link-plan.ts";
-import { type PairEndRow, type PairLinkRow, type PairPodRow, sideOf } from "./links.ts";
+import { sideOf } from "./link-row.ts";
+import type { PairEndRow, PairLinkRow, PairPodRow } from "./links.ts";
 import { type Making, type MakingEnd, rowsOf } from "./prospects.ts";
 
 /** By what packets of links to other nodes leave this one. */

@@ -2,8 +2,8 @@
 // what is in the containers.
 import { shown } from "../cni/input.ts";
 import { problemOf, type WrittenEnd } from "./ends.ts";
-import type { EverythingPaired, PairEndRow, PairLinkRow, PairPodRow, Side } from "./links.ts";
-import { sideOf } from "./links.ts";
+import { type Side, sideOf } from "./link-row.ts";
+import type { EverythingPaired, PairEndRow, PairLinkRow, PairPodRow } from "./links.ts";
 
 /** A link as it is found. */
 export interface LinkFinding {

@@ -22,15 +22,25 @@ import {
 import type { LinkName, PairEndRow, PairLinkRow, PairPodRow, PodName } from "../../db/pair-queries.ts";
 import { CniError, ErrorCode } from "../cni/error.ts";
 import { shown } from "../cni/input.ts";
-import { type Address, formatAddress } from "../ip/address.ts";
-import { formatPrefix, type Prefix } from "../ip/prefix.ts";
 import { type AttachmentRow, findAttachment } from "../ledger/attachments.ts";
 import { type Holder, netnsIsGone, type Owner } from "../ledger/owner.ts";
-import { formatMirror, type Mirror } from "../net/mirror.ts";
 import type { Transaction } from "../store/store.ts";
 import { currentBootId } from "../sys/process.ts";
 import { announcedPlan } from "./announcements.ts";
 import { describePod, formatRoute, type LinkPlan, type PodKey, type PodPlan } from "./link-plan.ts";
+import {
+  contradiction,
+  isSameLink,
+  merged,
+  NOTHING_SAID,
+  nameOf,
+  PAIRS_ALONE,
+  PRIMARYS_ALONE,
+  rowOf,
+  SAYING_NAMES,
+  type Side,
+  sideOf,
+} from "./link-row.ts";
 
 const PUT_POD = putPairPod();
 const POD_NAMED = pairPodNamed();
@@ -55,56 +65,11 @@ export type { LinkName, PairEndRow, PairLinkRow, PairPodRow };
 /** The plugin's name in the ledger. */
 export const PAIR_PLUGIN = "pair";
 
-/** One of the two pods of a link. */
-export type Side = "primary" | "pair";
-
 /** What is the same for all links that one node makes. */
 export interface NodePlan {
   /** Where other nodes reach this one; empty where there are no others. */
   readonly parentAddress: string;
   readonly vnis: { readonly first: number; readonly last: number };
-}
-
-/** One side of a link as it stands in the store. */
-export interface SideOfLink {
-  readonly podName: string;
-  readonly ifname: string;
-  readonly addresses: string;
-  readonly mirror: string;
-  readonly parentAddress: string;
-}
-
-/** Returns one side of a link. */
-export function sideOf(link: PairLinkRow, side: Side): SideOfLink {
-  return side === "primary"
-    ? {
-        podName: link.primaryName,
-        ifname: link.primaryIfname,
-        addresses: link.primaryAddresses,
-        mirror: link.primaryMirror,
-        parentAddress: link.primaryParentAddress,
-      }
-    : {
-        podName: link.pairName,
-        ifname: link.pairIfname,
-        addresses: link.pairAddresses,
-        mirror: link.pairMirror,
-        parentAddress: link.pairParentAddress,
-      };
-}
-
-/** Returns the other side. */
-export function otherSide(side: Side): Side {
-  return side === "primary" ? "pair" : "primary";
-}
-
-/** Returns the key of a link. */
-export function nameOf({ network, podNamespace, primaryName, primaryIfname }: LinkName): LinkName {
-  return { network, podNamespace, primaryName, primaryIfname };
-}
-
-function isSameLink(left: LinkName, right: LinkName): boolean {
-  return left.primaryName === right.primaryName && left.primaryIfname === right.primaryIfname;
 }
 
 function ownerOf({ network, containerId, ifname }: Owner): Owner {
@@ -231,43 +196,6 @@ function isSameOwner(left: Owner, right: Owner): boolean {
 /** Who asks for a link. */
 type Sayer = Partial<Pick<PairLinkRow, "announced" | "saidByPrimary" | "saidByPair">>;
 
-/** Returns the address as the store has it; empty for none. */
-export function spelledAddress(address: Address | undefined): string {
-  return address === undefined ? "" : formatAddress(address);
-}
-
-function spelledPrefixes(prefixes: readonly Prefix[]): string {
-  return prefixes.map(formatPrefix).join(",");
-}
-
-function spelledMirror(mirror: Mirror | undefined): string {
-  return mirror === undefined ? "" : formatMirror(mirror);
-}
-
-/** Returns the link as it would be written down if nobody else asked for it. */
-function rowOf(network: string, podNamespace: string, { primary, pair, vni, mtu }: LinkPlan): PairLinkRow {
-  return {
-    network,
-    podNamespace,
-    primaryName: primary.podName,
-    primaryIfname: primary.ifname,
-    primaryAddresses: spelledPrefixes(primary.addresses),
-    primaryMirror: spelledMirror(primary.mirror),
-    primaryParentAddress: spelledAddress(primary.parentAddress),
-    pairName: pair.podName,
-    pairIfname: pair.ifname,
-    pairAddresses: spelledPrefixes(pair.addresses),
-    pairMirror: spelledMirror(pair.mirror),
-    pairParentAddress: spelledAddress(pair.parentAddress),
-    vni: null,
-    saidVni: vni ?? null,
-    mtu: mtu ?? null,
-    announced: 0,
-    saidByPrimary: "",
-    saidByPair: "",
-  };
-}
-
 /**
  * Writes down that somebody asks for a link, and returns it as it is then: what others have said of the same link stays,
  * and must not contradict. Throws as enterPod.
@@ -297,72 +225,6 @@ export async function askForLink(
   }
   await store.run(PUT_LINK, row);
   return row;
-}
-
-/** Returns why a link can't be there beside another one that is asked for; undefined if it can, or is the same. */
-function contradiction(row: PairLinkRow, asked: PairLinkRow): CniError | undefined {
-  const refused = (problem: string, cure: string) => new CniError(ErrorCode.invalidConfig, problem, cure);
-  if (row.primaryName === asked.pairName && row.pairName === asked.primaryName) {
-    return refused(
-      `pods ${shown(asked.primaryName)} and ${shown(row.primaryName)} both are the primary of their link`,
-      "say primary: true of one of the two only",
-    );
-  }
-  if (isSameLink(row, asked) && row.pairName === asked.pairName && row.pairIfname === asked.pairIfname) {
-    const different = differing(row, asked);
-    if (different === undefined) return undefined;
-    return refused(
-      `the link of ${shown(asked.primaryName)} and ${shown(asked.pairName)} is asked for in two ways: ${different}`,
-      "let both sides, and what was announced, say the same: see warren links",
-    );
-  }
-  const shared = ends(row).find((one) =>
-    ends(asked).some(({ podName, ifname }) => podName === one.podName && ifname === one.ifname),
-  );
-  if (shared === undefined) return undefined;
-  return refused(
-    `interface ${shared.ifname} of pod ${shown(shared.podName)} is to be the end of two links: of ${shown(row.primaryName)} with ${shown(row.pairName)}, and of ${shown(asked.primaryName)} with ${shown(asked.pairName)}`,
-    "a pair has one primary: give the second link a pair_ifname of its own, or another pair",
-  );
-}
-
-function ends(row: PairLinkRow): SideOfLink[] {
-  return [sideOf(row, "primary"), sideOf(row, "pair")];
-}
-
-/** What two may say of one link, by the words of the labels. */
-const SAYINGS = {
-  primaryAddresses: "addresses of the primary",
-  primaryMirror: "mirror of the primary",
-  primaryParentAddress: "parent address of the primary",
-  pairAddresses: "addresses of the pair",
-  pairMirror: "mirror of the pair",
-  pairParentAddress: "parent address of the pair",
-  saidVni: "vni",
-  mtu: "mtu",
-} as const;
-
-type Saying = keyof typeof SAYINGS;
-const SAYING_NAMES = Object.keys(SAYINGS) as Saying[];
-
-/** What only the one pod says, or an announcement of it. */
-const PRIMARYS_ALONE: readonly Saying[] = ["primaryMirror", "pairParentAddress"];
-const PAIRS_ALONE: readonly Saying[] = ["pairMirror", "primaryParentAddress"];
-
-const NOTHING_SAID: Readonly<Pick<PairLinkRow, Saying>> = {
-  ...{ primaryAddresses: "", primaryMirror: "", primaryParentAddress: "" },
-  ...{ pairAddresses: "", pairMirror: "", pairParentAddress: "" },
-  ...{ saidVni: null, mtu: null },
-};
-
-function differing(row: PairLinkRow, asked: PairLinkRow): string | undefined {
-  const name = SAYING_NAMES.find((one) => (row[one] || asked[one]) !== (asked[one] || row[one]));
-  return name === undefined ? undefined : `${SAYINGS[name]} ${row[name]} and ${asked[name]}`;
-}
-
-function merged(before: PairLinkRow, asked: PairLinkRow): PairLinkRow {
-  const sayings = SAYING_NAMES.map((name) => [name, before[name] || asked[name]]);
-  return { ...before, ...Object.fromEntries(sayings) };
 }
 
 /** True if nobody asks for a link but containers that are not there any more. */

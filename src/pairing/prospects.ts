@@ -5,6 +5,7 @@ import { shown } from "../cni/input.ts";
 import type { AttachmentRow } from "../ledger/attachments.ts";
 import type { Transaction } from "../store/store.ts";
 import { announcedPlan } from "./announcements.ts";
+import { nameOf, otherSide, type Side, sideOf, spelledAddress } from "./link-row.ts";
 import {
   endsOfLink,
   ensureVni,
@@ -13,14 +14,9 @@ import {
   linksOfPod,
   livingAttachment,
   type NodePlan,
-  nameOf,
-  otherSide,
   type PairEndRow,
   type PairLinkRow,
   type PairPodRow,
-  type Side,
-  sideOf,
-  spelledAddress,
 } from "./links.ts";
 
 const PUT_END = putPairEnd();

@@ -8,7 +8,8 @@ import type { Connection } from "../net/connection.ts";
 import { findLink } from "../net/veth.ts";
 import { hardwareAddressOf, routesIn } from "./ends.ts";
 import { formatRoute, type PodPlan } from "./link-plan.ts";
-import { type PairLinkRow, sideOf } from "./links.ts";
+import { sideOf } from "./link-row.ts";
+import type { PairLinkRow } from "./links.ts";
 import type { Joined } from "./membership.ts";
 
 /** Returns `base` with the links of a pod: those that are made, then those that wait. */
