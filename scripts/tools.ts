@@ -18,7 +18,7 @@ const TOOLS: Readonly<Record<string, string>> = {
   crun: "crun",
   busybox: "busybox-static",
   "qemu-system-x86_64": "qemu-system-x86",
-  cpio: "cpio",
+  mke2fs: "e2fsprogs",
   curl: "curl",
   // with it come the libraries of the server, which is only taken out of its package
   psql: "postgresql-client-15",

@@ -6,6 +6,7 @@ import type { Case } from "./case.ts";
 import { CHAINED_CASES } from "./chained.ts";
 import { DIRECT_LINK_CASES } from "./direct-link.ts";
 import { EVERY_VERB_CASES } from "./every-verb.ts";
+import { LINK_KIND_CASES } from "./link-kinds.ts";
 import { MACVLAN_CASES } from "./macvlan.ts";
 import { MISSING_FEATURE_CASES } from "./missing-features.ts";
 import { NETEM_CASES } from "./netem.ts";
@@ -23,6 +24,7 @@ const CASES: readonly Case[] = [
   ...CHAINED_CASES,
   ...NETEM_CASES,
   ...VLAN_CASES,
+  ...LINK_KIND_CASES,
   ...SOURCE_CHECK_CASES,
   ...MACVLAN_CASES,
   ...DIRECT_LINK_CASES,
@@ -31,15 +33,21 @@ const CASES: readonly Case[] = [
   ...MISSING_FEATURE_CASES,
 ];
 
-/** All cases, as the test outside sees them. */
-export const ALL_CASES: readonly Pick<Case, "name" | "comparesWithReference">[] = [...CASES, ...REBOOT_CASES];
-
 /** How often the machine boots. */
 export const BOOTS = 2;
+
+/** All cases, as the test outside sees them, and how many lines the console has about each. */
+export const ALL_CASES: readonly (Pick<Case, "name" | "comparesWithReference"> & {
+  readonly lines: number;
+})[] = [
+  ...CASES.map((one) => ({ ...one, lines: 1 })),
+  ...REBOOT_CASES.map((one) => ({ ...one, lines: BOOTS })),
+];
+
 const FIRST_BOOT = 1;
 
-/** The machine has two processors. */
-const CASES_AT_ONCE = 2;
+/** The machine has two processors; what waits for an answer that must not come leaves its own to another one. */
+const CASES_AT_ONCE = 3;
 
 /** A folder of a case's own on the disk. */
 function folderOf({ name }: RebootCase): string {
