@@ -6,8 +6,8 @@ import type { CniArguments } from "../cni/arguments.ts";
 import { CniError, ErrorCode } from "../cni/error.ts";
 import { definePlugin } from "../cni/plugin.ts";
 import { type Result, routeSchema } from "../cni/result.ts";
-import { type Address, bitsOf, formatAddress } from "../ip/address.ts";
-import { formatPrefix, parsePrefix } from "../ip/prefix.ts";
+import { type Address, bitsOf, formatAddress, parseAddress } from "../ip/address.ts";
+import { contains, formatPrefix, parsePrefix } from "../ip/prefix.ts";
 import {
   type AddressPlan,
   checkAddresses,
@@ -77,20 +77,32 @@ function setsOf(config: Config): RangeSet[] {
   // without a subnet the other keys of a single range say nothing
   const single = (subnet ?? "") === "" ? [] : [[{ subnet, rangeStart, rangeEnd, gateway }]];
   const lists = [...(config.runtimeConfig?.ipRanges ?? []), ...single, ...(ranges ?? [])];
-  for (const [index, list] of lists.entries())
-    for (const range of list) refuseSmall(range.subnet ?? "", index);
+  for (const [index, list] of lists.entries()) for (const range of list) refuseUnusual(range, index);
   return parseRangeSets({ ranges: lists });
 }
 
-/** `ipam` can use subnets of one and two addresses; who asks for host-local gets what host-local says. */
-function refuseSmall(subnet: string, index: number): void {
-  const prefix = parsePrefix(subnet);
-  if (prefix === undefined || prefix.length <= bitsOf(prefix.address.family) - 2) return;
-  throw new CniError(
-    ErrorCode.invalidConfig,
-    `invalid range set ${index}: Network ${formatPrefix(prefix)} too small to allocate from`,
-    'widen the subnet, or use the plugin "warren-ipam", which can',
-  );
+/**
+ * `ipam` can use subnets of one and two addresses, and gateways outside of them; who asks for host-local gets what
+ * host-local says (plugins 1.10, allocator/range.go).
+ */
+function refuseUnusual(range: v.InferOutput<typeof rangeSchema>, index: number): void {
+  const prefix = parsePrefix(range.subnet ?? "");
+  // what is no prefix is refused in other words
+  if (prefix === undefined) return;
+  const refuse = (what: string, cure: string) => {
+    const other = `${cure}, or use the plugin "warren-ipam", which can`;
+    throw new CniError(ErrorCode.invalidConfig, `invalid range set ${index}: ${what}`, other);
+  };
+  if (prefix.length > bitsOf(prefix.address.family) - 2) {
+    refuse(`Network ${formatPrefix(prefix)} too small to allocate from`, "widen the subnet");
+  }
+  const gateway = parseAddress(range.gateway ?? "");
+  if (gateway !== undefined && !contains(prefix, gateway)) {
+    refuse(
+      `gateway ${formatAddress(gateway)} not in network ${formatPrefix(prefix)}`,
+      "choose a gateway in the subnet",
+    );
+  }
 }
 
 /** Every source counts, and an address that several of them name counts once. */

@@ -248,9 +248,14 @@ const BETTER: readonly (Row & { readonly ours: unknown; readonly reference: unkn
   {
     plugin: "host-local",
     name: "a gateway of another set is nobody's address",
-    ipam: { ranges: [[{ subnet, gateway: "10.2.0.1" }], [{ subnet: "10.2.0.0/24", gateway: "10.2.0.9" }]] },
-    ours: "10.2.0.2/24",
-    reference: "10.2.0.1/24",
+    ipam: {
+      ranges: [
+        [{ subnet, rangeStart: "10.1.0.10", rangeEnd: "10.1.0.20", gateway: "10.1.0.5" }],
+        [{ subnet, rangeStart: "10.1.0.5", rangeEnd: "10.1.0.9", gateway: "10.1.0.30" }],
+      ],
+    },
+    ours: "10.1.0.6/24",
+    reference: "10.1.0.5/24",
   },
   {
     plugin: "host-local",
