@@ -36,6 +36,14 @@ export interface CallDetails {
   readonly depth?: number;
 }
 
+/** How much is known of a call whose standard streams were caught in passing. */
+export interface Caught {
+  /** What is to be said of a stream that was not caught whole. */
+  readonly gaps: { readonly stdin?: string; readonly stdout?: string; readonly stderr?: string };
+  /** True if standard input is known to be all that the call had. */
+  readonly isRepeatable: boolean;
+}
+
 const RULER = "-".repeat(22);
 
 /** The lines of the layout, in their order, and the variables that they show. */
@@ -129,14 +137,32 @@ type DetailedRecord = CallRecord & { readonly more: CallDetails };
 
 /** Returns the record as one line of JSON. */
 export function jsonRecord({ variables, stdin, more }: DetailedRecord): Uint8Array {
-  const { stdout, stderr } = more;
-  const answer = documentIn(stdout);
+  return line({ ...outlineFields({ variables, more }), ...inputFields(stdin), ...answerFields(more) });
+}
+
+/**
+ * Returns the record of a call whose streams were caught in passing. What was missed is said; input that may not be all
+ * is left out, so that nobody makes another call of it.
+ */
+export function caughtRecord(
+  { variables, stdin, more }: DetailedRecord,
+  { gaps, isRepeatable }: Caught,
+): Uint8Array {
+  const missed = isRepeatable ? gaps : { stdin: "it is not sure that all of it was caught", ...gaps };
   return line({
     ...outlineFields({ variables, more }),
-    ...inputFields(stdin),
-    ...(answer === undefined ? {} : { [more.exitCode === 0 ? "result" : "error"]: answer }),
-    ...(stderr === undefined || stderr === "" ? {} : { stderr }),
+    ...(isRepeatable ? inputFields(stdin) : {}),
+    ...answerFields(more),
+    ...(Object.keys(missed).length === 0 ? {} : { missed }),
   });
+}
+
+function answerFields({ stdout, stderr, exitCode }: CallDetails): object {
+  const answer = documentIn(stdout);
+  return {
+    ...(answer === undefined ? {} : { [exitCode === 0 ? "result" : "error"]: answer }),
+    ...(stderr === undefined || stderr === "" ? {} : { stderr }),
+  };
 }
 
 /** Returns the record of a call of whose standard streams nothing was seen; nobody can make that call again. */

@@ -31,6 +31,15 @@ import { viewOf } from "./view.ts";
 /** How often it looks for new records. */
 const LOOK_PAUSE_MS = 100;
 
+/** What is said first without recorders. */
+const WATCHING = [
+  "watching every program for calls of plugins, until Ctrl-C. What goes through their standard",
+  "streams is not seen this way: that needs --streams, or recorders (without --kernel).",
+];
+const WATCHING_STREAMS = [
+  "watching every program for calls of plugins, and their standard streams, until Ctrl-C.",
+];
+
 export const command = operatorCommand({
   name: "snoop",
   description:
@@ -46,6 +55,10 @@ export const command = operatorCommand({
       type: "boolean",
       description:
         "No recorders: what the kernel tells of programs, without standard input, output and replay",
+    },
+    streams: {
+      type: "boolean",
+      description: "As --kernel, with standard input, output and errors, which programs in the kernel copy",
     },
     network: { type: "string", valueHint: "NET", description: "Only calls about this network" },
     container: {
@@ -85,21 +98,21 @@ export const command = operatorCommand({
       replay: args["always-replay"] === true ? "always" : args.replay === false ? "never" : "failed",
       coloured: isatty(1) && (process.env.NO_COLOR ?? "") === "",
     } as const;
-    if (args.kernel === true) {
-      if (args["always-replay"] === true) {
-        throw new UsageError("--kernel sees no standard input, so there is nothing to replay: use recorders");
+    const streams = args.streams === true;
+    if (args.kernel === true || streams) {
+      if (args["always-replay"] === true && !streams) {
+        throw new UsageError(
+          "--kernel sees no standard input, so there is nothing to replay: use --streams, or recorders",
+        );
       }
       const started = (summary: () => string | undefined) => {
         endOnSignals(() => {
           const words = summary();
           if (words !== undefined) log.info(words);
         });
-        log.info(
-          "watching every program for calls of plugins, until Ctrl-C. What goes through their standard",
-        );
-        log.info("streams is not seen this way: that needs recorders, warren snoop without --kernel.");
+        for (const line of streams ? WATCHING_STREAMS : WATCHING) log.info(line);
       };
-      return watchByKernel({ selection, view, json: args.json === true, cacheFolder, started });
+      return watchByKernel({ selection, view, json: args.json === true, streams, cacheFolder, started });
     }
     const folder = join(resolve(args.dir), RECORDER_FOLDER);
     const names = namesIn(pluginPath);

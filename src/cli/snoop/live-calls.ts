@@ -2,7 +2,7 @@
 // ended. Fed with events; it looks into /proc but waits for nothing, so that what comes next is not missed.
 import { constants } from "node:os";
 import type { ProcessEvent } from "../../net/process-watch.ts";
-import { type CallDetails, type CallRecord, callVariables } from "../../record/call-record.ts";
+import { type CallDetails, type CallRecord, type Caught, callVariables } from "../../record/call-record.ts";
 import { statFile } from "../../sys/files.ts";
 import { commandOf, parentOfProcess } from "../../sys/process.ts";
 import { type CalledProgram, lookAt } from "./called-program.ts";
@@ -10,9 +10,11 @@ import { type CalledProgram, lookAt } from "./called-program.ts";
 /** What a shell adds to a signal's number. */
 const BY_SIGNAL = 128;
 
-/** A call without what went through its standard streams. */
+/** A call without what went through its standard streams, or with what was caught of that. */
 export interface OutlinedCall extends CallRecord {
   readonly more: CallDetails;
+  /** Undefined where nobody watches the streams. */
+  readonly caught?: Caught;
 }
 
 /** A call that has begun, or has ended. */
@@ -37,6 +39,11 @@ export class LiveCalls {
   take(event: ProcessEvent): Sign | undefined {
     if (event.kind === "executed") return this.#begin(event.pid, event.atNs);
     return event.kind === "exited" ? this.#end(event) : undefined;
+  }
+
+  /** True if the process is a call that goes on. */
+  has(pid: number): boolean {
+    return this.#open.has(pid);
   }
 
   /** Forgets calls whose end was missed, and returns how many that are. */

@@ -1,6 +1,11 @@
 // A recorded call as `warren snoop` shows it: a block each for the start, what went in, what came out and the end, under a
 // rule, with what it takes to make a failed call again.
-import { type CallDetails, type CallRecord, withMaskedSecrets } from "../../record/call-record.ts";
+import {
+  type CallDetails,
+  type CallRecord,
+  type Caught,
+  withMaskedSecrets,
+} from "../../record/call-record.ts";
 import { replayLine } from "../replay-line.ts";
 
 const RULE = "-".repeat(80);
@@ -16,23 +21,38 @@ export interface ViewOptions {
   readonly coloured: boolean;
 }
 
+/** Of a recorder's calls everything is known. */
+const WHOLE: Caught = { gaps: {}, isRepeatable: true };
+
 /** Returns the blocks of a call. */
 export function viewOf(call: CallRecord, options: ViewOptions): string {
   const record = options.raw ? call : withMaskedSecrets(call);
-  const { stdin, more } = record;
-  if (more === undefined) return "";
-  const endMs = more.atMs + more.durationMs;
-  const blocks = new Blocks(record, more, options.coloured);
+  if (record.more === undefined) return "";
+  const blocks = new Blocks(record, record.more, options.coloured);
   blocks.begin();
-  if (stdin.length > 0) blocks.add(more.atMs, "STDIN", linesOf(Buffer.from(stdin).toString()));
-  if (more.stdout !== "") blocks.add(endMs, "STDOUT", linesOf(more.stdout));
-  if ((more.stderr ?? "") !== "") blocks.add(endMs, "STDERR", linesOf(more.stderr ?? ""));
-  const again =
-    options.replay === "always" || (options.replay === "failed" && more.exitCode !== 0)
-      ? ["to make this call again:", replayLine(more.plugin, record)]
-      : [];
-  blocks.end(again);
+  blocks.streams(WHOLE);
+  blocks.end(againOf(record, record.more, options, WHOLE));
   return blocks.text();
+}
+
+/** Returns the blocks of a call that has ended, of whose streams this much was caught. */
+export function streamsOf(call: CallRecord, options: ViewOptions, caught: Caught): string {
+  const record = options.raw ? call : withMaskedSecrets(call);
+  if (record.more === undefined) return "";
+  const blocks = new Blocks(record, record.more, options.coloured);
+  blocks.streams(caught);
+  const { network } = record.more;
+  const again = againOf(record, record.more, options, caught);
+  blocks.end(network === "" ? again : [`network ${network}`, ...again]);
+  return blocks.text();
+}
+
+/** Returns how to make the call again, where that is wanted. */
+function againOf(record: CallRecord, more: CallDetails, { replay }: ViewOptions, caught: Caught): string[] {
+  if (replay !== "always" && (replay === "never" || more.exitCode === 0)) return [];
+  return caught.isRepeatable
+    ? ["to make this call again:", replayLine(more.plugin, record)]
+    : ["no line makes this call again: it is not sure that all of its standard input was caught"];
 }
 
 /** Returns the block of a call that has just begun. */
@@ -67,6 +87,21 @@ class Blocks {
     const { atMs, plugin, parent } = this.more;
     const assignments = Object.entries(this.record.variables).map(([key, value]) => `${key}=${value}`);
     this.add(atMs, "EXEC", [plugin, `called by ${parent.pid} ${parent.command}`, ...assignments]);
+  }
+
+  /** What went in and came out; of what is missing there is a line in its place. */
+  streams({ gaps }: Caught): void {
+    const { atMs, durationMs, stdout, stderr = "" } = this.more;
+    const endMs = atMs + durationMs;
+    this.#stream(atMs, "STDIN", Buffer.from(this.record.stdin).toString(), gaps.stdin);
+    this.#stream(endMs, "STDOUT", stdout, gaps.stdout);
+    this.#stream(endMs, "STDERR", stderr, gaps.stderr);
+  }
+
+  #stream(atMs: number, event: string, text: string, gap: string | undefined): void {
+    const lines = text === "" ? [] : linesOf(text);
+    if (gap !== undefined) lines.push(`... ${gap}`);
+    if (lines.length > 0) this.add(atMs, event, lines);
   }
 
   end(others: readonly string[]): void {
