@@ -254,7 +254,7 @@ function parseLine(text: string, what: string): CallRecord {
     throw new CniError(
       ErrorCode.decodingFailure,
       `${what} has no standard input, so the call can't be made again`,
-      "warren snoop --kernel sees none: record calls by warren snoop, or by warren-trace",
+      "warren snoop --kernel sees none, and --streams not always: record calls by warren snoop, or by warren-trace",
     );
   }
   const answer = fields.result ?? fields.error;

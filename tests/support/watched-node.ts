@@ -19,7 +19,7 @@ export const machine = {
 
 /** What is on the node. */
 interface Equipment {
-  /** Plugins that are scripts, without their first line. */
+  /** Plugins that are scripts, of the shell if their first line says nothing else. */
   readonly scripts?: Readonly<Record<string, string>>;
   /** Plugins that are files elsewhere. */
   readonly files?: Readonly<Record<string, string>>;
@@ -44,7 +44,7 @@ export class WatchedNode implements AsyncDisposable {
     mkdirSync(bin);
     mkdirSync(join(host.directory, "net.d"));
     for (const [name, script] of Object.entries(scripts)) {
-      writeFileSync(join(bin, name), `#!/bin/sh\n${script}\n`);
+      writeFileSync(join(bin, name), `${script.startsWith("#!") ? "" : "#!/bin/sh\n"}${script}\n`);
       chmodSync(join(bin, name), 0o755);
     }
     for (const [name, file] of Object.entries(files)) symlinkSync(file, join(bin, name));
@@ -74,7 +74,9 @@ export class WatchedNode implements AsyncDisposable {
     const first = await this.#child.stderr.getReader().read();
     expect(new TextDecoder().decode(first.value)).toContain("watching every program for calls of plugins");
     void (async () => {
-      for await (const chunk of stdout) this.#seen += new TextDecoder().decode(chunk);
+      // a character may stand in two chunks
+      const decoder = new TextDecoder();
+      for await (const chunk of stdout) this.#seen += decoder.decode(chunk, { stream: true });
     })();
   }
 
