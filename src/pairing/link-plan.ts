@@ -149,8 +149,11 @@ function linkIn(podName: string, number: number, set: LabelSet): LinkPlan[] {
   ];
 }
 
-/** The labels that only a link has. */
-const LINK_KEYS = ["pair_name", "pair_ip", "pair_ifname", "local_ip", "local_ifname"] as const;
+/** The labels that only a link has: without its other labels they would be passed over, whatever they say. */
+const LINK_KEYS = [
+  ...(["pair_name", "pair_ip", "pair_ifname", "local_ip", "local_ifname"] as const),
+  ...(["mirror", "mtu", "vni", "pair_parent_address"] as const),
+];
 
 const REQUIRED: Readonly<Partial<Record<LabelKey, string>>> = {
   pair_name: "the name of the pod at the other end",

@@ -66,6 +66,14 @@ describe("links", () => {
     expect(() => plan({ "ratchet.primary": "false" })).toThrow("label warren.pair.pod_name is missing");
   });
 
+  test.each(["mirror", "mtu", "vni", "pair_parent_address", "local_ip"])(
+    "a pod that says %s of a link has to say which",
+    (key) => {
+      const labels = { "warren.pair.pod_name": "two", [`warren.pair.${key}`]: "99999999" };
+      expect(() => plan(labels)).toThrow("label warren.pair.pair_name is missing");
+    },
+  );
+
   test("S1-10 an address without a length has the usual one, several are taken one by one", () => {
     const { links } = plan({
       ...LINK,
