@@ -2,7 +2,7 @@
 // itself. Loaded only where the key is there.
 import * as v from "valibot";
 import { CniError, ErrorCode } from "../cni/error.ts";
-import { parseInput } from "../cni/input.ts";
+import { formatPath, InputError, type InputPath, parseInput, refusalsOf } from "../cni/input.ts";
 import { PostgresStore } from "../store/postgres.ts";
 import { locationOf } from "../store/postgres-diagnosis.ts";
 import { openStore } from "../store/sqlite.ts";
@@ -25,9 +25,16 @@ const path = v.pipe(
 const nodeName = v.pipe(v.string(), v.regex(/^[A-Za-z0-9._-]{1,253}$/, "letters, digits, dots and hyphens"));
 const seconds = v.pipe(v.number(), v.minValue(0.1), v.maxValue(60));
 
-const settingsSchema = v.strictObject({
+/** An address of a database is none, because it may have a password in it. */
+const host = v.pipe(
+  text,
+  v.check((value) => value.startsWith("/") || !/[/@]/.test(value), "a name, an address or an absolute path"),
+);
+
+/** What the key says about the store. */
+export const settingsSchema = v.strictObject({
   postgres: v.strictObject({
-    host: text,
+    host,
     port: v.optional(v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(65_535)), 5432),
     user: text,
     database: text,
@@ -50,6 +57,8 @@ const settingsSchema = v.strictObject({
   }),
 });
 
+const OWNER = 'the key "store"';
+
 type Settings = v.InferOutput<typeof settingsSchema>["postgres"];
 
 /** A store that other nodes use too. */
@@ -69,15 +78,9 @@ const stores = new Map<string, SharedStore>();
  * CniError 7.
  */
 export function sharedStore(config: unknown, dataDir: string): SharedStore {
-  refusePassword(config);
-  const { postgres } = parseInput(settingsSchema, config, ErrorCode.invalidConfig, 'the key "store"');
-  if ((postgres.passwordFile ?? "") !== "" && (postgres.passwordVariable ?? "") !== "") {
-    throw new CniError(
-      ErrorCode.invalidConfig,
-      "store.postgres names both passwordFile and passwordVariable",
-      "the password comes from one of them: take the other away",
-    );
-  }
+  const [refusal] = storeRefusals(config);
+  if (refusal !== undefined) throw refusal;
+  const { postgres } = parseInput(settingsSchema, config, ErrorCode.invalidConfig, OWNER);
   const node = nodeNameOf(postgres);
   const key = JSON.stringify([dataDir, node, postgres]);
   const known = stores.get(key) ?? openShared(postgres, node, dataDir);
@@ -104,14 +107,60 @@ function openShared(postgres: Settings, node: string, dataDir: string): SharedSt
   return { store, location, node, settings: JSON.stringify({ postgres }) };
 }
 
+/** Returns everything that is wrong in a config's key `store`; the paths begin in it. No value is in it that may be secret. */
+export function storeRefusals(config: unknown): InputError[] {
+  const refusals = refusalsOf(settingsSchema, config, ErrorCode.invalidConfig, OWNER).map(
+    (refusal) => literalPassword(refusal.path) ?? withoutSecret(refusal),
+  );
+  if (refusals.length > 0) {
+    // before all else: whoever corrects the rest first has copies of it everywhere
+    return refusals.toSorted((a, b) => Number(isPassword(b.path)) - Number(isPassword(a.path)));
+  }
+  const { postgres } = parseInput(settingsSchema, config, ErrorCode.invalidConfig, OWNER);
+  if ((postgres.passwordFile ?? "") === "" || (postgres.passwordVariable ?? "") === "") return [];
+  return [
+    new InputError(
+      ErrorCode.invalidConfig,
+      ["postgres", "passwordVariable"],
+      "store.postgres names both passwordFile and passwordVariable",
+      "the password comes from one of them: take the other away",
+    ),
+  ];
+}
+
+function isPassword([first, second, ...rest]: InputPath): boolean {
+  return first === "postgres" && String(second).toLowerCase() === "password" && rest.length === 0;
+}
+
 /** A config is copied to caches and records, where a password would lie about. It is not repeated here either. */
-function refusePassword(config: unknown): void {
-  const postgres = typeof config === "object" && config !== null && "postgres" in config && config.postgres;
-  if (typeof postgres !== "object" || postgres === null || !("password" in postgres)) return;
-  throw new CniError(
+function literalPassword(path: InputPath): InputError | undefined {
+  if (!isPassword(path)) return undefined;
+  return new InputError(
     ErrorCode.invalidConfig,
+    path,
     "store.postgres has a password in it, and runtimes keep copies of configs",
     "put it into a file that only root can read, and name that as passwordFile",
+  );
+}
+
+/** Where a whole address of a database, or the password itself, may have been written by mistake. */
+const MAY_BE_SECRET = new Set([
+  "",
+  "postgres",
+  "postgres.host",
+  "postgres.passwordFile",
+  "postgres.passwordVariable",
+]);
+
+function withoutSecret(refusal: InputError): InputError {
+  const place = formatPath(refusal.path);
+  if (!MAY_BE_SECRET.has(place)) return refusal;
+  const named = place === "" ? "it" : `"${place}"`;
+  return new InputError(
+    refusal.code,
+    refusal.path,
+    `${OWNER}: ${named} is something else, which is not repeated because it may be secret`,
+    refusal.details,
   );
 }
 

@@ -21,6 +21,12 @@ export function isSecretKey(key: string): boolean {
   return SECRET_KEY.test(key.replace(/[-_.]/g, ""));
 }
 
+/** True of the path of a password's file and the name of its variable, which a call that is made again needs. */
+function isPlaceOfSecret(key: string | undefined, value: string): boolean {
+  if (key === undefined || !/^password(?:file|variable)$/i.test(key)) return false;
+  return /^(?:\/.*|[A-Z_][A-Z0-9_]*)$/.test(value);
+}
+
 /** Returns a text with the secrets masked that show themselves: credentials in addresses, and `key=value`. */
 export function maskText(text: string): string {
   return text
@@ -67,7 +73,7 @@ export function maskJson(text: string): string {
         inside.key = contentOf(token);
         return token;
       }
-      return maskedString(token, secret);
+      return secret && isPlaceOfSecret(inside?.key, contentOf(token)) ? token : maskedString(token, secret);
     } else if (secret && /^-?\d/.test(token)) return `"${MASK}"`;
     return token;
   });

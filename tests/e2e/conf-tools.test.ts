@@ -103,6 +103,47 @@ test("S3-P05 what is wrong in a plugin is told with line, column and the nearest
   expect((await folder.conf("doctor")).exitCode).toBe(1);
 });
 
+test("S3-P05 the doctor looks into the store of an address plugin, and repeats nothing that may be secret", async () => {
+  const lines = (store: string) => `{
+  "cniVersion": "1.1.0", "name": "a",
+  "plugins": [{ "type": "warren-bridge", "bridge": "a", "ipam": { "type": "warren-ipam", "subnet": "10.1.0.0/24", "store":
+${store}
+  }}]
+}`;
+  const place = '"host": "db", "user": "u", "database": "d"';
+  for (const [store, ...expected] of [
+    [
+      `{ "postgres": { ${place}, "prot": 5432,\n"statementTimeoutSeconds": "3",\n"tls": { "mode": "on", "cafile": "/nowhere/ca" } } }`,
+      'error 10-a.conflist:4:61 the key "store": unknown key "postgres.prot"; did you mean "port"?',
+      'error 10-a.conflist:5:1 the key "store": "postgres.statementTimeoutSeconds" is "3"; expected a number',
+      'error 10-a.conflist:6:10 the key "store": "postgres.tls.mode" is "on"; expected "disable" or "prefer" or "require" or "verify-ca" or "verify-full"',
+      'error 10-a.conflist:6:24 the key "store": the file that "postgres.tls.caFile" names can\'t be read: ',
+    ],
+    [
+      `{ "postgres": { ${place},\n"passwordFile": "/nowhere/password" } }`,
+      'error 10-a.conflist:5:1 the key "store": the file that "postgres.passwordFile" names can\'t be read: open /nowhere/password: ENOENT',
+    ],
+    [
+      `{ "postgres": { ${place},\n"password": "hunter2" } }`,
+      "error 10-a.conflist:5:1 store.postgres has a password in it, and runtimes keep copies of configs; put it into a file that only root can read, and name that as passwordFile",
+    ],
+    [
+      '"postgres://u:hunter2@db/d"',
+      'error 10-a.conflist:3:115 the key "store": it is something else, which is not repeated because it may be secret; expected an object',
+    ],
+    [
+      '{ "postgres": { "host": "postgres://u:hunter2@db/d", "user": "u", "database": "d", "passwordFile": "hunter2" } }',
+      'error 10-a.conflist:4:17 the key "store": "postgres.host" is something else, which is not repeated because it may be secret; expected a name, an address or an absolute path',
+      'error 10-a.conflist:4:84 the key "store": "postgres.passwordFile" is something else, which is not repeated because it may be secret; expected an absolute path',
+    ],
+  ] as const) {
+    using folder = new Folder({ "10-a.conflist": lines(store) }, ALL);
+    const found = await findings(folder);
+    expect(found).toHaveLength(expected.length);
+    for (const [index, one] of expected.entries()) expect(found[index]).toStartWith(one);
+  }
+}, 30_000);
+
 test("S3-P05 subnets that overlap, bridges that are shared, a version nobody speaks, a chained plugin in front", async () => {
   using folder = new Folder(
     {

@@ -15,6 +15,7 @@ import { nearestWord } from "../spelling.ts";
 import { delegateFolders, examineDelegates, nestedConfigs } from "./delegate-examination.ts";
 import { type ConfText, type Finding, findingAt, type Severity } from "./finding.ts";
 import { type FoundPlugin, PluginFinder } from "./plugin-finder.ts";
+import { examineStores } from "./store-examination.ts";
 
 /** Keys that the protocol and runtimes have for every plugin; what is in them is theirs, too. */
 const PROTOCOL_KEYS = ["cniVersion", "name", "type", "capabilities", "runtimeConfig", "args", "prevResult"];
@@ -29,6 +30,9 @@ const CHAINED: ReadonlyMap<string, string | undefined> = new Map([
   ["lat", undefined],
   ["quickack", POD_ANNOTATIONS],
 ]);
+
+/** Address plugins whose leases may be in a store that nodes share. */
+const SHARING: readonly string[] = ["ipam", "static"];
 
 /** A plugin's object in the text of a file. */
 export interface PluginSite {
@@ -66,7 +70,10 @@ export async function examinePlugin(site: PluginSite, finder: PluginFinder): Pro
   const ipamType = ipamTypeIn(site.document);
   const foundIpam = ipamType === undefined ? undefined : await finder.find(ipamType);
   if (foundIpam !== undefined) reportPresence(site, foundIpam, ["ipam", "type"], report);
-  if (foundIpam?.plugin !== undefined) examinePools(site, report);
+  if (foundIpam?.plugin !== undefined) {
+    examinePools(site, report);
+    if (SHARING.includes(foundIpam.plugin.name)) reportStores(site, report);
+  }
   if (found.plugin !== undefined) {
     await examineKeys(site, found.plugin, foundIpam, report);
     examineCapabilities(site, found.plugin, foundIpam, report);
@@ -215,6 +222,13 @@ async function examineKeys(
     for (const { path, known } of unknownKeys(chained.config, memberOf(document, key), [key], [])) {
       name(path, `warren-${key}`, known);
     }
+  }
+}
+
+function reportStores({ document }: PluginSite, report: Report): void {
+  for (const { path, message, cure, unknown } of examineStores(document)) {
+    const meant = unknown === undefined ? undefined : nearestWord(unknown.word, unknown.known);
+    report(path, "error", message, meant === undefined ? cure : `did you mean ${JSON.stringify(meant)}?`);
   }
 }
 

@@ -3,6 +3,7 @@
 import { CniError, describeError, ErrorCode } from "../../cni/error.ts";
 import { parseJson } from "../../conflist/json.ts";
 import { configFor, type NetworkList } from "../../conflist/network-list.ts";
+import { maskJson } from "../../record/redaction.ts";
 import { countUndoable } from "../../runtime/conf-file.ts";
 import { type ConfFile, chooseByName } from "../../runtime/conf-folder.ts";
 import { writeStdout } from "../../sys/stdio.ts";
@@ -47,7 +48,8 @@ export const command = operatorCommand({
       const { name, cniVersion, disableCheck, disableGC } = network;
       const flags = { disableCheck, disableGC };
       const document = { network: name, file: file.path, why, cniVersion, ...flags, undoable, plugins };
-      writeStdout(`${JSON.stringify(document, null, 4)}\n`);
+      // what is shown is pasted into reports
+      writeStdout(`${maskJson(JSON.stringify(document, null, 4))}\n`);
       return 0;
     }
     writeStdout(
