@@ -144,7 +144,7 @@ async function addOne(
       callerFor(call, network, attachment),
       capabilityArgs,
       async (plugins, previous) => {
-        const part = { ...network, list: { ...list, plugins }, result: previous };
+        const part = { ...network, list: { ...list, plugins }, result: previous, isUnfinished: true };
         undo.push(what, () => deleteDelegates(call, attachment, [part]));
       },
     );
@@ -173,6 +173,22 @@ export async function writtenDelegates(
   return delegatesIn(objects, failed);
 }
 
+/** A network to DEL; `isUnfinished` where its ADD has not come to its end, whatever its first plugins answered. */
+type NetworkToDelete = AddedNetwork & { readonly isUnfinished?: boolean };
+
+/**
+ * True if the failed DEL of a plugin leaves nothing behind: it refuses the config that it got, and the ADD, which has not
+ * come to its end, had the same. Nobody can mend a config that is written down, so its DEL would fail for ever.
+ */
+function hasMadeNothing({ isUnfinished, result }: NetworkToDelete, { code }: CniError): boolean {
+  if (!(isUnfinished ?? result === undefined)) return false;
+  return (
+    code === ErrorCode.invalidConfig ||
+    code === ErrorCode.unsupportedField ||
+    code === ErrorCode.incompatibleVersion
+  );
+}
+
 /**
  * DELs the networks, the last one first, each plugin even if another one fails, with what was used at ADD. Throws the only
  * failure, or CniError 107 naming all. The store is left as it is: forgetting the entry is the caller's.
@@ -180,7 +196,7 @@ export async function writtenDelegates(
 export async function deleteDelegates(
   call: Caller,
   attachment: Attachment,
-  networks: readonly AddedNetwork[],
+  networks: readonly NetworkToDelete[],
 ): Promise<void> {
   const failures = new Failures();
   for (const network of networks.toReversed()) {
@@ -189,7 +205,9 @@ export async function deleteDelegates(
       list,
       callerFor(call, network, attachment),
       { previousResult, capabilityArgs },
-      (error) => failures.keep(withPlace(describe(network), error)),
+      (error) => {
+        if (!hasMadeNothing(network, error)) failures.keep(withPlace(describe(network), error));
+      },
     );
   }
   failures.rethrow(`DEL of the networks of container ${attachment.containerId}`);

@@ -172,6 +172,25 @@ describe("S1-21 interfaces and the master", () => {
     await nothingIsLeft(sandbox, "br1");
   });
 
+  test.each([
+    ["by itself", (wrong: Config): Config[] => [wrong]],
+    ["behind another plugin", (wrong: Config): Config[] => [{ type: "warren-loopback" }, wrong]],
+  ])(
+    "S1-21 a delegate that refuses its config, %s, in DEL too, leaves nothing to be DELed",
+    async (_, plugins) => {
+      await using sandbox = await host();
+      const wrong = bridge(sandbox, 2, {
+        ipam: { type: "warren-ipam", subnet: "10.2.0.0/24", dataDir: "here" },
+      });
+      const one = config(sandbox, [{ name: "wrong", plugins: plugins(wrong) }]);
+      expect(await refused(sandbox, "ADD", one, POD)).toMatchObject({
+        code: 7,
+        msg: expect.stringContaining('"ipam.dataDir" is "here"'),
+      });
+      expect(await rowsOf(sandbox)).toBe(0);
+    },
+  );
+
   test("what can't be meant is refused before anything is touched", async () => {
     await using sandbox = await host();
     const one = bridge(sandbox, 1);
