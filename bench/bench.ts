@@ -1,11 +1,13 @@
 // How fast is Warren next to the reference plugins? Contestants take turns round by round, by exec as a runtime does
 // it, on the same host, in throwaway namespaces; only ratios within one run mean anything. `npm run bench -- NAME`
 // measures some of the scenarios, `--quick` all of them with few rounds, `--baseline FOLDER` an older build beside.
-// A full run, and one with `--write`, puts what it found into results.json and the chart in place of what was there.
+// A full run, and one with `--write`, puts what it found into results.json, the chart and the table of budgets, in place of
+// what was there.
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { tools } from "../scripts/tools.ts";
+import { withBudgets } from "./budgets.ts";
 import { chartOf } from "./chart.ts";
 import { assertSuccess } from "./command.ts";
 import { type Contestant, install } from "./contestant.ts";
@@ -90,7 +92,7 @@ async function measure(
   return runs;
 }
 
-/** Puts runs into results.json, in place of older ones of the same scenarios, and draws the chart anew. */
+/** Puts runs into results.json, in place of older ones of the same scenarios, and makes chart and table anew. */
 function writeResults(runs: readonly Run[]): void {
   const file = join(import.meta.dir, "results.json");
   const older: readonly Run[] = existsSync(file) ? JSON.parse(readFileSync(file, "utf8")) : [];
@@ -101,6 +103,8 @@ function writeResults(runs: readonly Run[]): void {
   );
   writeFileSync(file, `${JSON.stringify(all, null, 2)}\n`);
   writeFileSync(join(import.meta.dir, "chart.svg"), chartOf(all));
+  const page = join(ROOT, "docs/performance.md");
+  writeFileSync(page, withBudgets(readFileSync(page, "utf8"), all));
 }
 
 const { values, positionals } = parseArgs({ options: OPTIONS, allowPositionals: true });

@@ -1,5 +1,6 @@
 // What the bench makes of its samples. The samples themselves are times, and no test asserts those.
 import { expect, test } from "bun:test";
+import { withBudgets } from "../../../bench/budgets.ts";
 import { chartOf } from "../../../bench/chart.ts";
 import { copiedRules } from "../../../bench/reference-rules.ts";
 import { merged, type Result, type Run, resultOf, tableOf } from "../../../bench/report.ts";
@@ -71,4 +72,21 @@ test("rules of the reference are copied for other pods, and the shared ones are 
     "COMMIT",
     "",
   ]);
+});
+
+test("the page has the budgets in their place, with what was measured beside what was wanted", () => {
+  const samples = { warren: [4], reference: [10] };
+  const results = [
+    resultOf({ name: "ADD", unit: "ms", samples, ratioBudget: 0.5 }),
+    resultOf({ name: "GC", unit: "ms", samples: { warren: [1234] }, budget: 150 }),
+    resultOf({ name: "STATUS", unit: "ms", samples }),
+  ];
+  const [begin, end] = ["<!-- budgets: written by npm run bench -->", "<!-- end of budgets -->"];
+  const page = withBudgets(`before\n${begin}\nold\n${end}\nafter\n`, [{ ...RUN, results }]);
+  expect(page.split("\n")).toEqual([
+    ...["before", begin, "| | Warren | beside it | ratio | budget | met |", "|---|---|---|---|---|---|"],
+    ...["| ADD | 4.0 ms | 10.0 ms | 0.40 | 0.5 | yes |", "| GC | 1,234 ms |  |  | 150 ms | no |"],
+    ...[end, "after", ""],
+  ]);
+  expect(() => withBudgets("a page", [])).toThrow("no place for the budgets");
 });
