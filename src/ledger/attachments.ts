@@ -223,14 +223,14 @@ function pairs(owners: readonly AttachmentKey[]): string {
   return JSON.stringify(owners.map(({ containerId, ifname }) => [containerId, ifname]));
 }
 
-/** Returns the entries of a plugin on a network whose containers can still be alive. */
-export async function listLivingAttachments(
+/** Returns the entries of a plugin on a network whose containers can still be alive, with their objects. */
+export async function listLivingEntries(
   store: Transaction,
   network: string,
   plugin: string,
-): Promise<AttachmentRow[]> {
-  const rows = await listStaleAttachments(store, network, plugin, []);
-  return rows.filter((row) => row.bootId === currentBootId() && !netnsIsGone(row));
+): Promise<WrittenEntry[]> {
+  const entries = await listStaleEntries(store, network, plugin, []);
+  return entries.filter(({ row }) => row.bootId === currentBootId() && !netnsIsGone(row));
 }
 
 /** Returns how many attachments a plugin has on a network. */

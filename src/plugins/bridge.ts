@@ -40,7 +40,7 @@ import {
   isClaimed,
   type KernelObject,
   kernelObject,
-  listLivingAttachments,
+  listLivingEntries,
 } from "../ledger/attachments.ts";
 import { describeOwner } from "../ledger/owner.ts";
 import { announceAddresses } from "../net/announcement.ts";
@@ -542,11 +542,15 @@ export const bridge = defineInterfacePlugin({
     await store.transaction(beat);
     using host = connectHost();
     if (findBridge(host, plan.bridge.name) === undefined) {
-      const living = await store.read((reader) => listLivingAttachments(reader, network, PLUGIN));
-      if (living.length > 0) {
+      const living = await store.read((reader) => listLivingEntries(reader, network, PLUGIN));
+      // an ADD that is under way is written down before it makes the bridge, and makes its pair after that
+      const stranded = living.filter(({ objects }) =>
+        objects.some(({ kind, name }) => kind === "link" && findLink(host, name) !== undefined),
+      );
+      if (stranded.length > 0 && findBridge(host, plan.bridge.name) === undefined) {
         throw new CniError(
           ErrorCode.limitedConnectivity,
-          `bridge ${plan.bridge.name} is gone, and ${living.length} attachments of network ${network} depend on it`,
+          `bridge ${plan.bridge.name} is gone, and ${stranded.length} attachments of network ${network} depend on it`,
           "an ADD makes the bridge anew, but the containers have to be attached again",
         );
       }

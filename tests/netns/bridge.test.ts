@@ -657,6 +657,18 @@ describe("STATUS", () => {
     const answer = await call(sandbox, "STATUS", network);
     expect(answer.document).toMatchObject({ code: 51, msg: expect.stringContaining("bridge br0 is gone") });
   });
+
+  test("S0-08 is not 51 while a first ADD is written down and has not made the bridge yet", async () => {
+    await using sandbox = await host();
+    const network = config(sandbox);
+    await succeed(sandbox, "ADD", network, POD);
+    // what the store has at that moment, and the kernel has not
+    const [, pair = ""] =
+      (await sandbox.text(["ip", "-br", "link", "show", "master", "br0"])).match(/^([^@]+)@/) ?? [];
+    await sandbox.text(["ip", "link", "del", pair]);
+    await sandbox.text(["ip", "link", "del", "br0"]);
+    await succeed(sandbox, "STATUS", network);
+  });
 });
 
 describe("boots", () => {
