@@ -107,15 +107,15 @@ export class PostgresServer implements AsyncDisposable {
       ...["listen_addresses=127.0.0.1", `unix_socket_directories=${this.folder}`, "fsync=off", "jit=off"],
       ...["shared_buffers=16MB", "max_connections=300", ...settings],
     ];
-    this.#process = this.sandbox.start(
-      [
-        ...asServerUser(),
-        ...[join(programs(), "postgres"), "-D", this.data, ...options.flatMap((one) => ["-c", one])],
-      ],
-      { cwd: "/" },
-    );
+    const command = [
+      ...asServerUser(),
+      ...[join(programs(), "postgres"), "-D", this.data, ...options.flatMap((one) => ["-c", one])],
+    ];
     const giveUpAtMs = Date.now() + 20_000;
     for (;;) {
+      // it does not start as long as processes of one that was killed are still ending; an init would try again, too
+      const hasEnded = (this.#process?.exitCode ?? this.#process?.signalCode ?? null) !== null;
+      if (this.#process === undefined || hasEnded) this.#process = this.sandbox.start(command, { cwd: "/" });
       try {
         await this.query("SELECT 1");
         return;
