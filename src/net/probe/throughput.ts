@@ -1,6 +1,5 @@
 // How many bytes get through in a while: as many as TCP can, or as many as a given rate of UDP packets has, counted
 // where they arrive. One thread fills one end and empties the other, so nothing but the kernel stands between them.
-import { addressBytes } from "../../ip/address.ts";
 import { awaitReady, type InetSocket } from "../../sys/inet-socket.ts";
 import { isSystemError, memory } from "../../sys/libc.ts";
 import { UnreachableError } from "../echo.ts";
@@ -208,9 +207,4 @@ function introduce(near: InetSocket, far: InetSocket, path: ProbePath<Netns>, ti
     throw explained(error, address);
   }
   throw new UnreachableError(address, `no UDP packet came within ${timeoutMs} ms`);
-}
-
-/** The longest payload of a UDP packet that an MTU has room for, of an address of that length in bytes. */
-export function longestUdpPayload(mtu: number, address: Parameters<typeof addressBytes>[0]): number {
-  return mtu - (addressBytes(address).length === 4 ? 20 : 40) - 8;
 }
