@@ -55,6 +55,8 @@ const LINK = {
   announced: pairLinks.announced,
   saidByPrimary: pairLinks.saidByPrimary,
   saidByPair: pairLinks.saidByPair,
+  saidByPrimaryIfname: pairLinks.saidByPrimaryIfname,
+  saidByPairIfname: pairLinks.saidByPairIfname,
 };
 const END = {
   network: pairEnds.network,
@@ -236,9 +238,9 @@ export function pairLinksOfPod(): Statement<PodName, PairLinkRow> {
   );
 }
 
-/** The links that the labels of a container ask for. */
-export function pairLinksSaidBy(): Statement<{ network: string; containerId: string }, PairLinkRow> {
-  return statement<{ network: string; containerId: string }>()(
+/** The links that the labels of an attachment ask for. */
+export function pairLinksSaidBy(): Statement<PairOwner, PairLinkRow> {
+  return statement<PairOwner>()(
     database
       .select(LINK)
       .from(pairLinks)
@@ -246,8 +248,14 @@ export function pairLinksSaidBy(): Statement<{ network: string; containerId: str
         and(
           eq(pairLinks.network, given("network")),
           or(
-            eq(pairLinks.saidByPrimary, given("containerId")),
-            eq(pairLinks.saidByPair, given("containerId")),
+            and(
+              eq(pairLinks.saidByPrimary, given("containerId")),
+              eq(pairLinks.saidByPrimaryIfname, given("ifname")),
+            ),
+            and(
+              eq(pairLinks.saidByPair, given("containerId")),
+              eq(pairLinks.saidByPairIfname, given("ifname")),
+            ),
           ),
         ),
       ),

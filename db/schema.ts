@@ -206,9 +206,11 @@ export const pairLinks = sqliteTable(
     mtu: integer("mtu"),
     /** 1 if an announcement asks for it. */
     announced: integer("announced").notNull(),
-    /** The container whose labels ask for it; empty if none does. */
+    /** The attachment whose labels ask for it: its container and its interface; empty if none does. */
     saidByPrimary: text("said_by_primary").notNull(),
     saidByPair: text("said_by_pair").notNull(),
+    saidByPrimaryIfname: text("said_by_primary_ifname").notNull().default(""),
+    saidByPairIfname: text("said_by_pair_ifname").notNull().default(""),
   },
   (table) => [
     primaryKey({

@@ -1,6 +1,6 @@
 // A link as the store has it: its two sides, and what the labels of both pods, and announcements, have said of it. They may
 // say parts of it or all, and must not contradict each other. Pure: nothing in here reads or writes.
-import type { LinkName, PairLinkRow } from "../../db/pair-queries.ts";
+import type { LinkName, PairLinkRow, PairPodRow } from "../../db/pair-queries.ts";
 import { CniError, ErrorCode } from "../cni/error.ts";
 import { shown } from "../cni/input.ts";
 import { type Address, formatAddress } from "../ip/address.ts";
@@ -89,9 +89,29 @@ export function rowOf(
     saidVni: vni ?? null,
     mtu: mtu ?? null,
     announced: 0,
-    saidByPrimary: "",
-    saidByPair: "",
+    ...{ saidByPrimary: "", saidByPrimaryIfname: "" },
+    ...{ saidByPair: "", saidByPairIfname: "" },
   };
+}
+
+/** The attachment of a pod whose labels ask for a link. */
+export type Sayer = Pick<PairPodRow, "containerId" | "ifname">;
+
+/** Returns the attachment whose labels ask for a link from this side; undefined if none does. */
+export function sayerOf(link: PairLinkRow, side: Side): Sayer | undefined {
+  const [containerId, ifname] =
+    side === "primary"
+      ? [link.saidByPrimary, link.saidByPrimaryIfname]
+      : [link.saidByPair, link.saidByPairIfname];
+  return containerId === "" ? undefined : { containerId, ifname };
+}
+
+/** Returns what a row has of whose labels ask for the link from this side. */
+export function saidBy(side: Side, sayer: Sayer | undefined): Partial<PairLinkRow> {
+  const { containerId = "", ifname = "" } = sayer ?? {};
+  return side === "primary"
+    ? { saidByPrimary: containerId, saidByPrimaryIfname: ifname }
+    : { saidByPair: containerId, saidByPairIfname: ifname };
 }
 
 /** What two may say of one link, by the words of the labels. */

@@ -38,7 +38,10 @@ import {
   PRIMARYS_ALONE,
   rowOf,
   SAYING_NAMES,
+  type Sayer,
   type Side,
+  saidBy,
+  sayerOf,
   sideOf,
 } from "./link-row.ts";
 
@@ -181,24 +184,18 @@ export async function enterPod(
   });
   for (const link of plan.links) {
     const side: Side = link.primary.podName === plan.podName ? "primary" : "pair";
-    const sayer = side === "primary" ? "saidByPrimary" : "saidByPair";
-    const row = await askForLink(store, network, plan.podNamespace, link, node, {
-      [sayer]: holder.containerId,
-    });
+    const row = await askForLink(store, network, plan.podNamespace, link, node, saidBy(side, holder));
     if (side === "primary") await ensureVni(store, row, node);
   }
 }
 
-function isSameOwner(left: Owner, right: Owner): boolean {
+function isSameOwner(left: Sayer, right: Sayer): boolean {
   return left.containerId === right.containerId && left.ifname === right.ifname;
 }
 
-/** Who asks for a link. */
-type Sayer = Partial<Pick<PairLinkRow, "announced" | "saidByPrimary" | "saidByPair">>;
-
 /**
  * Writes down that somebody asks for a link, and returns it as it is then: what others have said of the same link stays,
- * and must not contradict. Throws as enterPod.
+ * and must not contradict. `who` is what saidBy returns, or `announced`. Throws as enterPod.
  */
 export async function askForLink(
   store: Transaction,
@@ -206,7 +203,7 @@ export async function askForLink(
   podNamespace: string,
   plan: LinkPlan,
   node: NodePlan,
-  sayer: Sayer,
+  who: Partial<PairLinkRow>,
 ): Promise<PairLinkRow> {
   const asked = rowOf(network, podNamespace, plan);
   for (const end of [plan.primary, plan.pair]) {
@@ -218,7 +215,7 @@ export async function askForLink(
     }
   }
   const before = await store.first(LINK_NAMED, nameOf(asked));
-  const row = { ...(before === undefined ? asked : merged(before, asked)), ...sayer };
+  const row = { ...(before === undefined ? asked : merged(before, asked)), ...who };
   if (row.saidVni !== null && row.saidVni !== row.vni) {
     await refuseTakenVni(store, row, row.saidVni);
     row.vni = row.saidVni;
@@ -231,11 +228,10 @@ export async function askForLink(
 async function isAbandoned(store: Transaction, row: PairLinkRow, node: NodePlan): Promise<boolean> {
   if (row.announced === 1) return false;
   for (const side of ["primary", "pair"] as const) {
-    const container = side === "primary" ? row.saidByPrimary : row.saidByPair;
-    if (container === "") continue;
+    const sayer = sayerOf(row, side);
     const { podName } = sideOf(row, side);
     const pod = await findPod(store, row.network, { podNamespace: row.podNamespace, podName });
-    if (pod?.containerId !== container) continue;
+    if (sayer === undefined || pod === undefined || !isSameOwner(pod, sayer)) continue;
     if (isElsewhere(pod, node) || (await livingAttachment(store, pod, node)) !== undefined) return false;
   }
   return true;
@@ -294,10 +290,10 @@ export async function leavePod(
     if (!undo && link !== undefined && link.vni !== link.saidVni)
       await store.run(PUT_LINK, { ...link, vni: link.saidVni });
   }
-  const { network, containerId } = owner;
-  for (const row of await store.all(LINKS_SAID_BY, { network, containerId })) {
-    const side: Side = row.saidByPrimary === containerId ? "primary" : "pair";
-    const left = { ...row, ...(side === "primary" ? { saidByPrimary: "" } : { saidByPair: "" }) };
+  for (const row of await store.all(LINKS_SAID_BY, ownerOf(owner))) {
+    const primarys = sayerOf(row, "primary");
+    const side: Side = primarys !== undefined && isSameOwner(primarys, owner) ? "primary" : "pair";
+    const left = { ...row, ...saidBy(side, undefined) };
     if (left.announced === 0 && left.saidByPrimary === "" && left.saidByPair === "")
       await store.run(DELETE_LINK, nameOf(row));
     else await store.run(PUT_LINK, await withoutSayings(store, left, side));

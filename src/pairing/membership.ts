@@ -263,7 +263,9 @@ async function incompletePods(store: Transaction, network: string, node: NodePla
         link.podNamespace === pod.podNamespace &&
         (link.primaryName === pod.podName || link.pairName === pod.podName),
     );
-    const has = ends.filter((end) => end.network === network && end.containerId === pod.containerId);
+    const has = ends.filter(
+      (end) => end.network === network && end.containerId === pod.containerId && end.ifname === pod.ifname,
+    );
     if (own.length > has.length || (await hasStrayEnd(store, own, has, node))) found.push(pod);
   }
   return found;

@@ -6,6 +6,7 @@ import migration0002 from "../../db/migrations/0002-events.sql" with { type: "te
 import migration0003 from "../../db/migrations/0003-released.sql" with { type: "text" };
 import migration0004 from "../../db/migrations/0004-pairs.sql" with { type: "text" };
 import migration0005 from "../../db/migrations/0005-shared-stores.sql" with { type: "text" };
+import migration0006 from "../../db/migrations/0006-sayers.sql" with { type: "text" };
 import { StoreError } from "./store.ts";
 
 /** Each migration's SQL; applying number N takes the schema from version N to N + 1. Only ever append. */
@@ -15,6 +16,7 @@ export const MIGRATIONS: readonly string[] = [
   migration0003,
   migration0004,
   migration0005,
+  migration0006,
 ];
 
 /** The version of the schema that this executable writes. */

@@ -276,6 +276,43 @@ describe("a link on one node", () => {
     expect(rows(sandbox)).toEqual(announced);
   });
 
+  test("S1-12 a container that is two pods of one network loses by the DEL of one interface only what that pod has", async () => {
+    await using sandbox = await host();
+    const first = { ...ONE, netns: "pod1" };
+    const second = { ...first, ifname: "eth1" };
+    const partner = { containerId: "c-partner", netns: "pod2" };
+    const other = {
+      ...{ ...PRIMARY, "ratchet.pod_name": "second", "ratchet.local_ifname": "in3" },
+      ...{
+        "ratchet.local_ip": "192.168.3.100",
+        "ratchet.pair_name": "last",
+        "ratchet.pair_ip": "192.168.3.101",
+      },
+    };
+    await succeed(sandbox, "ADD", config(sandbox, PRIMARY), first);
+    await succeed(sandbox, "ADD", config(sandbox, other), second);
+    await succeed(sandbox, "ADD", config(sandbox, PAIR), partner);
+    await succeed(sandbox, "DEL", config(sandbox), first);
+    expect(await links(sandbox)).toMatchObject([
+      { primary: "second", pair: "last", state: "waiting", vni: 12 },
+      { primary: "", pair: "pair", state: "waiting" },
+    ]);
+    // what one of the two has made counts for no link of the other
+    await succeed(sandbox, "ADD", config(sandbox, PRIMARY), first);
+    await expectPing(sandbox, "pod1", "192.168.2.101");
+    await succeed(sandbox, "ADD", config(sandbox, { ...PAIR, "ratchet.pod_name": "last" }), {
+      ...partner,
+      netns: "pod3",
+      containerId: "c-last",
+    });
+    expect(await links(sandbox)).toMatchObject([{ state: "up" }, { state: "up" }]);
+    await succeed(sandbox, "DEL", config(sandbox), second);
+    await expectPing(sandbox, "pod1", "192.168.2.101");
+    for (const target of [first, partner, { ...partner, containerId: "c-last" }])
+      await succeed(sandbox, "DEL", config(sandbox), target);
+    await nothingIsLeft(sandbox);
+  });
+
   test("S1-13 GC without one side removes the link and its VNI, and the other side waits", async () => {
     await using sandbox = await host();
     await addBoth(sandbox);

@@ -1,9 +1,10 @@
 // Two versions of the executable on one store: the newer one brings the schema up to date, once, whoever else is at
 // work, and the older one says so and touches nothing.
+import { Database } from "bun:sqlite";
 import { expect, test } from "bun:test";
 import { join } from "node:path";
 import { beat } from "../../../src/store/heartbeat.ts";
-import { SCHEMA_VERSION } from "../../../src/store/migrations.ts";
+import { MIGRATIONS, migrate, SCHEMA_VERSION } from "../../../src/store/migrations.ts";
 import { WARREN } from "../../support/sandbox.ts";
 import { TestHost } from "../../support/world.ts";
 
@@ -57,4 +58,30 @@ test("X-24 one that had the store open before another version migrated it writes
     expect(await work.catch((error: unknown) => error)).toMatchObject({ problem: "newer schema" });
   }
   expect(database.query("SELECT * FROM heartbeat").values()).toEqual(before);
+});
+
+test("X-24 links that are written down are those of the interface of their pod, or of its attachment", () => {
+  using database = new Database(":memory:");
+  migrate(database, "memory", MIGRATIONS.slice(0, 5));
+  const link = (name: string, primarys: string, pairs: string) =>
+    database.run(
+      "INSERT INTO pair_links VALUES ('lab','',?,'in1','','','',?,'in2','','','',NULL,NULL,NULL,0,?,?)",
+      [...[name, `${name}-pair`, primarys, pairs]],
+    );
+  database.run(
+    "INSERT INTO pair_pods VALUES ('lab','','one','c1','eth0','',''), ('lab','','two','c1','eth1','','')",
+  );
+  database.run(
+    "INSERT INTO attachments (network, container_id, ifname, plugin, netns, boot_id, created_at_ms) VALUES ('lab','c2','net1','pair','','',0)",
+  );
+  link("one", "c1", "");
+  link("two", "c1", "c2");
+  link("three", "", "c3");
+  migrate(database, "memory");
+  const columns = "primary_name, said_by_primary, said_by_primary_ifname, said_by_pair, said_by_pair_ifname";
+  expect(database.query(`SELECT ${columns} FROM pair_links ORDER BY primary_name`).values()).toEqual([
+    ["one", "c1", "eth0", "", ""],
+    ["three", "", "", "c3", ""],
+    ["two", "c1", "eth1", "c2", "net1"],
+  ]);
 });
