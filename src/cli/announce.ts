@@ -20,6 +20,7 @@ import { askForLink, unaskForLink } from "../pairing/links.ts";
 import { completeLinks } from "../pairing/membership.ts";
 import { type NodeSettings, nodeEntries, nodeSettings } from "../pairing/node-settings.ts";
 import { openStore } from "../store/sqlite.ts";
+import type { Transaction } from "../store/store.ts";
 import { writeStdout } from "../sys/stdio.ts";
 import { operatorCommand, UsageError } from "./command.ts";
 import { networkArgument, networkFlags, settingsOf } from "./settings.ts";
@@ -128,8 +129,7 @@ async function announce(
   const plan = podPlan(readLabels([Object.entries(labels)]), pod);
   const node = { parentAddress: "", vnis: settings.vnis };
   await openStore(settings.dataDir).transaction(async (store) => {
-    const before = await announcedPlan(store, network, pod);
-    for (const link of before?.links ?? []) await unaskForLink(store, network, pod.podNamespace, link);
+    await forget(store, network, pod);
     for (const link of plan.links) {
       await askForLink(store, network, pod.podNamespace, link, node, { announced: 1 });
     }
@@ -146,10 +146,14 @@ async function withdraw(network: string, pod: PodKey, { dataDir }: NodeSettings)
         `see: warren announce ${network}`,
       );
     }
-    const plan = await announcedPlan(store, network, pod);
-    for (const link of plan?.links ?? []) await unaskForLink(store, network, pod.podNamespace, link);
-    await forgetAnnouncement(store, network, pod);
+    await forget(store, network, pod);
   });
+}
+
+async function forget(store: Transaction, network: string, pod: PodKey): Promise<void> {
+  const plan = await announcedPlan(store, network, pod);
+  await forgetAnnouncement(store, network, pod);
+  for (const link of plan?.links ?? []) await unaskForLink(store, network, pod, link);
 }
 
 async function list(network: string, { dataDir }: NodeSettings, isJson: boolean): Promise<void> {

@@ -294,11 +294,14 @@ export async function leavePod(
     const primarys = sayerOf(row, "primary");
     const side: Side = primarys !== undefined && isSameOwner(primarys, owner) ? "primary" : "pair";
     const left = { ...row, ...saidBy(side, undefined) };
-    if (left.announced === 0 && left.saidByPrimary === "" && left.saidByPair === "")
-      await store.run(DELETE_LINK, nameOf(row));
+    if (isUnasked(left)) await store.run(DELETE_LINK, nameOf(row));
     else await store.run(PUT_LINK, await withoutSayings(store, left, side));
   }
   await store.run(DELETE_POD, ownerOf(owner));
+}
+
+function isUnasked({ announced, saidByPrimary, saidByPair }: PairLinkRow): boolean {
+  return announced === 0 && saidByPrimary === "" && saidByPair === "";
 }
 
 /**
@@ -307,15 +310,7 @@ export async function leavePod(
  * while the other one asks for it.
  */
 async function withoutSayings(store: Transaction, row: PairLinkRow, side: Side): Promise<PairLinkRow> {
-  const said: PairLinkRow[] = [];
-  for (const one of ["primary", "pair"] as const) {
-    const { podName } = sideOf(row, one);
-    const announced = await announcedPlan(store, row.network, { podNamespace: row.podNamespace, podName });
-    for (const link of announced?.links ?? []) {
-      const asked = rowOf(row.network, row.podNamespace, link);
-      if (isSameLink(asked, row)) said.push(asked);
-    }
-  }
+  const said = await announcedRows(store, row);
   const isAnnouncedAlone = row.saidByPrimary === "" && row.saidByPair === "";
   const own = side === "primary" ? PRIMARYS_ALONE : PAIRS_ALONE;
   const stale = SAYING_NAMES.filter((name) => isAnnouncedAlone || own.includes(name));
@@ -329,16 +324,33 @@ async function withoutSayings(store: Transaction, row: PairLinkRow, side: Side):
   return (side === "primary" || isAnnouncedAlone) && !isInUse ? { ...left, vni: left.saidVni } : left;
 }
 
+/** Returns a link as each announcement asks for it: of its primary, of its pair, or of both. */
+async function announcedRows(store: Transaction, row: PairLinkRow): Promise<PairLinkRow[]> {
+  const said: PairLinkRow[] = [];
+  for (const side of ["primary", "pair"] as const) {
+    const { podName } = sideOf(row, side);
+    const announced = await announcedPlan(store, row.network, { podNamespace: row.podNamespace, podName });
+    for (const link of announced?.links ?? []) {
+      const asked = rowOf(row.network, row.podNamespace, link);
+      if (isSameLink(asked, row)) said.push(asked);
+    }
+  }
+  return said;
+}
+
 /** Lets nobody make a link to an attachment any more: its container is about to go. */
 export async function retirePod(store: Transaction, owner: Owner): Promise<void> {
   await store.run(DELETE_POD, ownerOf(owner));
 }
 
-/** Takes an announcement's word back; a link that nobody else asks for is forgotten. */
+/**
+ * Takes back the word of an announcement that is forgotten already; a link that nobody else asks for is forgotten, too.
+ * The other pod may be announced with the same link.
+ */
 export async function unaskForLink(
   store: Transaction,
   network: string,
-  podNamespace: string,
+  { podNamespace, podName }: PodKey,
   { primary }: LinkPlan,
 ): Promise<void> {
   const row = await store.first(LINK_NAMED, {
@@ -348,6 +360,12 @@ export async function unaskForLink(
     primaryIfname: primary.ifname,
   });
   if (row === undefined) return;
-  if (row.saidByPrimary === "" && row.saidByPair === "") await store.run(DELETE_LINK, nameOf(row));
-  else await store.run(PUT_LINK, { ...row, announced: 0 });
+  const left = { ...row, announced: (await announcedRows(store, row)).length > 0 ? 1 : 0 };
+  if (isUnasked(left)) await store.run(DELETE_LINK, nameOf(row));
+  else {
+    const side: Side = podName === primary.podName ? "primary" : "pair";
+    // what the pod itself says is not told apart from what was said of it
+    const isSaid = sayerOf(row, side) !== undefined;
+    await store.run(PUT_LINK, isSaid ? left : await withoutSayings(store, left, side));
+  }
 }

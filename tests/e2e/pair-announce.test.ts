@@ -1,4 +1,5 @@
 // The operator's side of links: what is announced of pods that are not there, what becomes of it, and the list of links.
+import { Database } from "bun:sqlite";
 import { expect, test } from "bun:test";
 import { type Config, call, PLUGIN_FOLDER, succeed } from "../support/plugins.ts";
 import { type Outcome, Sandbox, WARREN } from "../support/sandbox.ts";
@@ -83,6 +84,43 @@ test("S1-25 a link is declared before its pods, waits in the list, and is up whe
     expect((await node.warren("announce", "lab", pod, "--remove")).exitCode).toBe(0);
   expect(await node.links()).toBe("no links\n");
   expect((await node.warren("announce", "lab")).stdout).toBe("no pods are announced\n");
+});
+
+test("S1-25 a link that both its pods are announced with stays until neither is, and what only one said goes with it", async () => {
+  await using node = await Node.create();
+  const mirrored = [...LINK, "--mirror", "mirror:both:eth0", "--mtu", "1400"];
+  const ofPair = [
+    ...["--pair-name", "web", "--local-ifname", "in2", "--pair-ifname", "in1"],
+    ...["--local-ip", "10.1.0.2/30", "--pair-ip", "10.1.0.1/30"],
+  ];
+  const announce = async (...args: string[]) => {
+    const { exitCode, stderr } = await node.warren("announce", "lab", ...args);
+    if (exitCode !== 0) throw new Error(stderr);
+  };
+  const asked = () => {
+    using database = new Database(`${node.host.directory}/store/warren.db`, { readonly: true });
+    const columns = "announced, primary_mirror, mtu, primary_addresses";
+    return database.query(`SELECT ${columns} FROM pair_links`).values();
+  };
+  await announce("db", ...ofPair);
+  await announce("web", ...mirrored);
+  expect(asked()).toEqual([[1, "mirror:both:eth0", 1400, "10.1.0.1/30"]]);
+  await announce("web", "--remove");
+  expect(asked()).toEqual([[1, "", null, "10.1.0.1/30"]]);
+  // a pod that comes and goes leaves what is announced of the other one, and says otherwise than who was taken back
+  const labels = { "warren.pair": "", "warren.pair.primary": "true", "warren.pair.pair_name": "db" };
+  const ends = { "warren.pair.local_ifname": "in1", "warren.pair.pair_ifname": "in2" };
+  expect((await node.add("pod1", "web", { ...labels, ...ends, "warren.pair.mtu": "1300" })).exitCode).toBe(0);
+  await succeed(node.host, "DEL", node.config(), { containerId: "c-pod1", netns: "pod1" });
+  expect(asked()).toEqual([[1, "", null, "10.1.0.1/30"]]);
+  await announce("web", ...mirrored);
+  // announced anew, otherwise than before
+  await announce("web", ...LINK, "--mtu", "1380");
+  expect(asked()).toEqual([[1, "", 1380, "10.1.0.1/30"]]);
+  await announce("db", "--remove");
+  expect(asked()).toEqual([[1, "", 1380, "10.1.0.1/30"]]);
+  await announce("web", "--remove");
+  expect(await node.links()).toBe("no links\n");
 });
 
 test("S1-25 a file has a label a line, by label or by variable, and flags count before it", async () => {
