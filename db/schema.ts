@@ -153,7 +153,7 @@ export const pairAnnouncements = sqliteTable(
   "pair_announcements",
   {
     network: text("network").notNull(),
-    /** Empty where no Kubernetes namespace is known, here as in the tables below. */
+    /** Empty for the Kubernetes namespace default, here as in the tables below: it is that of pods that say none. */
     podNamespace: text("pod_namespace").notNull(),
     podName: text("pod_name").notNull(),
     labels: text("labels").notNull(),

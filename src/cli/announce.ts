@@ -15,7 +15,7 @@ import {
   recordAnnouncement,
 } from "../pairing/announcements.ts";
 import { isLabelName, KEYS, type LabelKey, PREFIXES, readLabels } from "../pairing/labels.ts";
-import { describePod, type PodKey, podPlan } from "../pairing/link-plan.ts";
+import { describePod, namespaceOf, type PodKey, podPlan } from "../pairing/link-plan.ts";
 import { askForLink, unaskForLink } from "../pairing/links.ts";
 import { completeLinks } from "../pairing/membership.ts";
 import { type NodeSettings, nodeEntries, nodeSettings } from "../pairing/node-settings.ts";
@@ -189,7 +189,11 @@ export const command = operatorCommand({
       required: false,
       description: "The pod's name; without it, list what is announced",
     },
-    namespace: { type: "string", valueHint: "NAME", description: "The pod's Kubernetes namespace" },
+    namespace: {
+      type: "string",
+      valueHint: "NAME",
+      description: "The pod's Kubernetes namespace; else default",
+    },
     primary: { type: "boolean", description: "The pod is the primary of its link" },
     ...flagDefinitions,
     file: {
@@ -228,7 +232,7 @@ export const command = operatorCommand({
       await list(network, settings, args.json === true);
       return 0;
     }
-    const pod = { podNamespace: args.namespace ?? "", podName };
+    const pod = { podNamespace: namespaceOf(args.namespace), podName };
     if (args.remove === true) {
       await withdraw(network, pod, settings);
       return 0;

@@ -11,9 +11,14 @@ import { type LabelKey, type Labels, PREFIXES, truthOf } from "./labels.ts";
 
 /** A pod as links name it. Names of different Kubernetes namespaces are different pods. */
 export interface PodKey {
-  /** The namespace that Kubernetes says; empty where nobody does. */
+  /** What namespaceOf returns: the namespace that Kubernetes says; empty for `default`. */
   readonly podNamespace: string;
   readonly podName: string;
+}
+
+/** Returns the namespace of a pod by what is said of it; `default` is that of pods of which nobody says one, as for kubectl. */
+export function namespaceOf(said: string | undefined): string {
+  return said === undefined || said === "default" ? "" : said;
 }
 
 /** Returns the pod as messages name it. */

@@ -43,7 +43,15 @@ import { openNetns } from "../net/netns.ts";
 import { findAnnouncement } from "../pairing/announcements.ts";
 import { examineLink, linksAt } from "../pairing/inspection.ts";
 import { isEligible, isLabelName, type Labels, readLabels } from "../pairing/labels.ts";
-import { type PlannedRoute, type PodKey, type PodPlan, plannedRoute, podPlan } from "../pairing/link-plan.ts";
+import {
+  describePod,
+  namespaceOf,
+  type PlannedRoute,
+  type PodKey,
+  type PodPlan,
+  plannedRoute,
+  podPlan,
+} from "../pairing/link-plan.ts";
 import { everythingPaired, PAIR_PLUGIN, podOfOwner } from "../pairing/links.ts";
 import {
   completeLinks,
@@ -119,7 +127,7 @@ async function introductionOf(
   args: CniArguments,
 ): Promise<Introduction> {
   const came = [...containerLabels(config, argumentText)];
-  const podNamespace = args.K8S_POD_NAMESPACE ?? "";
+  const podNamespace = namespaceOf(args.K8S_POD_NAMESPACE);
   const said = readLabels([came]).sets.get(0)?.get("pod_name");
   // a container that nobody gave a name is announced by its id
   const podName = said ?? args.K8S_POD_NAME ?? attachment.containerId;
@@ -134,6 +142,13 @@ async function introductionOf(
     labels: readLabels([came, ...later]),
     known: { podNamespace, ...(name === undefined ? {} : { podName: name }) },
   };
+}
+
+function nameIn({ containerId }: AddCall<Config>["attachment"], { known }: Introduction): string {
+  const { podNamespace = "", podName } = known;
+  return podName === undefined
+    ? `container ${containerId}`
+    : `container ${containerId}, pod ${describePod({ podNamespace, podName })},`;
 }
 
 /** Returns the pod's plan, with the routes that the config has for it. Throws CniError 7. */
@@ -202,8 +217,8 @@ export const pair = definePlugin({
       if (call.previous !== undefined) return call.previous;
       throw new CniError(
         ErrorCode.invalidConfig,
-        `container ${attachment.containerId} has no label warren.pair, and there is no "delegate" to hand it on to`,
-        "label the pod, or add a delegate to the network's config",
+        `${nameIn(attachment, introduction)} has no label warren.pair and is not announced, and there is no "delegate" to hand it on to`,
+        "label the pod, announce it under this name, or add a delegate to the network's config",
       );
     }
 

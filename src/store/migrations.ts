@@ -7,6 +7,7 @@ import migration0003 from "../../db/migrations/0003-released.sql" with { type: "
 import migration0004 from "../../db/migrations/0004-pairs.sql" with { type: "text" };
 import migration0005 from "../../db/migrations/0005-shared-stores.sql" with { type: "text" };
 import migration0006 from "../../db/migrations/0006-sayers.sql" with { type: "text" };
+import migration0007 from "../../db/migrations/0007-default-namespace.sql" with { type: "text" };
 import { StoreError } from "./store.ts";
 
 /** Each migration's SQL; applying number N takes the schema from version N to N + 1. Only ever append. */
@@ -17,6 +18,7 @@ export const MIGRATIONS: readonly string[] = [
   migration0004,
   migration0005,
   migration0006,
+  migration0007,
 ];
 
 /** The version of the schema that this executable writes. */

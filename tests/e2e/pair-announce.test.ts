@@ -123,6 +123,29 @@ test("S1-25 a link that both its pods are announced with stays until neither is,
   expect(await node.links()).toBe("no links\n");
 });
 
+test("S1-25 S1-20 without a namespace an announcement is about the namespace default, and so is a pod", async () => {
+  await using node = await Node.create();
+  expect((await node.warren("announce", "lab", "web", ...LINK)).exitCode).toBe(0);
+  expect((await node.warren("announce", "lab", "db", "--namespace", "default")).exitCode).toBe(0);
+  const created = await node.warren("pod", "create", "web", "--net", "lab");
+  expect([created.exitCode, created.stderr]).toEqual([0, expect.stringContaining('"db" is not there yet')]);
+  // another namespace, another pod
+  const other = await node.warren("pod", "create", "db", "--net", "lab", "--namespace", "team");
+  expect([other.exitCode, other.stderr]).toEqual([
+    1,
+    expect.stringContaining('pod "db" of namespace "team", has no label warren.pair and is not announced'),
+  ]);
+  expect(await node.links()).toContain('waits for "db"\n');
+  expect((await node.add("pod2", "db")).exitCode).toBe(0);
+  expect(await node.links()).toMatch(/web in1 +db in2 +up +veth +11\n$/);
+  const wrong = await node.warren("announce", "lab", "web", "--namespace", "team", "--remove");
+  expect([wrong.exitCode, wrong.stderr]).toEqual([
+    1,
+    expect.stringContaining('pod "web" of namespace "team"'),
+  ]);
+  expect((await node.warren("pod", "rm", "web")).exitCode).toBe(0);
+});
+
 test("S1-25 a file has a label a line, by label or by variable, and flags count before it", async () => {
   await using node = await Node.create();
   const path = `${node.host.directory}/web.labels`;

@@ -85,3 +85,37 @@ test("X-24 links that are written down are those of the interface of their pod, 
     ["two", "c1", "eth1", "c2", "net1"],
   ]);
 });
+
+test("X-24 pods of the namespace default are those that say none, and none of either is lost", () => {
+  using database = new Database(":memory:");
+  migrate(database, "memory", MIGRATIONS.slice(0, 6));
+  for (const [namespace, pod, owner] of [
+    ...[
+      ["default", "one", "c1"],
+      ["", "two", "c2"],
+      ["default", "two", "c3"],
+      ["team", "one", "c4"],
+    ],
+  ] as [string, string, string][]) {
+    database.run("INSERT INTO pair_pods VALUES ('lab',?,?,?,'eth0','','')", [namespace, pod, owner]);
+    database.run("INSERT INTO pair_announcements VALUES ('lab',?,?,?,0)", [
+      namespace,
+      pod,
+      `{"of":"${owner}"}`,
+    ]);
+  }
+  migrate(database, "memory");
+  const rows = (table: string, column: string) =>
+    database.query(`SELECT pod_namespace, pod_name, ${column} FROM ${table} ORDER BY ${column}`).values();
+  expect(rows("pair_pods", "container_id")).toEqual([
+    ["", "one", "c1"],
+    ["", "two", "c2"],
+    ["default", "two", "c3"],
+    ["team", "one", "c4"],
+  ]);
+  expect(rows("pair_announcements", "labels")).toEqual([
+    ["", "one", '{"of":"c1"}'],
+    ["", "two", '{"of":"c3"}'],
+    ["team", "one", '{"of":"c4"}'],
+  ]);
+});
