@@ -295,6 +295,20 @@ export const bytes: Codec<Uint8Array> = {
   },
 };
 
+/** Exactly so many bytes. What doesn't fit is told by its length only, because it may be a secret. */
+export function exactBytes(count: number): Codec<Uint8Array> {
+  return {
+    encode(writer, value) {
+      if (value.length !== count) throw new CodecError("", `${value.length} bytes, expected ${count}`);
+      bytes.encode(writer, value);
+    },
+    decode(reader) {
+      const start = reader.take(count);
+      return reader.copy(start, start + count);
+    },
+  };
+}
+
 /** An attribute that says something by being there. To leave it out give `undefined`, not `false`. */
 export const flag: Codec<true> = {
   encode() {},

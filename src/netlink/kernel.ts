@@ -14,10 +14,13 @@ export interface Kernel {
 /** How long an answer may take. The kernel answers within milliseconds, so this only keeps us from hanging. */
 export const ANSWER_LIMIT_SECONDS = 5;
 
-// NETLINK_ROUTE, NETLINK_CONNECTOR and NETLINK_NETFILTER, linux/netlink.h
-const PROTOCOLS = { route: 0, connector: 11, netfilter: 12 } as const;
+// NETLINK_ROUTE, NETLINK_CONNECTOR, NETLINK_NETFILTER and NETLINK_GENERIC, linux/netlink.h
+const PROTOCOLS = { route: 0, connector: 11, netfilter: 12, generic: 16 } as const;
 
-/** A family of netlink: `route` for links, addresses and routes, `netfilter` for nf_tables, `connector` for processes. */
+/**
+ * A family of netlink: `route` for links, addresses and routes, `netfilter` for nf_tables, `connector` for processes,
+ * `generic` for parts of the kernel that have none of their own.
+ */
 export type Family = keyof typeof PROTOCOLS;
 
 const AF_NETLINK = 16;

@@ -166,6 +166,8 @@ const deviceKinds = {
   }),
   dummy: attributes({}),
   ifb: attributes({}),
+  // keys and peers are told by generic netlink (wireguard.ts)
+  wireguard: attributes({}),
 } as const;
 
 /** The modes of macvlan (MACVLAN_MODE_*). */

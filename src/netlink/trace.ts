@@ -1,5 +1,6 @@
 // Prints netlink messages as they pass, for whoever wants to know what was said to the kernel and what it answered.
-// Used only with WARREN_NLDEBUG=1; without it this file costs nothing but its load.
+// Used only with WARREN_NLDEBUG=1; without it this file costs nothing but its load. Of generic netlink no bytes are shown,
+// because those of wireguard are secret.
 import { writeStderr } from "../sys/stdio.ts";
 import { Reader } from "./codec.ts";
 import type { Family, Kernel } from "./kernel.ts";
@@ -36,7 +37,7 @@ function typeName(family: Family, type: number): string {
     if (type === 0x11) return "NFNL_MSG_BATCH_END";
     const name = NF_TABLES_MESSAGES[type & 0xff];
     if (type >> 8 === 10 && name !== undefined) return `NFT_MSG_${name}`;
-  } else {
+  } else if (family === "route") {
     const object = OBJECTS[(type - 16) >> 2];
     const verb = ROUTE_VERBS[type & 3];
     if (object !== undefined && verb !== undefined) return verb + object;
@@ -66,11 +67,12 @@ function describe(arrow: string, family: Family, datagram: Uint8Array): string {
         const verdict = readVerdict(reader, message);
         description += ` errno ${verdict.errno} ${verdict.text}`;
       }
-      description += `\n${hexLines(datagram.subarray(bodyStart, end))}`;
+      description += family === "generic" ? "\n" : `\n${hexLines(datagram.subarray(bodyStart, end))}`;
     }
     return description;
   } catch (error) {
-    return `${description}${arrow} unreadable: ${String(error)}\n${hexLines(datagram)}`;
+    const lines = family === "generic" ? "" : hexLines(datagram);
+    return `${description}${arrow} unreadable: ${String(error)}\n${lines}`;
   }
 }
 

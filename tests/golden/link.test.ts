@@ -131,6 +131,14 @@ const CREATE_IFB = message(
   "07 00 01 00  69 66 62 00", //   IFLA_INFO_KIND "ifb"
 );
 
+const CREATE_WIREGUARD = message(
+  "3c 00 00 00  10 00  05 06  e0 57 0b 6b  00 00 00 00", // length 60, RTM_NEWLINK, flags 0x605, sequence, port
+  "00 00 00 00  00 00 00 00  00 00 00 00  00 00 00 00", // ifinfomsg
+  "08 00 03 00  77 67 30 00", // IFLA_IFNAME "wg0"
+  "14 00 12 00", // IFLA_LINKINFO, 20 bytes
+  "0d 00 01 00  77 69 72 65  67 75 61 72  64 00 00 00", //   IFLA_INFO_KIND "wireguard"
+);
+
 const CREATE_DUMMY = message(
   "38 00 00 00  10 00  05 06  af 9a 00 6b  00 00 00 00", // length 56, RTM_NEWLINK, flags 0x605, sequence, port
   "00 00 00 00  00 00 00 00  00 00 00 00  00 00 00 00", // ifinfomsg
@@ -375,6 +383,8 @@ describe("ip link add", () => {
     attributes: { name: "dm0", info: { device: { kind: "dummy" } } },
   });
   goldenRequest("dummy", CREATE_DUMMY, createLink("dm0", { kind: "dummy" }));
+
+  goldenRequest("wireguard", CREATE_WIREGUARD, createLink("wg0", { kind: "wireguard" }));
 });
 
 describe("ip link set", () => {

@@ -22,3 +22,20 @@ test("a trace shows each message with its name, numbers, the kernel's words and 
   ]);
   expect(stderr.toString()).toContain("< unreadable: CodecError: message: 1 bytes, too few for a header");
 });
+
+test("S3-W07 of generic netlink a trace shows no bytes, because a private key may be among them", () => {
+  const script = SCRIPT.replace('"route"', '"generic"')
+    .replace("link.ts", "wireguard.ts")
+    .replace("{ deleteLink }", "{ setWireguard }")
+    .replaceAll("[deleteLink(5)]", 'setWireguard(32, "wg0", { privateKey: new Uint8Array(32).fill(0xab) })');
+  const { stderr } = Bun.spawnSync([process.execPath, "-e", script]);
+  expect(stderr.toString()).toBe(
+    [
+      "> type 32 flags 0x5 seq 1 64 bytes",
+      "< NLMSG_ERROR flags 0x300 seq 1 48 bytes errno 19 gone",
+      "> type 32 flags 0x5 seq 2 64 bytes",
+      "< unreadable: CodecError: message: 1 bytes, too few for a header",
+      "",
+    ].join("\n"),
+  );
+});
