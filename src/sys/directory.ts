@@ -24,6 +24,7 @@ function bind() {
     unlink: { args: ["cstring"], returns: "i32" },
     rename: { args: ["cstring", "cstring"], returns: "i32" },
     ftruncate: { args: ["i32", "i64"], returns: "i32" },
+    fsync: { args: ["i32"], returns: "i32" },
     flock: { args: ["i32", "i32"], returns: "i32" },
     syscall: { args: ["i64", "i32", "buffer", "u64"], returns: "i32" },
     statfs: { args: ["cstring", "buffer"], returns: "i32" },
@@ -106,6 +107,11 @@ export function renameFile(from: string, to: string): void {
 /** Cuts an open file to `sizeBytes`; throws SystemError. */
 export function truncateFile(fd: number, sizeBytes: number, what: string): void {
   retried(`truncate ${what}`, () => calls().ftruncate(checkedInt(fd, "file descriptor"), BigInt(sizeBytes)));
+}
+
+/** Waits until what an open file or directory holds is on the disk; throws SystemError. */
+export function syncFile(fd: number, what: string): void {
+  retried(`fsync ${what}`, () => calls().fsync(checkedInt(fd, "file descriptor")));
 }
 
 /** Locks the open file for this process alone if nobody else has it locked; returns false if somebody has. */

@@ -30,6 +30,8 @@ const RULE: Readonly<Record<string, readonly string[]>> = {
   attachment: ["cni", "net", "ledger", "store", "ip", "sys", "valibot"],
   // private links between pods: what labels ask for, what the store has of it, and both ends
   pairing: ["cni", "attachment", "net", "ledger", "store", "db", "ip", "sys", "valibot"],
+  // the network between nodes: its configuration, what it consists of on a node, and who else is in it
+  mesh: ["conflist", "cni", "net", "ipam", "store", "db", "ip", "sys", "valibot"],
   // of plugins only the catalogue, see below; conf and package.json are data that a command carries
   cli: [
     ...[
