@@ -21,7 +21,7 @@ import {
   type AttachmentRow,
   type Entry,
   findAttachment,
-  forgetAttachments,
+  forgetUnlessReplaced,
   type KernelObject,
   listAttachments,
   listObjects,
@@ -138,6 +138,7 @@ async function addOne(
   const { list, capabilityArgs } = network;
   const { attachment } = call;
   const what = describe(network);
+  let failure: unknown;
   try {
     const result = await addThroughList(
       list,
@@ -145,13 +146,14 @@ async function addOne(
       capabilityArgs,
       async (plugins, previous) => {
         const part = { ...network, list: { ...list, plugins }, result: previous, isUnfinished: true };
-        undo.push(what, () => deleteDelegates(call, attachment, [part]));
+        undo.push(what, () => deleteDelegates(call, attachment, [{ ...part, failure }]));
       },
     );
     const added = { ...network, result };
     undo.push(what, () => deleteDelegates(call, attachment, [added]));
     return added;
   } catch (error) {
+    failure = error;
     throw withPlace(what, error);
   }
 }
@@ -173,20 +175,37 @@ export async function writtenDelegates(
   return delegatesIn(objects, failed);
 }
 
-/** A network to DEL; `isUnfinished` where its ADD has not come to its end, whatever its first plugins answered. */
-type NetworkToDelete = AddedNetwork & { readonly isUnfinished?: boolean };
+/** A network to DEL. */
+type NetworkToDelete = AddedNetwork & {
+  /** True where its ADD has not come to its end, whatever its first plugins answered. */
+  readonly isUnfinished?: boolean;
+  /** What ended its ADD, where that is known. */
+  readonly failure?: unknown;
+};
 
 /**
  * True if the failed DEL of a plugin leaves nothing behind: it refuses the config that it got, and the ADD, which has not
- * come to its end, had the same. Nobody can mend a config that is written down, so its DEL would fail for ever.
+ * come to its end, had the same. Nobody can mend a config that is written down, so its DEL would fail for ever. Plugins of
+ * others have no code for it (the reference's answer 999 whatever is wrong), but say of the DEL what they said of the ADD.
  */
-function hasMadeNothing({ isUnfinished, result }: NetworkToDelete, { code }: CniError): boolean {
+function hasMadeNothing({ isUnfinished, result, failure }: NetworkToDelete, error: CniError): boolean {
   if (!(isUnfinished ?? result === undefined)) return false;
+  const { code } = error;
   return (
+    isSameAnswer(failure, error) ||
     code === ErrorCode.invalidConfig ||
     code === ErrorCode.unsupportedField ||
     code === ErrorCode.incompatibleVersion
   );
+}
+
+/** True if a plugin gave both failures by itself and for good, and its words were the same. */
+function isSameAnswer(one: unknown, other: unknown): boolean {
+  const [own, others] = [one, other].map((error) => (error instanceof CniError ? error.cause : undefined));
+  if (!(own instanceof CniError && others instanceof CniError)) return false;
+  // one that died may have done anything before, and one that asks for patience says something else later
+  if (own.code === ErrorCode.delegateFailed || own.code === ErrorCode.tryAgainLater) return false;
+  return own.code === others.code && own.message === others.message && own.details === others.details;
 }
 
 /**
@@ -304,7 +323,7 @@ export async function collectDelegates(
       await own.collect(() => deleteDelegates(call, attachment, networks));
       // what can't be removed stays written down, so that the next GC tries again
       own.rethrow(`GC of ${describeOwner(row)}`);
-      await openStore(dataDir).transaction((store) => forgetAttachments(store, network, plugin, [row]));
+      await openStore(dataDir).transaction((store) => forgetUnlessReplaced(store, row));
       note(`warren-${plugin}: removed ${describeOwner(row)}`);
     });
   }

@@ -257,6 +257,16 @@ export async function forgetAttachment(store: Transaction, entry: Entry): Promis
   return forgetAttachments(store, entry.network, entry.plugin, [entry]);
 }
 
+/**
+ * Does as `forgetAttachment`, unless an ADD that has begun since the row was read has put an entry of its own in its place:
+ * where a container comes back in a new namespace while its DEL is under way.
+ */
+export async function forgetUnlessReplaced(store: Transaction, row: AttachmentRow): Promise<KernelObject[]> {
+  const found = await findAttachment(store, row);
+  const isSame = found?.createdAtMs === row.createdAtMs && found.netnsInode === row.netnsInode;
+  return isSame ? forgetAttachment(store, row) : [];
+}
+
 /** Does as `forgetAttachment` for many attachments that the plugin has on a network, in as many steps as for one. */
 export async function forgetAttachments(
   store: Transaction,

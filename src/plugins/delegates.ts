@@ -37,7 +37,12 @@ import {
 import { type AssignedRequest, assignInterfaces, networkFor } from "../delegation/network-request.ts";
 import { addressOf } from "../delegation/network-selection.ts";
 import { type Address, formatAddress, sameAddress } from "../ip/address.ts";
-import { type Entry, forgetAttachment, recordAttachment } from "../ledger/attachments.ts";
+import {
+  type Entry,
+  forgetAttachment,
+  forgetUnlessReplaced,
+  recordAttachment,
+} from "../ledger/attachments.ts";
 import { describeOwner, holderOf, netnsIsGone } from "../ledger/owner.ts";
 import { connectInside } from "../net/connection.ts";
 import { openNetns } from "../net/netns.ts";
@@ -267,7 +272,13 @@ export const delegates = definePlugin({
     const recorded = netnsIsGone(row) ? "" : row.netns;
     const netns = attachment.netns === "" ? recorded : attachment.netns;
     await failures.collect(() => deleteDelegates(call, { ...attachment, netns }, written));
-    if (!failures.any) await failures.collect(() => forget(place));
+    if (!failures.any) {
+      await failures.collect(() =>
+        inExistingStore(place.dataDir, async (store) => {
+          if (store !== undefined) await forgetUnlessReplaced(store, row);
+        }),
+      );
+    }
     failures.rethrow(`DEL of ${describeOwner(place.entry)}`);
   },
 

@@ -34,6 +34,7 @@ import {
   type Entry,
   findAttachment,
   forgetAttachment,
+  forgetUnlessReplaced,
   recordAttachment,
 } from "../ledger/attachments.ts";
 import { describeOwner, holderOf, netnsIsGone } from "../ledger/owner.ts";
@@ -283,10 +284,7 @@ export const pair = definePlugin({
     // what can't be removed stays written down, so that the next DEL or GC tries again
     failures.rethrow(`DEL of ${describeOwner(entry)}`);
     await inExistingStore(dataDir, async (store) => {
-      if (store === undefined) return;
-      // an ADD that has begun meanwhile has an entry of its own
-      const found = await findAttachment(store, entry);
-      if (found?.createdAtMs === known.createdAtMs) await forgetAttachment(store, entry);
+      if (store !== undefined) await forgetUnlessReplaced(store, known);
     });
   },
 

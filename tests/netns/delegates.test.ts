@@ -1,5 +1,6 @@
 // The plugin delegates on a real kernel: containers with several interfaces, each of another network, by configs, labels and
 // annotations. Bridges, pairs and macvlans are the delegates, and one plugin that is a shell script.
+import { Database } from "bun:sqlite";
 import { describe, expect, test } from "bun:test";
 import { existsSync, mkdirSync, writeFileSync } from "node:fs";
 import {
@@ -83,10 +84,19 @@ async function interfacesOf(sandbox: Sandbox, pod: string): Promise<Record<strin
   );
 }
 
+/** Makes a plugin of somebody else's out of lines of shell, and returns the CNI_PATH by which it is found. */
+function foreign(sandbox: Sandbox, name: string, lines: readonly string[]): string {
+  const file = `${sandbox.directory}/bin/${name}`;
+  writeFileSync(file, `#!/bin/sh\n${lines.join("\n")}\n`, { mode: 0o755 });
+  return `${PLUGIN_FOLDER}:${sandbox.directory}/bin`;
+}
+
 async function rowsOf(sandbox: Sandbox): Promise<number> {
   if (!existsSync(`${storeOf(sandbox)}/warren.db`)) return 0;
-  const script = `const { Database } = require("bun:sqlite"); const d = new Database("${storeOf(sandbox)}/warren.db"); console.log(d.query("SELECT (SELECT count(*) FROM attachments) + (SELECT count(*) FROM objects) AS n").get().n)`;
-  return Number(await sandbox.text([process.execPath, "--config=/dev/null", "-e", script]));
+  using database = new Database(`${storeOf(sandbox)}/warren.db`, { readonly: true });
+  return database
+    .query("SELECT (SELECT count(*) FROM attachments) + (SELECT count(*) FROM objects)")
+    .values()[0]?.[0] as number;
 }
 
 async function nothingIsLeft(sandbox: Sandbox, ...bridges: string[]): Promise<void> {
@@ -190,6 +200,56 @@ describe("S1-21 interfaces and the master", () => {
       expect(await rowsOf(sandbox)).toBe(0);
     },
   );
+
+  test("S1-21 a foreign delegate that says of a DEL just what it said of the ADD has made nothing; any other failure stays", async () => {
+    await using sandbox = await host();
+    const answer = (verb: string, message: string) =>
+      `[ $CNI_COMMAND != ${verb} ] || { echo '{"cniVersion":"1.1.0","code":999,"msg":"${message}"}'; exit 1; }`;
+    const refusing = [answer("ADD", "failed to load netconf"), answer("DEL", "failed to load netconf")];
+    const path = foreign(sandbox, "stranger", [...refusing, "cat >/dev/null"]);
+    const delegates = [bridge(sandbox, 1), { name: "strange", type: "stranger" }];
+    const add = () => call(sandbox, "ADD", config(sandbox, delegates), POD, path);
+    expect((await add()).document).toMatchObject({ code: 999, msg: expect.stringContaining("netconf") });
+    expect(await rowsOf(sandbox)).toBe(0);
+    await nothingIsLeft(sandbox, "br1");
+
+    foreign(sandbox, "stranger", [answer("ADD", "no room"), answer("DEL", "switch is out of reach")]);
+    const { document, stderr } = await add();
+    expect(document).toMatchObject({ code: 999, msg: expect.stringContaining("no room") });
+    expect(stderr).toContain("stays written down for DEL and GC");
+    expect(await rowsOf(sandbox)).toBeGreaterThan(0);
+    foreign(sandbox, "stranger", ["cat >/dev/null"]);
+    await succeed(sandbox, "DEL", config(sandbox, delegates), POD, path);
+    expect(await rowsOf(sandbox)).toBe(0);
+  });
+
+  test("S1-21 an attachment that is made anew during a slow DEL of the one before keeps its entry", async () => {
+    await using sandbox = await host();
+    const at = (name: string) => `${sandbox.directory}/${name}`;
+    // only the first DEL is slow
+    const slow = [
+      "cat >/dev/null",
+      `if [ $CNI_COMMAND = DEL ] && mkdir ${at("begun")} 2>/dev/null; then`,
+      `  while [ ! -e ${at("go")} ]; do sleep 0.02; done`,
+      "fi",
+      `[ $CNI_COMMAND != ADD ] || echo '{"cniVersion":"1.1.0"}'`,
+    ];
+    const path = foreign(sandbox, "stranger", slow);
+    const one = config(sandbox, [{ name: "strange", type: "stranger" }]);
+    await succeed(sandbox, "ADD", one, POD, path);
+    const written = await rowsOf(sandbox);
+    const former = succeed(sandbox, "DEL", one, POD, path);
+    while (!existsSync(at("begun"))) await Bun.sleep(10);
+    await sandbox.text(["ip", "netns", "del", "pod1"]);
+    await sandbox.addNetns("pod1");
+    await succeed(sandbox, "ADD", one, POD, path);
+    writeFileSync(at("go"), "");
+    await former;
+    expect(await rowsOf(sandbox)).toBe(written);
+    await succeed(sandbox, "CHECK", { ...one, prevResult: { cniVersion: "1.1.0" } }, POD, path);
+    await succeed(sandbox, "DEL", one, POD, path);
+    expect(await rowsOf(sandbox)).toBe(0);
+  });
 
   test("what can't be meant is refused before anything is touched", async () => {
     await using sandbox = await host();
