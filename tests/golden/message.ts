@@ -4,12 +4,7 @@ import { expect, test } from "bun:test";
 import { type Codec, Reader, Writer } from "../../src/netlink/codec.ts";
 import { HEADER_BYTES, MessageFlag, type Request, writeMessage } from "../../src/netlink/message.ts";
 
-/** Returns the bytes of rows of hexadecimal digits. */
-export function message(...rows: string[]): Uint8Array {
-  return Uint8Array.from(rows.join("").replaceAll(" ", "").match(/../g) ?? [], (octet) =>
-    Number(`0x${octet}`),
-  );
-}
+export { message } from "../support/recorded.ts";
 
 function hex(bytes: Uint8Array): string {
   return Buffer.from(bytes)

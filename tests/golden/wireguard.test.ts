@@ -1,8 +1,6 @@
 // Messages about wireguard devices: what wg of wireguard-tools 1.0.20210914 sent to Linux 6.1 and what that answered, also
 // where it takes several messages. The keys are made up, 32 bytes in steps of seven.
 import { describe, expect, test } from "bun:test";
-import { readFileSync } from "node:fs";
-import { join } from "node:path";
 import { Reader, Writer } from "../../src/netlink/codec.ts";
 import { familyMessage, getFamilyNumber } from "../../src/netlink/generic.ts";
 import { HEADER_BYTES, writeMessage } from "../../src/netlink/message.ts";
@@ -17,6 +15,7 @@ import {
   wireguardMessage,
 } from "../../src/netlink/wireguard.ts";
 import { done, fakeKernel } from "../support/fake-kernel.ts";
+import { asFirstAnswer, recordedMessages } from "../support/recorded.ts";
 import { golden, goldenRequest, message } from "./message.ts";
 
 const FAMILY_ASKED = message(
@@ -352,15 +351,6 @@ function bodyOf(request: ReturnType<typeof only>): Reader {
   return new Reader(writer.written().slice());
 }
 
-/** The messages of a file of rows of hexadecimal digits, with an empty line between two. */
-function recorded(file: string): Uint8Array[] {
-  const text = readFileSync(join(import.meta.dir, file), "utf8").replace(/ *#.*/g, "");
-  return text
-    .trim()
-    .split(/\n\n+/)
-    .map((rows) => message(...rows.split("\n")));
-}
-
 const MANY: readonly WireguardPeerSettings[] = Array.from({ length: 45 }, (_, index) => ({
   publicKey: key(100 + index),
   endpoint: { address: ipv4(192, 0, 2, index + 1), port: 28384 },
@@ -376,7 +366,7 @@ const MANY: readonly WireguardPeerSettings[] = Array.from({ length: 45 }, (_, in
 }));
 
 describe("S3-W04 many peers take several messages", () => {
-  const sent = recorded("wireguard-many-set.txt");
+  const sent = recordedMessages("wireguard-many-set.txt");
   const requests = setWireguard(FAMILY, "wg0", { ...OWN, replacePeers: true, peers: MANY });
 
   test("as many as wg sends", () => {
@@ -387,7 +377,7 @@ describe("S3-W04 many peers take several messages", () => {
     if (request !== undefined) goldenRequest(`message ${index + 1} of wg setconf`, bytes, request);
   }
 
-  const answered = recorded("wireguard-many-read.txt");
+  const answered = recordedMessages("wireguard-many-read.txt");
   test.each([...sent, ...answered])("message %# is the same when it is read and written again", (bytes) => {
     const body = wireguardMessage.decode(new Reader(bytes, HEADER_BYTES));
     const writer = new Writer();
@@ -398,7 +388,7 @@ describe("S3-W04 many peers take several messages", () => {
   });
 
   test("and four answers are one device, in which the peer that was cut is whole", () => {
-    const kernel = fakeKernel(() => [...answered.map((bytes) => renumbered(bytes)), done(1)]);
+    const kernel = fakeKernel(() => [...answered.map(asFirstAnswer), done(1)]);
     using socket = new NetlinkSocket(kernel);
     const { peers, publicKey: own, listenPort } = joinedParts(socket.dump(dumpWireguard(FAMILY, "wg0")));
     expect([own, listenPort]).toEqual([publicKey(), 28384]);
@@ -430,13 +420,6 @@ describe("S3-W04 many peers take several messages", () => {
     expect(keys.map((peer) => peer.publicKey)).toEqual(peers.map((peer) => peer.publicKey));
   });
 });
-
-/** The same message as the answer to the first request of a socket. */
-function renumbered(bytes: Uint8Array): Uint8Array {
-  const copy = bytes.slice();
-  new DataView(copy.buffer).setUint32(8, 1, true);
-  return copy;
-}
 
 type Range = { readonly address: Uint8Array };
 function byAddress(left: Range, right: Range): number {

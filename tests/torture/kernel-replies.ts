@@ -1,10 +1,11 @@
 // What the kernel really answered, with some of its bytes changed: every question that Warren asks is asked once on a
 // host that has all that Warren makes, and the answer is then damaged and read again, many times. The outcome has to be
-// an answer or a NetlinkError, in time, and must not depend on the bytes around a datagram. Run as a program inside a
-// sandbox: `kernel-replies SEED COUNT`.
+// an answer or a NetlinkError, in time, and must not depend on the bytes around a datagram. What wireguard answered is a
+// recording, because not every kernel has it. Run as a program inside a sandbox: `kernel-replies SEED COUNT`.
 import fc from "fast-check";
 import { dumpAddresses } from "../../src/netlink/address.ts";
 import { dumpConnections } from "../../src/netlink/conntrack.ts";
+import { getFamilyNumber } from "../../src/netlink/generic.ts";
 import { type Family, type Kernel, openKernel } from "../../src/netlink/kernel.ts";
 import { dumpBridgeVlans, dumpLinks, getLink } from "../../src/netlink/link.ts";
 import { isNetlinkError } from "../../src/netlink/message.ts";
@@ -20,7 +21,9 @@ import {
 import { dumpRoutes } from "../../src/netlink/route.ts";
 import { NetlinkSocket } from "../../src/netlink/socket.ts";
 import { dumpFilters, getDiscipline, Parent } from "../../src/netlink/traffic-control.ts";
-import { fakeKernel } from "../support/fake-kernel.ts";
+import { dumpWireguard, joinedParts } from "../../src/netlink/wireguard.ts";
+import { done, fakeKernel } from "../support/fake-kernel.ts";
+import { asFirstAnswer, recordedMessages } from "../support/recorded.ts";
 
 const [seed = "0", count = "1000", device = "lo"] = process.argv.slice(2);
 const INET = { family: "inet", name: "warren" } as const;
@@ -32,6 +35,8 @@ interface Question {
   readonly name: string;
   readonly family: Family;
   readonly ask: (socket: NetlinkSocket) => unknown;
+  /** What was answered another time; else the kernel is asked. */
+  readonly answers?: readonly Uint8Array[];
 }
 
 function questions(index: number): Question[] {
@@ -56,11 +61,19 @@ function questions(index: number): Question[] {
     filter("connections", (socket) =>
       socket.dump(dumpConnections({ family: "ipv4", protocol: 17, destinationPort: undefined })),
     ),
+    { name: "a family", family: "generic", ask: (socket) => socket.get(getFamilyNumber("nlctrl")) },
+    {
+      name: "a wireguard device",
+      family: "generic",
+      ask: (socket) => joinedParts(socket.dump(dumpWireguard(0x20, "wg0"))),
+      answers: [...recordedMessages("wireguard-many-read.txt").map(asFirstAnswer), done(1)],
+    },
   ];
 }
 
 /** Asks the real kernel, and returns the datagrams that it answered with. */
-function recorded({ family, ask }: Question): Uint8Array[] {
+function recorded({ family, ask, answers }: Question): readonly Uint8Array[] {
+  if (answers !== undefined) return answers;
   const datagrams: Uint8Array[] = [];
   const kernel = openKernel(family);
   const recorder: Kernel = {
@@ -138,7 +151,7 @@ const result = fc.check(
     fc.constantFrom(...conversations),
     fc.array(damage, { minLength: 1, maxLength: 4 }),
     ({ question, datagrams }, damages) => {
-      let bytes: Uint8Array[] = datagrams;
+      let bytes: readonly Uint8Array[] = datagrams;
       for (const one of damages) if (bytes.length > 0) bytes = damaged(bytes, one);
       const [left, right] = [
         outcome(question, surrounded(bytes, 0)),
