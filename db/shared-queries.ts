@@ -1,5 +1,6 @@
 // The queries of the tables that many nodes can share, as PostgreSQL takes them. The same functions make both texts; each
 // is found by the other's, so that the store of a single node carries nothing for it.
+import * as nodeQueries from "./node-queries.ts";
 import {
   beat,
   coolingLeases,
@@ -35,7 +36,14 @@ const SHARED: readonly (() => Statement<object, unknown>)[] = [
   ...[cursorOf, putCursor],
 ];
 
-/** Returns PostgreSQL's statement of each query of the shared tables, by SQLite's text of it. Runs at build time. */
+/**
+ * Returns PostgreSQL's statement of each query of the shared tables, by SQLite's text of it; by its own where the table is in
+ * PostgreSQL only. Runs at build time.
+ */
 export function sharedStatements(): Readonly<Record<string, Statement<object, unknown>>> {
-  return Object.fromEntries(SHARED.map((make) => [make().sql, inPostgres(make)]));
+  const statements = [
+    ...SHARED.map((make) => [make().sql, inPostgres(make)] as const),
+    ...Object.values(nodeQueries).map((make) => [make().sql, make()] as const),
+  ];
+  return Object.fromEntries(statements);
 }

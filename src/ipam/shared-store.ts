@@ -6,7 +6,7 @@ import { formatPath, InputError, type InputPath, parseInput, refusalsOf } from "
 import { PostgresStore } from "../store/postgres.ts";
 import { locationOf } from "../store/postgres-diagnosis.ts";
 import { openStore } from "../store/sqlite.ts";
-import { SharedStoreError, type Store } from "../store/store.ts";
+import { SharedStoreError } from "../store/store.ts";
 import { readText } from "../sys/files.ts";
 import { isSystemError } from "../sys/libc.ts";
 
@@ -63,7 +63,7 @@ type Settings = v.InferOutput<typeof settingsSchema>["postgres"];
 
 /** A store that other nodes use too. */
 export interface SharedStore {
-  readonly store: Store;
+  readonly store: PostgresStore;
   readonly location: string;
   /** The settings as JSON, as this node remembers them: with the place of the password, never with itself. */
   readonly settings: string;

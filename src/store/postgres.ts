@@ -4,7 +4,9 @@ import { sharedStatements } from "../../db/shared-queries.ts" with { type: "macr
 import type { SqlValue, Statement } from "../../db/statement.ts";
 import { beginPhase, endPhase } from "../sys/phases.ts";
 import { LOCK_TIMEOUT_MS } from "./diagnosis.ts";
-import { locationOf, sharedStoreErrorOf, silence } from "./postgres-diagnosis.ts";
+import { answeredWithin, type DatabasePlace, dropClient, openClient } from "./postgres-client.ts";
+import { locationOf, sharedStoreErrorOf } from "./postgres-diagnosis.ts";
+import { type Listener, type Listening, listenTo } from "./postgres-listening.ts";
 import { migrateShared, refuseNewerSchema, SHARED_SCHEMA_VERSION } from "./postgres-migrations.ts";
 import { bindings, rowOf } from "./row.ts";
 import { SharedStoreError, type Store, type Transaction } from "./store.ts";
@@ -12,29 +14,10 @@ import { SharedStoreError, type Store, type Transaction } from "./store.ts";
 /** PostgreSQL's statements by SQLite's text; what is not among them belongs to the node's own store. */
 const SHARED = new Map(Object.entries(sharedStatements()));
 
-/** How a connection is protected (libpq's sslmode). */
-export type TlsMode = "disable" | "prefer" | "require" | "verify-ca" | "verify-full";
-
-/** What is read from files only when a connection is made, so that a store can be named without. */
-export interface Secrets {
-  readonly password: string | undefined;
-  /** The certificates of the authorities that count, as PEM; those of the system if undefined. */
-  readonly authorities: string | undefined;
-}
-
-/** What it takes to use a database. Nothing of it is ever put together to an address. */
-export interface PostgresSettings {
-  /** A name, an address, or the directory of a unix socket. */
-  readonly host: string;
-  readonly port: number;
-  readonly user: string;
-  readonly database: string;
+/** What it takes to use a database. */
+export interface PostgresSettings extends DatabasePlace {
   /** A plain identifier: lower-case letters, digits and underscores. */
   readonly schema: string;
-  readonly tls: TlsMode;
-  /** Throws SharedStoreError. */
-  readonly secrets: () => Secrets;
-  readonly connectTimeoutMs: number;
   /** How long one statement may take. */
   readonly statementTimeoutMs: number;
   /** Whose rows this process writes and may remove: letters, digits, dots, hyphens, underscores. */
@@ -65,6 +48,11 @@ export class PostgresStore implements Store {
     this.location = locationOf(settings);
   }
 
+  /** The schema that has the tables. */
+  get schema(): string {
+    return this.settings.schema;
+  }
+
   async transaction<T>(work: (transaction: Transaction) => Promise<T>): Promise<T> {
     return this.#run("write", work);
   }
@@ -80,6 +68,14 @@ export class PostgresStore implements Store {
   ): Promise<void> {
     if (!SHARED.has(statement.sql)) return this.node().execute(statement, parameters, patienceMs);
     return this.transaction((transaction) => transaction.run(statement, parameters));
+  }
+
+  /**
+   * Tells `listener` what is notified on the channels, on a connection beside that of the transactions. Rejects with
+   * SharedStoreError if that can't begin.
+   */
+  async listen(channels: readonly string[], listener: Listener): Promise<Listening> {
+    return listenTo(this.settings, this.location, channels, listener);
   }
 
   async #run<T>(access: "read" | "write", work: (transaction: Transaction) => Promise<T>): Promise<T> {
@@ -121,12 +117,13 @@ export class PostgresStore implements Store {
 
   async #connect(): Promise<Connection> {
     const { connectTimeoutMs } = this.settings;
-    this.#client ??= new Bun.SQL(clientOptions(this.settings));
+    this.#client ??= openClient(this.settings, { idleTimeout: IDLE_SECONDS });
     beginPhase(`connect to the ${this.location}`);
     try {
-      const reserved = await within(this.#client.reserve(), connectTimeoutMs, () =>
-        silence(this.location, connectTimeoutMs, "connecting"),
-      );
+      const reserved = await answeredWithin(this.#client.reserve(), connectTimeoutMs, {
+        location: this.location,
+        what: "connecting",
+      });
       endPhase();
       return new Connection(reserved, this.location, this.settings.statementTimeoutMs);
     } catch (error) {
@@ -137,10 +134,8 @@ export class PostgresStore implements Store {
 
   /** Lets a client go that may have a connection which nobody answers on; the next transaction makes another. */
   #drop(): void {
-    const client = this.#client;
+    dropClient(this.#client);
     this.#client = undefined;
-    // it is not waited for: closing says goodbye to a server that may be gone
-    client?.close({ timeout: 0 }).catch(() => undefined);
   }
 
   /** Lets the connection go; the next transaction makes another. */
@@ -168,15 +163,15 @@ class Connection {
         ? this.reserved.unsafe(sql).simple()
         : this.reserved.unsafe(sql, [...parameters]);
     try {
-      const answer = await within(query.values(), timeoutMs, () => {
-        this.isLost = true;
-        return silence(this.location, timeoutMs, "a statement");
+      const answer = await answeredWithin(query.values(), timeoutMs, {
+        location: this.location,
+        what: "a statement",
       });
       endPhase();
       return lastRows(answer);
     } catch (error) {
       const told = sharedStoreErrorOf(error, this.location);
-      if (isProblem(told, "unreachable")) this.isLost = true;
+      if (isProblem(told, "unreachable") || isProblem(told, "timed out")) this.isLost = true;
       throw told;
     }
   }
@@ -277,39 +272,6 @@ function beginning(settings: PostgresSettings, access: "read" | "write"): string
   ].join("; ");
 }
 
-function clientOptions(settings: PostgresSettings): Bun.SQL.Options {
-  const { host, port, user, database, connectTimeoutMs } = settings;
-  const { password, authorities } = settings.secrets();
-  const place = host.startsWith("/") ? { path: `${host}/.s.PGSQL.${port}` } : { hostname: host, port };
-  return {
-    adapter: "postgres",
-    ...place,
-    username: user,
-    // never undefined: a variable of the environment would be taken instead
-    password: password ?? "",
-    database,
-    tls: tlsOptions(settings.tls, authorities),
-    max: 1,
-    idleTimeout: IDLE_SECONDS,
-    bigint: true,
-    // poolers know no named statements
-    prepare: false,
-    // a second more than we wait, who say it in our words
-    connectionTimeout: Math.ceil(connectTimeoutMs / 1000) + 1,
-  };
-}
-
-function tlsOptions(mode: TlsMode, authorities: string | undefined): Bun.SQL.PostgresOrMySQLOptions["tls"] {
-  if (mode === "disable" || mode === "prefer" || mode === "require") return mode;
-  return {
-    // said aloud: a variable of the environment could turn it off
-    rejectUnauthorized: true,
-    ...(authorities === undefined ? {} : { ca: authorities }),
-    // who signed it counts, whatever name it is for
-    ...(mode === "verify-ca" ? { checkServerIdentity: () => undefined } : {}),
-  };
-}
-
 /** Several statements in one message answer with a list of lists of rows. */
 function lastRows(answer: unknown): Rows {
   if (!Array.isArray(answer)) return [];
@@ -325,18 +287,4 @@ function plain(value: unknown): unknown {
 
 function isProblem(error: unknown, problem: SharedStoreError["problem"]): boolean {
   return error instanceof SharedStoreError && error.problem === problem;
-}
-
-async function within<T>(promise: Promise<T>, timeoutMs: number, silent: () => Error): Promise<T> {
-  let timer: Timer | undefined;
-  try {
-    return await Promise.race([
-      promise,
-      new Promise<never>((_, reject) => {
-        timer = setTimeout(() => reject(silent()), timeoutMs);
-      }),
-    ]);
-  } finally {
-    clearTimeout(timer);
-  }
 }

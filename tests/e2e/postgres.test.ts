@@ -244,9 +244,10 @@ testWith(postgres)(
       await server.query("SET transaction_read_only = off; ALTER DATABASE postgres RESET ALL");
     });
     expect(await status({})).toBe("ready");
+    const [version] = await server.query("SELECT version FROM warren.schema_version");
     await server.query("UPDATE warren.schema_version SET version = 99");
     expect(await status({})).toStartWith(`newer schema | ${place} has schema version 99`);
-    await server.query("UPDATE warren.schema_version SET version = 1");
+    await server.query(`UPDATE warren.schema_version SET version = ${version?.[0]}`);
     await server.query("ALTER TABLE warren.heartbeat RENAME TO elsewhere");
     expect(await status({})).toStartWith(`table missing | ${place} lacks a table`);
     await server.query("ALTER TABLE warren.elsewhere RENAME TO heartbeat");
