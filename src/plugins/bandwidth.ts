@@ -13,7 +13,7 @@ import { collectEntries, type StaleEntry, type StuckEntry } from "../attachment/
 import { interfaceIn } from "../attachment/container-interface.ts";
 import { aliasOf, attachmentHash, ownerFromAlias } from "../attachment/identity.ts";
 import { detailOf } from "../attachment/object-detail.ts";
-import { beginEntry, entryOf } from "../attachment/reservation.ts";
+import { beginEntry, entryOf, isLivingEntry } from "../attachment/reservation.ts";
 import { dataDirOf, storeEntries } from "../attachment/settings.ts";
 import { CniError, ErrorCode, Failures, stateDiffers } from "../cni/error.ts";
 import { shown } from "../cni/input.ts";
@@ -318,10 +318,9 @@ interface Foundation {
 }
 
 /** Looks at the host's end where it is there, and works out what it will be where it is not. */
-function foundationOf(host: Connection, attachment: Attachment, { planned }: Site, plan: Plan): Foundation {
+function foundationOf(host: Connection, attachment: Attachment, { planned }: Site): Foundation {
   if (planned === undefined) {
     const { hostLink } = placeOf(host, attachment);
-    if (plan.ingress !== undefined) explained(plan, () => refuseDiscipline(host, hostLink));
     return { hostLink, redirection: planRedirection(host, hostLink) };
   }
   const hostEnd = planned.find(({ role }) => role !== "gateway");
@@ -342,22 +341,30 @@ function limitsFor(call: AdditionCall<Config>, plan: Plan): Addition {
   let foundation: Foundation;
   let where: Site;
   let device = "";
+  // by a plugin before this one in the chain, which has the capability, too
+  let isLimited = false;
   return {
     dataDir,
 
     survey(site): void {
       using host = connectHost();
       where = site;
-      foundation = foundationOf(host, attachment, site, plan);
+      foundation = foundationOf(host, attachment, site);
     },
 
     async claim(store): Promise<void> {
       using host = connectHost();
+      isLimited = where.planned === undefined && (await hasLimits(store, host, { entry, attachment, plan }));
+      if (isLimited) return;
+      if (where.planned === undefined && ingress !== undefined) {
+        const { hostLink } = placeOf(host, attachment);
+        explained(plan, () => refuseDiscipline(host, hostLink));
+      }
       // what an ADD made whose namespace is gone did not go with it
       for (const name of detoursOf(await beginEntry(store, entry))) removeLink(host, name);
       device = await unclaimedDetourName(store, entry);
       if (egress !== undefined && makeRoomFor(host, device, entry)) {
-        foundation = foundationOf(host, attachment, where, plan);
+        foundation = foundationOf(host, attachment, where);
       }
       const { hostLink, redirection } = foundation;
       await recordAttachment(store, holderOf(network, attachment, call.args), PLUGIN, [
@@ -369,6 +376,7 @@ function limitsFor(call: AdditionCall<Config>, plan: Plan): Addition {
     },
 
     async make(result): Promise<Result> {
+      if (isLimited) return result;
       using host = connectHost();
       const { hostLink } = placeOf(host, attachment);
       for (const limit of [ingress, egress]) {
@@ -387,10 +395,63 @@ function limitsFor(call: AdditionCall<Config>, plan: Plan): Addition {
     },
 
     async release(): Promise<void> {
+      if (isLimited) return;
       using host = connectHost();
       await endShaping(host, dataDir, entry);
     },
   };
+}
+
+/** An attachment as it is asked to be. */
+interface Shaped {
+  readonly entry: Entry;
+  readonly attachment: Attachment;
+  readonly plan: Plan;
+}
+
+/**
+ * True if all limits of the plan are set already. Throws CniError 102 for an attachment that is alive and has other ones:
+ * two plugins of a chain may say the same, and nothing else.
+ */
+async function hasLimits(store: Transaction, host: Connection, shaped: Shaped): Promise<boolean> {
+  const { entry } = shaped;
+  if (!(await isLivingEntry(store, entry))) return false;
+  const objects = await listObjects(store, entry);
+  try {
+    checkShaping(host, objects, shaped);
+    return true;
+  } catch (error) {
+    if (!(error instanceof CniError) || error.code !== ErrorCode.stateDiffers) throw error;
+    throw new CniError(
+      ErrorCode.nameTaken,
+      `${describeOwner(entry)} has limits already, and not the same: ${error.message}`,
+      "DEL the attachment before it is added again; if a plugin before this one in the chain has the capability bandwidth, too, take it from one of the two",
+      { cause: error },
+    );
+  }
+}
+
+/** Throws CniError 103 unless the limits of the plan are set by what is written down. */
+function checkShaping(
+  host: Connection,
+  objects: readonly KernelObject[],
+  { entry, attachment, plan }: Shaped,
+): void {
+  const { hostLink } = placeOf(host, attachment);
+  if (objects.length === 0) throw stateDiffers(`nothing is written down about ${describeOwner(entry)}`);
+  if (plan.ingress !== undefined) checkLimit(host, hostLink, plan.ingress);
+  if (plan.egress === undefined) return;
+  const name = objects.find(({ kind }) => kind === "link")?.name;
+  if (name === undefined)
+    throw stateDiffers(`${describeOwner(entry)} was added without a limit on what it sends`);
+  const detour = findLink(host, name);
+  if (detour === undefined) throw stateDiffers(`interface ${name} is gone from the host`);
+  if (detour.kind !== "ifb") throw stateDiffers(`interface ${name} is a ${detour.kind}, not an ifb`);
+  if (!detour.up) throw stateDiffers(`interface ${name} is down`);
+  checkLimit(host, detour, plan.egress);
+  if (!isRedirected(host, hostLink, detour)) {
+    throw stateDiffers(`what comes in by interface ${hostLink.name} is not redirected to ${name}`);
+  }
 }
 
 export const bandwidth = defineChained({
@@ -429,24 +490,10 @@ export const bandwidth = defineChained({
     if (plan.ingress === undefined && plan.egress === undefined) return;
     const entry = entryOf(call, PLUGIN);
     using host = connectHost();
-    const { hostLink } = placeOf(host, attachment);
     const objects = storeExists(plan.dataDir)
       ? await openStore(plan.dataDir).transaction((store) => listObjects(store, entry))
       : [];
-    if (objects.length === 0) throw stateDiffers(`nothing is written down about ${describeOwner(entry)}`);
-    if (plan.ingress !== undefined) checkLimit(host, hostLink, plan.ingress);
-    if (plan.egress === undefined) return;
-    const name = objects.find(({ kind }) => kind === "link")?.name;
-    if (name === undefined)
-      throw stateDiffers(`${describeOwner(entry)} was added without a limit on what it sends`);
-    const detour = findLink(host, name);
-    if (detour === undefined) throw stateDiffers(`interface ${name} is gone from the host`);
-    if (detour.kind !== "ifb") throw stateDiffers(`interface ${name} is a ${detour.kind}, not an ifb`);
-    if (!detour.up) throw stateDiffers(`interface ${name} is down`);
-    checkLimit(host, detour, plan.egress);
-    if (!isRedirected(host, hostLink, detour)) {
-      throw stateDiffers(`what comes in by interface ${hostLink.name} is not redirected to ${name}`);
-    }
+    checkShaping(host, objects, { entry, attachment, plan });
   },
 
   async status({ config }): Promise<void> {

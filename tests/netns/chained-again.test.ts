@@ -43,13 +43,30 @@ async function attached(): Promise<{
   };
 }
 
-test("a second ADD of bandwidth is refused, and the limits stay as they are", async () => {
+test("a second ADD of bandwidth with other limits is refused, one with the same is done, and the limits stay", async () => {
   const { sandbox, chained } = await attached();
   await using _ = sandbox;
   const config = chained("warren-bandwidth", { egressRate: 8_000_000, egressBurst: 800_000 });
   const first = await succeed(sandbox, "ADD", config, POD);
-  const again = await call(sandbox, "ADD", config, POD);
-  expect(again.document?.code).toBe(102);
+  const shapers = () => sandbox.text(["tc", "qdisc", "show"]);
+  const before = await shapers();
+  for (const more of [
+    { egressRate: 16_000_000 },
+    { ingressRate: 8_000_000, ingressBurst: 800_000 },
+    { ...{ ingressRate: 8_000_000, ingressBurst: 800_000 }, egressRate: 0, egressBurst: 0 },
+  ]) {
+    const again = await call(sandbox, "ADD", { ...config, ...more }, POD);
+    expect(again.document).toMatchObject({
+      code: 102,
+      msg: expect.stringContaining(
+        "container pod-1, interface eth0 of network lab has limits already, and not the same: ",
+      ),
+      details: expect.stringContaining("take it from one of the two"),
+    });
+  }
+  const same = await succeed(sandbox, "ADD", { ...config, prevResult: first.document }, POD);
+  expect(same.document).toEqual(first.document);
+  expect(await shapers()).toBe(before);
   await succeed(sandbox, "CHECK", { ...config, prevResult: first.document }, POD);
   await succeed(sandbox, "DEL", config, POD);
   expect(await sandbox.text(["tc", "qdisc", "show"])).not.toContain("tbf");

@@ -528,3 +528,24 @@ describe("bad input is refused before anything is touched", () => {
     expect(stage.rows()).toEqual({ leases: [], attachments: [], objects: [] });
   });
 });
+
+test("capabilities that the first plugin and those behind it declare are one container's once, by every verb", async () => {
+  await using stage = await Stage.create();
+  const network = { interfacePlugin: { type: "warren-bridge", bridge: "br0" }, portmap: {}, bandwidth: {} };
+  const first = stage.fused({ interfacePlugin: network.interfacePlugin });
+  const both = { ...first, runtimeConfig: { ...CAPABILITIES.portmap, ...CAPABILITIES.bandwidth } };
+  let prevResult = (await succeed(stage.host, "ADD", both, POD)).document;
+  const once = comparable(await stage.state());
+  const chained = stage.chainOf(network);
+  for (const config of chained) {
+    const { document } = await succeed(stage.host, "ADD", { ...config, prevResult }, POD);
+    expect(document).toEqual(prevResult);
+    prevResult = document;
+  }
+  expect(comparable(await stage.state())).toEqual(once);
+  const list = [both, ...chained].map((config) => ({ ...config, prevResult }));
+  for (const config of list) await succeed(stage.host, "CHECK", config, POD);
+  for (const config of list.toReversed()) await succeed(stage.host, "DEL", config, POD);
+  expect(stage.rows()).toEqual({ leases: [], attachments: [], objects: [] });
+  expect(await linkNames(stage.host)).toEqual(["br0"]);
+});
