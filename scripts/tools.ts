@@ -23,6 +23,7 @@ const TOOLS: Readonly<Record<string, string>> = {
   // with it come the libraries of the server, which is only taken out of its package
   psql: "postgresql-client-15",
   modprobe: "kmod",
+  wg: "wireguard-tools",
   strace: "strace",
   dot: "graphviz",
   "rsvg-convert": "librsvg2-bin",

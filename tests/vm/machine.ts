@@ -27,12 +27,13 @@ export const NEEDED = [
   tools.program("apt-get"),
   tools.program("dpkg"),
   tools.program("modprobe"),
+  tools.program("wg"),
   process.arch === "x64" ? {} : { reason: "the machine is one for x86_64" },
   process.getuid?.() === 0 ? {} : { reason: "only root can put its file system together" },
 ] as const;
 
 /** Programs that the suite uses inside, beside those that busybox is. */
-const PROGRAMS = ["ip", "bridge", "nft", "unshare", "nsenter", "sysctl", "modprobe", "rmmod", "tc"];
+const PROGRAMS = ["ip", "bridge", "nft", "unshare", "nsenter", "sysctl", "modprobe", "rmmod", "tc", "wg"];
 
 /** Parts of the kernel's modules that networks are made of. */
 const MODULES = ["kernel/net", "kernel/lib", "kernel/crypto", "kernel/arch/x86/crypto"];

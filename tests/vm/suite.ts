@@ -15,6 +15,7 @@ import { REBOOT_CASES, type RebootCase } from "./reboot.ts";
 import { SIDE_BY_SIDE_CASES } from "./side-by-side.ts";
 import { SOURCE_CHECK_CASES } from "./source-check.ts";
 import { VLAN_CASES } from "./vlan.ts";
+import { WIREGUARD_CASES } from "./wireguard.ts";
 
 /** What a line about a case begins with on the console. */
 export const CASE_MARK = "VM-CASE ";
@@ -31,6 +32,7 @@ const CASES: readonly Case[] = [
   ...PAIR_CASES,
   ...SIDE_BY_SIDE_CASES,
   ...MISSING_FEATURE_CASES,
+  ...WIREGUARD_CASES,
 ];
 
 /** How often the machine boots. */
