@@ -67,6 +67,10 @@ test("the whole node in JSON: networks, pools, stores, kernel, versions", async 
       "ip link add x type bridge vlan_filtering 1; bridge -json vlan show | grep -q x",
     ]),
   );
+  for (const kind of ["wireguard", "vxlan"]) {
+    const more = kind === "vxlan" ? ["id", "1", "dstport", "4789"] : [];
+    expect(present.get(kind)).toBe(await makes(["ip", "link", "add", "x", "type", kind, ...more]));
+  }
   expect(present.get("token bucket")).toBe(
     await makes([
       "tc",

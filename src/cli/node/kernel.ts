@@ -12,6 +12,7 @@ import { probeImpairment } from "../../net/netem.ts";
 import { openPortMapTable, rehearsePortMaps } from "../../net/port-map-table.ts";
 import { probeShaping } from "../../net/shaping.ts";
 import { probeVlanFilter } from "../../net/vlan-filter.ts";
+import { probeWireguard } from "../../net/wireguard.ts";
 
 /** A part of the kernel that some plugins need. */
 export interface KernelFeature {
@@ -67,6 +68,15 @@ const PROBES: readonly Probe[] = [
       probeLinkDriver(host, "macvlan");
     },
   },
+  {
+    feature: "vxlan",
+    neededBy: "pair, a mesh of nodes",
+    probe: () => {
+      using host = connectHost();
+      probeLinkDriver(host, "vxlan");
+    },
+  },
+  { feature: "wireguard", neededBy: "an encrypted mesh of nodes", probe: probeWireguard },
 ];
 
 /** Returns the kernel's release, such as 6.1.0-18-amd64. */
