@@ -2,13 +2,12 @@
 // one of the host's. Each is born in place under its final name, gets its addresses, and is either whole or not there.
 import type { Address } from "../ip/address.ts";
 import type { Prefix } from "../ip/prefix.ts";
-import { createLink, deleteLink, dumpLinks, getLink, type Link, veth } from "../netlink/link.ts";
+import { deleteLink, dumpLinks, getLink, type Link } from "../netlink/link.ts";
 import { ignoring, isNetlinkError } from "../netlink/message.ts";
 import { getNamespaceId } from "../netlink/namespace-id.ts";
+import { bornAsPair } from "./birth.ts";
 import { type Connection, connectHost, connectInside } from "./connection.ts";
-import { needing } from "./feature.ts";
 import { configureInterface } from "./interface.ts";
-import { probeLinkDriver } from "./link-driver.ts";
 import { createMacvlan, finishMacvlan, type MacvlanModeName } from "./macvlan.ts";
 import { isMirrored, type Mirror, startMirror, stopMirror } from "./mirror.ts";
 import { type Netns, NetnsError, openNetns, visibleNetnses } from "./netns.ts";
@@ -83,13 +82,8 @@ export function tieNamespaces(
   using here = connectInside(one.netns);
   using there = connectInside(other.netns);
   for (const [inside, end] of [[here, one] as const, [there, other] as const]) refuseTaken(inside, end);
-  const far = veth({ name: other.name, mtu, netNamespaceFd: other.netns.fd });
-  const birth = createLink(one.name, far, { mtu });
   try {
-    needing(
-      () => probeLinkDriver(here, "veth"),
-      () => here.execute([birth]),
-    );
+    bornAsPair(here, one, other, mtu);
   } catch (error) {
     // somebody was quicker
     for (const [inside, end] of [[here, one] as const, [there, other] as const])

@@ -1,13 +1,12 @@
 // A link between two containers and nobody else: a pair of interfaces of which each is born in one of the two, under its
 // final name, in one message; or, where the other container is on another node, this node's end of a vxlan.
 import { formatPrefix, type Prefix } from "../ip/prefix.ts";
-import { createLink, deleteLink, dumpLinks, getLink, type Link, setLink, veth } from "../netlink/link.ts";
+import { deleteLink, dumpLinks, getLink, type Link, setLink } from "../netlink/link.ts";
 import { ignoring, isNetlinkError } from "../netlink/message.ts";
 import { getNamespaceId } from "../netlink/namespace-id.ts";
+import { bornAsPair } from "./birth.ts";
 import type { Connection } from "./connection.ts";
-import { needing } from "./feature.ts";
 import { configureInterface, type InterfaceRoute, missingAddresses, missingRoutes } from "./interface.ts";
-import { probeLinkDriver } from "./link-driver.ts";
 import { formatMirror, isMirrored, type Mirror, startMirror, stopMirror } from "./mirror.ts";
 import type { Netns } from "./netns.ts";
 import { waitForCarrier } from "./veth.ts";
@@ -87,16 +86,8 @@ export function joinContainers(one: LinkEnd, other: LinkEnd, mtu: number | undef
     refuseTakenEnd(end);
     removeEnd(end, undefined);
   }
-  const far = veth({
-    ...{ name: other.name, address: other.hardwareAddress, mtu },
-    netNamespaceFd: other.netns.fd,
-  });
-  const birth = createLink(one.name, far, { address: one.hardwareAddress, mtu });
   try {
-    needing(
-      () => probeLinkDriver(one.inside, "veth"),
-      () => one.inside.execute([birth]),
-    );
+    bornAsPair(one.inside, one, other, mtu);
   } catch (error) {
     // somebody was quicker than the look above
     if (isNetlinkError(error, "EEXIST")) for (const end of [one, other]) refuseTakenEnd(end);
