@@ -9,7 +9,7 @@ export type Style = keyof typeof STYLES;
 let terminal: boolean | undefined;
 
 /** True if a person reads standard output. */
-export function isTerminal(): boolean {
+function isTerminal(): boolean {
   terminal ??= isatty(1);
   return terminal;
 }

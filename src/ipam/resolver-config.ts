@@ -4,7 +4,7 @@ import type { Dns } from "../cni/result.ts";
 import { readText } from "../sys/files.ts";
 
 /** Returns the settings in the text of a resolver configuration; the last domain and search list count. */
-export function parseResolverConfig(text: string): Dns {
+function parseResolverConfig(text: string): Dns {
   const nameservers: string[] = [];
   const options: string[] = [];
   let domain: string | undefined;

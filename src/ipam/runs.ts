@@ -73,7 +73,7 @@ export async function freeFromRuns(
 }
 
 /** Returns what is left of runs without some addresses; both are of one family and in ascending order. */
-export function withoutAddresses(whole: readonly Run[], freed: readonly Address[]): Run[] {
+function withoutAddresses(whole: readonly Run[], freed: readonly Address[]): Run[] {
   const pieces: Run[] = [];
   let at = 0;
   for (const { first, last } of whole) {

@@ -18,7 +18,7 @@ export class ImpairmentError extends Error {
 }
 
 /** `egress` is what the container sends, `ingress` what it receives. */
-export const DIRECTIONS = ["egress", "ingress", "both"] as const;
+const DIRECTIONS = ["egress", "ingress", "both"] as const;
 export type Direction = (typeof DIRECTIONS)[number];
 
 /** One rule. */
@@ -73,7 +73,7 @@ export function parseDelay(text: string): number | undefined {
 }
 
 /** Returns a length of time in the largest unit that says it without a fraction. */
-export function formatDelay(nanoseconds: number): string {
+function formatDelay(nanoseconds: number): string {
   const units = Object.entries(UNIT_NS).reverse();
   const [unit, size] = units.find(([, size]) => nanoseconds % size === 0 && nanoseconds >= size) ?? ["ns", 1];
   return nanoseconds === 0 ? "0ms" : `${nanoseconds / size}${unit}`;

@@ -32,7 +32,7 @@ import {
 import { findLink } from "./veth.ts";
 
 /** The handle of our discipline at a root, which tc shows as `1a7:`. */
-export const IMPAIRMENT_HANDLE = 0x01a7_0000;
+const IMPAIRMENT_HANDLE = 0x01a7_0000;
 
 /** The class of what no peer's rule is about; classes of peers follow. */
 const EVERYBODY = 1;
@@ -49,7 +49,7 @@ export type Way = Exclude<Direction, "both">;
 const WAYS: readonly Way[] = ["egress", "ingress"];
 
 /** Returns the name of the device through which what the interface receives takes its detour. */
-export function detourName(link: Pick<Link, "index">): string {
+function detourName(link: Pick<Link, "index">): string {
   return `impair${link.index}`;
 }
 

@@ -48,7 +48,7 @@ function isOurs(link: Link, { hardwareAddress, alias }: Omit<Identity, "inside">
 }
 
 /** Returns the end if it is there. */
-export function findEnd(end: Identity): Link | undefined {
+function findEnd(end: Identity): Link | undefined {
   const link = end.inside.get(getLink(end.name));
   return link !== undefined && isOurs(link, end) ? link : undefined;
 }

@@ -80,7 +80,7 @@ function wantedVlans({ native, tagged }: PortVlans): BridgeVlan[] {
 }
 
 /** Returns the VLANs that a port takes part in. */
-export function portVlans(host: Connection, index: number): readonly BridgeVlan[] {
+function portVlans(host: Connection, index: number): readonly BridgeVlan[] {
   return host.dump(dumpBridgeVlans()).find((port) => port.index === index)?.vlans ?? [];
 }
 

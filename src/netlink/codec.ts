@@ -309,12 +309,6 @@ export function exactBytes(count: number): Codec<Uint8Array> {
   };
 }
 
-/** An attribute that says something by being there. To leave it out give `undefined`, not `false`. */
-export const flag: Codec<true> = {
-  encode() {},
-  decode: () => true,
-};
-
 /** Zero bytes in a struct, which take no place in its value. */
 export function padding(count: number): Codec<undefined> {
   return {

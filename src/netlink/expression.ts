@@ -86,9 +86,6 @@ export const Register = {
 
 /** What `meta` knows of a packet (NFT_META_*). */
 export const MetaKey = {
-  mark: 3,
-  inputIndex: 4,
-  outputIndex: 5,
   inputName: 6,
   outputName: 7,
   protocolFamily: 15,
@@ -98,11 +95,6 @@ export const MetaKey = {
 /** Loads what is known of the packet: `meta iifname`. */
 export function meta(key: number, register: number = Register.first): Expression {
   return { kind: "meta", data: { key, destination: register } };
-}
-
-/** Sets what is known of the packet from a register: `meta mark set`. */
-export function setMeta(key: number, register: number = Register.first): Expression {
-  return { kind: "meta", data: { key, source: register } };
 }
 
 /** Where offsets into a packet count from (NFT_PAYLOAD_*). */
@@ -190,12 +182,9 @@ export function verdict(name: keyof typeof VerdictCode, chain?: string): Express
   };
 }
 
-/** Bits for masquerade and nat (NF_NAT_RANGE_*). */
-export const NatFlag = { portGiven: 2, random: 4, persistent: 8, fullyRandom: 16 } as const;
-
 /** Gives the packet the address of the interface by which it leaves: `masquerade`. */
-export function masquerade(flags?: number): Expression {
-  return { kind: "masq", data: { flags } };
+export function masquerade(): Expression {
+  return { kind: "masq", data: {} };
 }
 
 const NAT_TYPES = { source: 0, destination: 1 } as const;
@@ -205,8 +194,6 @@ export interface NatTarget {
   readonly family: "ipv4" | "ipv6";
   readonly address?: number;
   readonly port?: number;
-  /** NatFlag bits; a port from an immediate needs `portGiven`. */
-  readonly flags?: number;
 }
 
 /** Rewrites the packet's source or destination from registers: `snat`, `dnat`. */
@@ -218,7 +205,6 @@ export function nat(type: keyof typeof NAT_TYPES, target: NatTarget): Expression
       family: target.family === "ipv4" ? 2 : 10,
       addressMinimum: target.address,
       portMinimum: target.port,
-      flags: target.flags,
     },
   };
 }

@@ -8,7 +8,6 @@ import {
   FibFlag,
   FibResult,
   fib,
-  immediate,
   keepBits,
   lookup,
   MetaKey,
@@ -17,7 +16,6 @@ import {
   PayloadBase,
   payload,
   Register,
-  setMeta,
 } from "./expression.ts";
 
 const INTERFACE_NAME_BYTES = 16; // IFNAMSIZ
@@ -41,12 +39,6 @@ type Sameness = Extract<Operator, "equal" | "notEqual">;
 export function inputInterface(name: string, operator: Sameness = "equal"): Expression[] {
   // iifname "br0"
   return [meta(MetaKey.inputName), compare(operator, interfaceNameBytes(name))];
-}
-
-/** Matches packets that go out by an interface. */
-export function outputInterface(name: string, operator: Sameness = "equal"): Expression[] {
-  // oifname "br0"
-  return [meta(MetaKey.outputName), compare(operator, interfaceNameBytes(name))];
 }
 
 /** Matches packets that came in by an interface whose name is in a set, or with `notEqual` is not. */
@@ -125,23 +117,6 @@ export function addressInSet(
   return [...packetFamily(family), payload(PayloadBase.network, offset, length), lookup(set)];
 }
 
-const TRANSPORTS = { icmp: 1, tcp: 6, udp: 17, icmpv6: 58, sctp: 132 } as const;
-
-/** A protocol above IP. */
-export type Transport = keyof typeof TRANSPORTS;
-
-/** Matches packets of a protocol above IP. */
-export function transport(name: Transport): Expression[] {
-  // meta l4proto tcp
-  return [meta(MetaKey.transport), compare("equal", Uint8Array.of(TRANSPORTS[name]))];
-}
-
-/** Matches packets to a port; `transport` must stand before. */
-export function destinationPort(port: number): Expression[] {
-  // th dport 80
-  return [payload(PayloadBase.transport, 2, 2), compare("equal", Uint8Array.of(port >> 8, port))];
-}
-
 // NF_CT_STATE_BIT in linux/netfilter/nf_conntrack_common.h; IPS_* in the same file
 const CONNECTION_STATES = { invalid: 1, established: 2, related: 4, new: 8, untracked: 64 } as const;
 const CONNECTION_STATUSES = { assured: 4, confirmed: 8, snat: 16, dnat: 32 } as const;
@@ -173,18 +148,4 @@ export function connectionStatus(...statuses: (keyof typeof CONNECTION_STATUSES)
 export function destinationIsLocal(): Expression[] {
   // fib daddr type local
   return [fib(FibResult.addressType, FibFlag.destination), compare("equal", hostWord(2))]; // RTN_LOCAL
-}
-
-/** Matches packets with this mark, of which only the bits in `mask` count if it is given. */
-export function packetMark(mark: number, mask?: number): Expression[] {
-  // meta mark 0x5, meta mark & 0xff == 0x5
-  const load = meta(MetaKey.mark);
-  const same = compare("equal", hostWord(mark));
-  return mask === undefined ? [load, same] : [load, keepBits(hostWord(mask)), same];
-}
-
-/** Marks the packet. */
-export function setPacketMark(mark: number): Expression[] {
-  // meta mark set 0x5
-  return [immediate(hostWord(mark)), setMeta(MetaKey.mark)];
 }

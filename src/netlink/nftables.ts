@@ -25,7 +25,6 @@ const SUBSYSTEM = 10 << 8; // NFNL_SUBSYS_NFTABLES
 
 // NFT_MSG_*
 const NEW_TABLE = SUBSYSTEM | 0;
-const GET_TABLE = SUBSYSTEM | 1;
 const DELETE_TABLE = SUBSYSTEM | 2;
 const NEW_CHAIN = SUBSYSTEM | 3;
 const GET_CHAIN = SUBSYSTEM | 4;
@@ -237,32 +236,6 @@ export function deleteTable(table: TableName): Request<never> {
   }));
 }
 
-/** A table as the kernel describes it. */
-export interface TableInfo {
-  readonly name: string;
-  readonly handle: bigint;
-  readonly comment: string;
-}
-
-/** Asks for a table. */
-export function getTable(table: TableName): Request<TableInfo> {
-  return {
-    operation: `get table ${table.name}`,
-    type: GET_TABLE,
-    flags: 0,
-    encode: (writer) =>
-      tableMessage.encode(writer, { header: header(table), attributes: { name: table.name } }),
-    decode(reader) {
-      const values = tableMessage.decode(reader).attributes;
-      return {
-        name: values.name ?? "",
-        handle: values.handle ?? 0n,
-        comment: commentOf(COMMENT.table, values.userData),
-      };
-    },
-  };
-}
-
 /** Places where a chain can see packets (NF_INET_*). */
 const HOOKS = { prerouting: 0, input: 1, forward: 2, output: 3, postrouting: 4 } as const;
 const HOOK_NAMES = ["prerouting", "input", "forward", "output", "postrouting"] as const;
@@ -444,14 +417,6 @@ export function addRule(
   }));
 }
 
-/** Removes a rule by its handle; ENOENT if there is none. */
-export function deleteRule(table: TableName, chain: string, handle: bigint): Request<never> {
-  return request(`delete rule ${handle} of ${table.name} ${chain}`, DELETE_RULE, 0, ruleMessage, () => ({
-    header: header(table),
-    attributes: { table: table.name, chain, handle },
-  }));
-}
-
 /**
  * Removes all rules of a chain. With the rules added behind it in the same transaction, two first callers leave
  * one set of rules and not two.
@@ -588,7 +553,7 @@ export function createSet(table: TableName, set: NewSet): Request<never> {
 }
 
 /** Removes a set; ENOENT if there is none, EBUSY if a rule looks into it. */
-export function deleteSet(table: TableName, name: string): Request<never> {
+function deleteSet(table: TableName, name: string): Request<never> {
   return request(`delete set ${table.name} ${name}`, DELETE_SET, 0, setMessage, () => ({
     header: header(table),
     attributes: { table: table.name, name },

@@ -19,7 +19,7 @@ import {
 const RTM_NEWTCLASS = 40;
 
 /** The body of a message about a class. */
-export const classMessage = headed(
+const classMessage = headed(
   trafficHeader,
   choice([1, text], 2, {
     htb: attributes({

@@ -24,7 +24,7 @@ function isOfLink(link: PairLinkRow, row: PairEndRow): boolean {
 }
 
 /** Returns the pod at one side of a link, if it has come. */
-export function podAt({ pods }: EverythingPaired, link: PairLinkRow, side: Side): PairPodRow | undefined {
+function podAt({ pods }: EverythingPaired, link: PairLinkRow, side: Side): PairPodRow | undefined {
   const { podName } = sideOf(link, side);
   return pods.find(
     (pod) =>

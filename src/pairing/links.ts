@@ -127,7 +127,7 @@ export async function endsOfLink(store: Transaction, link: LinkName): Promise<Pa
 }
 
 /** Returns the link of an end; undefined if nobody asks for it any more. */
-export async function linkOfEnd(store: Transaction, end: LinkName): Promise<PairLinkRow | undefined> {
+async function linkOfEnd(store: Transaction, end: LinkName): Promise<PairLinkRow | undefined> {
   return store.first(LINK_NAMED, nameOf(end));
 }
 

@@ -159,7 +159,7 @@ function endRow(
 }
 
 /** True if the two are the same end of the same containers, and of the same namespace. */
-export function isSameEnd(left: PairEndRow, right: PairEndRow): boolean {
+function isSameEnd(left: PairEndRow, right: PairEndRow): boolean {
   return (
     left.side === right.side &&
     left.kind === right.kind &&

@@ -17,7 +17,7 @@ const PAIR =
 const TOKEN = /"[^"\\]*(?:\\[\s\S][^"\\]*)*(?:"|\\?$)|[{}[\]:,]|[^\s{}[\]:,"]+/g;
 
 /** True if what has this name is secret. */
-export function isSecretKey(key: string): boolean {
+function isSecretKey(key: string): boolean {
   return SECRET_KEY.test(key.replace(/[-_.]/g, ""));
 }
 

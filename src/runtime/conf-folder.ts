@@ -57,7 +57,7 @@ function namesIn(folder: string): string[] {
 }
 
 /** Returns the file with what is wrong with it. */
-export function readConfFile(path: string): ConfFile {
+function readConfFile(path: string): ConfFile {
   const form = path.endsWith(".conflist") ? "list" : "single";
   const file = { path, name: basename(path), form } as const;
   try {

@@ -34,7 +34,6 @@ import {
   createTable,
   deleteChain,
   deleteElements,
-  deleteRule,
   deleteTable,
   dumpChains,
   dumpElements,
@@ -42,7 +41,6 @@ import {
   flushChain,
   getChain,
   getGeneration,
-  getTable,
   Priority,
 } from "../../src/netlink/nftables.ts";
 import { addRoute, deleteRoute, dumpRoutes } from "../../src/netlink/route.ts";
@@ -458,7 +456,6 @@ function kernelTests(): void {
           "",
         ].join("\n"),
       );
-      expect(firewall.get(getTable(WARREN))?.comment).toBe("of warren");
       expect(firewall.get(getChain(WARREN, "postrouting"))).toMatchObject({
         base: { ...base, policy: "accept" },
         comment: "nat of warren",
@@ -466,14 +463,14 @@ function kernelTests(): void {
       });
       const [rule] = firewall.dump(dumpRules(WARREN, "postrouting"));
       expect(rule).toMatchObject({ table: "warren", chain: "postrouting", comment: "net lab" });
-      firewall.transaction([deleteRule(WARREN, "postrouting", rule?.handle ?? 0n)]);
+      firewall.transaction([flushChain(WARREN, "postrouting")]);
       expect(firewall.dump(dumpRules(WARREN))).toEqual([]);
     });
 
     test("a transaction with a failing request does nothing, and names it", () => {
       const missing = addElements(WARREN, "nope", [{ key: subnet }]);
       expect(() => firewall.transaction([...rules, missing])).toThrow("add elements to warren nope: ENOENT");
-      expect(firewall.get(getTable(WARREN))).toBeUndefined();
+      expect(run("nft", "list", "tables")).toBe("");
       // The conversation goes on after it.
       firewall.transaction(rules);
       expect(firewall.dump(dumpChains(WARREN)).map(({ name }) => name)).toEqual(["postrouting"]);
@@ -569,7 +566,6 @@ function kernelTests(): void {
       expect(firewall.get(getGeneration())?.id).toBe(before);
       firewall.transaction(rules);
       expect(firewall.get(getGeneration())?.id).toBeGreaterThan(before);
-      expect(firewall.get(getTable({ family: "ipv6", name: "warren" }))).toBeUndefined();
       expect(firewall.dump(dumpChains({ family: "ipv6", name: "warren" }))).toEqual([]);
       expect(firewall.dump(dumpRules({ family: "inet", name: "nope" }, "nope"))).toEqual([]);
     });

@@ -16,7 +16,6 @@ import {
   dumpRules,
   getChain,
   getGeneration,
-  getTable,
 } from "../../src/netlink/nftables.ts";
 import { dumpRoutes } from "../../src/netlink/route.ts";
 import { NetlinkSocket } from "../../src/netlink/socket.ts";
@@ -51,7 +50,6 @@ function questions(index: number): Question[] {
     route("discipline", (socket) => socket.get(getDiscipline(index, ROOT))),
     route("filters", (socket) => socket.dump(dumpFilters(index, Parent.ingressFilters))),
     filter("generation", (socket) => socket.get(getGeneration())),
-    filter("table", (socket) => socket.get(getTable(INET))),
     filter("chains", (socket) => socket.dump(dumpChains(INET))),
     filter("all chains", (socket) => socket.dump(dumpAllChains())),
     filter("a chain", (socket) => socket.get(getChain(INET, "firewall"))),

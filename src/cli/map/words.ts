@@ -9,7 +9,7 @@ export function routeText({ destination, gateway, device }: SeenRoute, withDevic
 }
 
 /** Returns a rate as people say it: 8 Mbit/s. */
-export function rateText(bitsPerSecond: bigint): string {
+function rateText(bitsPerSecond: bigint): string {
   let value = Number(bitsPerSecond);
   for (const unit of ["bit/s", "kbit/s", "Mbit/s", "Gbit/s"]) {
     if (value < 1000) return `${Number(value.toFixed(1))} ${unit}`;

@@ -80,7 +80,7 @@ const ECHO_PAYLOAD_BYTES = 56;
 const SOUNDING = { count: 3, intervalMs: 5, payloadBytes: ECHO_PAYLOAD_BYTES } as const;
 
 /** Returns how the times are spread; undefined for none. */
-export function spreadOf(timesMs: readonly number[]): Spread | undefined {
+function spreadOf(timesMs: readonly number[]): Spread | undefined {
   const sorted = timesMs.toSorted((left, right) => left - right);
   const least = sorted[0];
   if (least === undefined) return undefined;

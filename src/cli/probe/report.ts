@@ -57,7 +57,7 @@ function histogram(title: string, timesMs: readonly number[], columns = PLAIN_CO
 }
 
 /** Returns a time with as many digits as it deserves. */
-export function formatMs(timeMs: number): string {
+function formatMs(timeMs: number): string {
   return timeMs.toFixed(timeMs < 1 ? 3 : timeMs < 100 ? 2 : 1);
 }
 
@@ -68,7 +68,7 @@ function spreadText({ medianMs, leastMs, mostMs }: Spread): string {
 const RATE_UNITS = ["bit/s", "kbit/s", "Mbit/s", "Gbit/s", "Tbit/s"];
 
 /** Returns a rate with three digits: `9.31 Gbit/s`. */
-export function formatRate(bitsPerSecond: number): string {
+function formatRate(bitsPerSecond: number): string {
   const thousands = Math.floor(Math.log10(Math.max(1, bitsPerSecond)) / 3);
   const unit = Math.min(RATE_UNITS.length - 1, thousands);
   const value = bitsPerSecond / 1000 ** unit;

@@ -10,7 +10,6 @@ import {
   type Codec,
   CodecError,
   choice,
-  flag,
   headed,
   i32,
   list,
@@ -87,7 +86,6 @@ describe("attributes", () => {
   const codec = attributes({
     mtu: [4, u32],
     name: [3, text],
-    up: [9, flag],
     inner: [5, nested(attributes({ a: [1, u8] }))],
   });
 
