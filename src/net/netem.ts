@@ -162,7 +162,7 @@ export interface InstalledImpairment {
 }
 
 /** Returns the rules of an interface that are ours, as the kernel has them now. */
-export function installedImpairments(inside: Connection, link: Link): InstalledImpairment[] {
+export function installedImpairments(inside: Connection, link: Pick<Link, "index">): InstalledImpairment[] {
   return WAYS.flatMap((way) => {
     const device = way === "egress" ? link : findLink(inside, detourName(link));
     if (device === undefined) return [];
@@ -181,7 +181,7 @@ export function installedImpairments(inside: Connection, link: Link): InstalledI
   });
 }
 
-function isDetoured(inside: Connection, link: Link, device: Link): boolean {
+function isDetoured(inside: Connection, link: Pick<Link, "index">, device: Pick<Link, "index">): boolean {
   return inside
     .dump(ignoring(dumpFilters(link.index, Parent.ingressFilters), "EINVAL"))
     .some(({ redirectsTo }) => redirectsTo === device.index);

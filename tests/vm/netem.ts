@@ -248,6 +248,16 @@ export const NETEM_CASES: readonly Case[] = [
           ["pod", "ingress", "10.88.0.2/31", "delay=60ms"],
         ],
       );
+      const drawn = await host.text([WARREN, "map", "--data-dir", dataDirOf(host)]);
+      for (const line of [
+        "sends to fd00:88::3/128 with delay=150ms",
+        "sends to 10.88.0.2/31 with delay=60ms",
+        "receives from fd00:88::/64 with delay=200ms",
+        "receives from 10.88.0.2/31 with delay=60ms",
+      ]) {
+        same([line, drawn.split(line).length - 1], [line, 1], drawn);
+      }
+      same(drawn.includes("impair"), false, drawn);
     },
   },
   {

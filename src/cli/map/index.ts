@@ -1,4 +1,4 @@
-// `warren map`: the node drawn: bridges and pairs, pods with addresses and routes, masquerading, port maps, limits. As a
+// `warren map`: the node drawn: bridges and pairs, pods with addresses and routes, masquerading, port maps, limits, impairments. As a
 // tree in the terminal, as a picture (--svg FILE), for Graphviz (--dot), or as JSON.
 import { writeFileSync } from "node:fs";
 import { CniError, describeError, ErrorCode } from "../../cni/error.ts";
@@ -15,7 +15,7 @@ import { mapText } from "./text.ts";
 
 export const command = operatorCommand({
   name: "map",
-  description: "Draw the node: interfaces, pods, addresses, routes, NAT, ports, limits",
+  description: "Draw the node: interfaces, pods, addresses, routes, NAT, ports, limits, impairments",
   args: {
     svg: {
       type: "string",

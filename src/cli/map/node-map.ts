@@ -8,6 +8,7 @@ import { assignmentOf } from "../../ipam/leases.ts";
 import { assignedPrefix } from "../../ipam/pool.ts";
 import { podOf } from "../../ledger/owner.ts";
 import { type Connection, connectHost, connectInside } from "../../net/connection.ts";
+import { wordsOf } from "../../net/impairment.ts";
 import {
   inspectNamespace,
   namespaceNumber,
@@ -15,6 +16,7 @@ import {
   type SeenRoute,
 } from "../../net/inspection.ts";
 import { listMasquerade, masqueradedSubnet } from "../../net/masquerade.ts";
+import { installedImpairments, type Way } from "../../net/netem.ts";
 import { NETNS_DIRECTORY, NetnsError, openNetns } from "../../net/netns.ts";
 import { isSystemError } from "../../sys/libc.ts";
 import type { KnownEntry, KnownLease, NodeStore } from "../node/stores.ts";
@@ -32,8 +34,18 @@ export interface PodInterface {
   /** Bits a second; undefined for no limit. */
   readonly receives: bigint | undefined;
   readonly sends: bigint | undefined;
+  /** What is to go wrong with its traffic, by warren-netem or `warren impair`. */
+  readonly impairments: readonly MapImpairment[];
   /** Ports of the host that lead here: `0.0.0.0:8080/tcp to 10.88.0.2:80`. */
   readonly ports: readonly string[];
+}
+
+/** An impairment as the words of a rule. */
+export interface MapImpairment {
+  readonly way: Way;
+  /** Undefined for everybody whom no other one is about. */
+  readonly peer: string | undefined;
+  readonly rules: string;
 }
 
 /** A network namespace with interfaces that lead to the host. */
@@ -165,7 +177,8 @@ function livingPod(
     using inside = connectInside(netns);
     const seen = inspectNamespace(inside);
     const number = namespaceNumber(host, netns);
-    const interfaces = seen.interfaces.map((link): PodInterface => {
+    // what holds up what an interface receives is told with that
+    const interfaces = seen.interfaces.filter(isNoDetour).map((link): PodInterface => {
       const attachment = own.find(({ ifname }) => ifname === link.name);
       const hostLink = hostLinkOf(link, links, number);
       const detour = links.find(({ kind, name }) => kind === "ifb" && attachment?.links.includes(name));
@@ -179,6 +192,9 @@ function livingPod(
         // what the host sends by its end the pod receives
         receives: link.kind === "veth" ? hostLink?.sendingLimit : undefined,
         sends: detour?.sendingLimit,
+        impairments: installedImpairments(inside, link).map(({ way, peer, settings }) => ({
+          ...{ way, peer, rules: wordsOf(settings).join(" ") },
+        })),
         ports: attachment?.ports ?? [],
       };
     });
@@ -195,6 +211,10 @@ function livingPod(
     note(`${path} is left out: ${describeError(error)}`);
     return undefined;
   }
+}
+
+function isNoDetour({ kind }: SeenInterface): boolean {
+  return kind !== "ifb";
 }
 
 function hostLinkOf(
@@ -226,6 +246,7 @@ function gonePod(containerId: string, own: readonly Attachment[]): MapPod {
       routes: [],
       receives: undefined,
       sends: undefined,
+      impairments: [],
     })),
   };
 }

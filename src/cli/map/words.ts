@@ -1,6 +1,6 @@
 // The words of a map, the same in every form that it is drawn in.
 import type { SeenInterface, SeenRoute } from "../../net/inspection.ts";
-import type { MapPod, PodInterface } from "./node-map.ts";
+import type { MapImpairment, MapPod, PodInterface } from "./node-map.ts";
 
 /** Returns a route as ip(8) shows it. */
 export function routeText({ destination, gateway, device }: SeenRoute, withDevice: boolean): string {
@@ -28,8 +28,14 @@ export function podText({ name, state }: MapPod): string {
   return state === "alive" ? name : state === "gone" ? `${name} (gone)` : `${name} (not Warren's)`;
 }
 
-/** Returns what is to be said about an interface of a pod, one sentence a line: its routes, limits and ports. */
-export function interfaceLines({ routes, receives, sends, ports }: PodInterface): string[] {
+function impairmentText({ way, peer, rules }: MapImpairment): string {
+  const verb = way === "egress" ? "sends" : "receives";
+  const whom = peer === undefined ? "" : way === "egress" ? ` to ${peer}` : ` from ${peer}`;
+  return `${verb}${whom} with ${rules}`;
+}
+
+/** Returns what is to be said about an interface of a pod, one sentence a line: its routes, limits, impairments and ports. */
+export function interfaceLines({ routes, receives, sends, impairments, ports }: PodInterface): string[] {
   // where the pod's own subnet is, its address says already
   const ways = routes.filter(({ gateway }) => gateway !== undefined).map((route) => routeText(route, false));
   const limits = [
@@ -39,6 +45,7 @@ export function interfaceLines({ routes, receives, sends, ports }: PodInterface)
   return [
     ...ways,
     ...(limits.length === 0 ? [] : [limits.join(", ")]),
+    ...impairments.map(impairmentText),
     ...ports.map((port) => `port ${port}`),
   ];
 }
