@@ -23,6 +23,7 @@ export const chainedEntries = {
   bandwidth: chainedConfig,
   firewall: chainedConfig,
   tuning: chainedConfig,
+  netem: chainedConfig,
   capabilities: v.optional(v.unknown()),
 };
 
@@ -45,6 +46,7 @@ export const chainedCleanupEntries = {
   bandwidth: v.optional(v.unknown()),
   firewall: v.optional(v.unknown()),
   tuning: v.optional(v.unknown()),
+  netem: v.optional(v.unknown()),
   capabilities: v.optional(v.unknown()),
   runtimeConfig: v.optional(v.unknown()),
 };

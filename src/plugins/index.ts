@@ -17,6 +17,7 @@ export const CHAIN: readonly ChainedPiece[] = [
     uniqueKeys: ["sysctl", "args.cni.sysctl"],
     load: async () => (await chained()).tuning,
   },
+  { name: "netem", load: async () => (await chained()).netem },
 ];
 
 const PLUGINS: Readonly<Record<string, () => Promise<Plugin>>> = {
@@ -28,7 +29,6 @@ const PLUGINS: Readonly<Record<string, () => Promise<Plugin>>> = {
   pair: async () => (await delegating()).pair,
   ...Object.fromEntries(CHAIN.map(({ name, load }) => [name, load])),
   quickack: async () => (await chained()).quickack,
-  netem: async () => (await chained()).netem,
   lat: async () => (await chained()).lat,
   rewrite: async () => (await chained()).rewrite,
   trace: async () => (await chained()).trace,

@@ -115,6 +115,9 @@ function delayOf(lat: string): Pick<Plan, "rules" | "text"> {
   );
 }
 
+/** Stands for an interface that this same call makes: it goes with the attachment, and what is ours on it bears a mark. */
+const NOT_YET_MADE = 0;
+
 /** Returns the container's interface; throws CniError 7 if it is not there. */
 function interfaceOf(inside: Connection, ifname: string, netns: string): Link {
   const link = findLink(inside, ifname);
@@ -172,7 +175,8 @@ function takeAway(container: RecordedContainer, objects: readonly KernelObject[]
     const [ifname = "", index] = name.split(" ");
     const link = findLink(inside, ifname);
     // another interface of that name has nothing of ours
-    if (link !== undefined && Number(index) === link.index) endImpairment(inside, link);
+    const isMeant = Number(index) === NOT_YET_MADE || Number(index) === link?.index;
+    if (link !== undefined && isMeant) endImpairment(inside, link);
   }
 }
 
@@ -181,11 +185,12 @@ function impairmentFor(call: AdditionCall<Config>, plan: Plan): Addition {
   const { netns: path, ifname } = attachment;
   const { dataDir, rules } = plan;
   const entry = entryOf(call, PLUGIN);
-  let index = 0;
+  let index = NOT_YET_MADE;
   return {
     dataDir,
 
-    survey(): void {
+    survey({ planned }): void {
+      if (planned !== undefined) return;
       using netns = openNetns(path);
       using inside = connectInside(netns);
       const link = interfaceOf(inside, ifname, path);

@@ -16,6 +16,7 @@ const CHAINED: Readonly<Record<string, string | undefined>> = {
   bandwidth: "bandwidth",
   firewall: undefined,
   tuning: undefined,
+  netem: undefined,
 };
 
 /** The capability that tuning and the first plugin have in common. */
@@ -25,6 +26,7 @@ const SHARED_CAPABILITY = "mac";
 const OTHER_CAPABILITIES: Readonly<Record<string, string>> = {
   tuning: SHARED_CAPABILITY,
   bandwidth: POD_ANNOTATIONS,
+  netem: POD_ANNOTATIONS,
 };
 
 /** Keys of a chained plugin that have their own place in the other form, or mean nothing in it. */
@@ -37,7 +39,7 @@ const inside = v.object(chainedKeys);
 const pluginKeys = v.object({
   ...chainedKeys,
   ipam: v.object({ dataDir: any }),
-  ...{ portmap: inside, bandwidth: inside, firewall: inside, tuning: inside },
+  ...{ portmap: inside, bandwidth: inside, firewall: inside, tuning: inside, netem: inside },
 });
 const listKeys = v.object({ plugins: any });
 
@@ -117,9 +119,9 @@ export function split(document: JsonObject, defaultDataDir: string): Rewritten {
     return { document, changes: ["nothing changed: the first plugin has no other inside"] };
   }
   const { capabilities: _, ...rest } = first.document;
-  const taken = asked.flatMap((name) =>
-    [CHAINED[name] ?? [], name === "bandwidth" ? POD_ANNOTATIONS : []].flat(),
-  );
+  const taken = asked
+    .flatMap((name) => [CHAINED[name] ?? [], OTHER_CAPABILITIES[name] ?? []].flat())
+    .filter((capability) => capability !== SHARED_CAPABILITY);
   const kept = without(capabilitiesOf(first.document), taken);
   const bare = without(rest, asked);
   const remaining = Object.keys(kept).length === 0 ? bare : { ...bare, capabilities: kept };
@@ -216,7 +218,20 @@ function obstacleTo(
   ) {
     return 'its "mac" counts before the one that a runtime gives the first plugin, and inside it would count after it';
   }
-  return undefined;
+  return annotationObstacleTo(member, first);
+}
+
+/** The pod's annotations reach all that is inside the first plugin, or nothing of it. */
+function annotationObstacleTo({ name, document }: Member, first: JsonObject): string | undefined {
+  const readers = Object.keys(OTHER_CAPABILITIES).filter(
+    (one) => OTHER_CAPABILITIES[one] === POD_ANNOTATIONS,
+  );
+  if (!readers.includes(name)) return undefined;
+  const [reads, firstReads] = [document, first].map((one) => capabilitiesOf(one)[POD_ANNOTATIONS] === true);
+  if (firstReads && !reads) return "it does not read the pod's annotations, and inside it would";
+  const other = readers.find((one) => hasInside(first, one));
+  if (other === undefined || !reads || firstReads) return undefined;
+  return `it reads the pod's annotations, and ${other}, which is inside already, would read them, too`;
 }
 
 function capabilitiesOf({ capabilities }: JsonObject): JsonObject {

@@ -1,7 +1,7 @@
 // The plugin netem as far as a kernel without netem shows it: what is refused and in which words, what passes, and that
 // nothing is left. What it does to traffic is shown in the virtual machine (tests/vm/netem.ts).
 import { describe, expect, test } from "bun:test";
-import { type Config, call, linkNames, succeed } from "../support/plugins.ts";
+import { type Config, call, leases, linkNames, succeed } from "../support/plugins.ts";
 import { Sandbox, testWith, WARREN } from "../support/sandbox.ts";
 
 const ANNOTATIONS = "io.kubernetes.cri.pod-annotations";
@@ -173,6 +173,36 @@ describe("a kernel without netem", () => {
       expect(shown.stdout).not.toContain("impairment");
     },
   );
+
+  withoutNetem("S3-L03 inside another plugin it says so, too, and takes all of its ADD back", async () => {
+    await using sandbox = await Sandbox.create();
+    await sandbox.addNetns("pod1");
+    const dataDir = `${sandbox.directory}/store`;
+    const ipam = { type: "warren-ipam", dataDir, subnet: "10.88.0.0/16" };
+    const bridge = { cniVersion: "1.1.0", name: "lab", type: "warren-bridge", bridge: "br0", dataDir, ipam };
+    const slow = { ...bridge, ...annotated({ lat: "50ms" }), netem: {} };
+    for (const [verb, target, code] of [
+      ["ADD", POD, 2],
+      ["STATUS", undefined, 50],
+    ] as const) {
+      const { document } = await call(sandbox, verb, slow, target);
+      expect([document.code, document.msg]).toEqual([code, "the kernel has no netem qdisc"]);
+    }
+    expect(await linkNames(sandbox)).toEqual(["br0"]);
+    expect(await leases(sandbox, dataDir)).toEqual([]);
+    const wrong = await call(sandbox, "ADD", { ...bridge, netem: { netem: "delay=5" } }, POD);
+    expect([wrong.document.code, wrong.document.msg]).toEqual([7, "Invalid netem"]);
+    // without its object nobody reads the annotation
+    const plain = await succeed(sandbox, "ADD", { ...bridge, ...annotated({ lat: "50ms" }) }, POD);
+    await succeed(sandbox, "DEL", bridge, POD);
+    const passing = { ...slow, netem: { onMissing: "ignore" } };
+    const passed = await succeed(sandbox, "ADD", passing, POD);
+    expect(passed.stderr).toContain("the kernel has no netem qdisc");
+    expect(passed.document.interfaces.length).toBe(plain.document.interfaces.length);
+    await succeed(sandbox, "CHECK", { ...passing, prevResult: passed.document }, POD);
+    await succeed(sandbox, "DEL", bridge, POD);
+    expect(await leases(sandbox, dataDir)).toEqual([]);
+  });
 
   withoutNetem("S3-L06 the namespace may be named in any way", async () => {
     await using sandbox = await host();

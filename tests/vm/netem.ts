@@ -296,6 +296,55 @@ export const NETEM_CASES: readonly Case[] = [
     },
   },
   {
+    name: "S3-L12 netem inside bridge, ptp and macvlan, beside bandwidth where there is a pair, with every verb",
+    async run(host) {
+      const limits = {
+        ingressRate: 8_000_000,
+        ingressBurst: 160_000,
+        egressRate: 4_000_000,
+        egressBurst: 80_000,
+      };
+      await host.text(["ip", "link", "add", "uplink", "type", "dummy"]);
+      await host.text(["ip", "link", "set", "uplink", "up"]);
+      for (const [type, more] of [
+        ["warren-bridge", { ...LAB, bandwidth: limits }],
+        ["warren-ptp", { bandwidth: limits }],
+        ["warren-macvlan", { master: "uplink" }],
+      ] as const) {
+        const target = await pod(host, type);
+        const annotations = { lat: "20ms" };
+        const config = {
+          ...network(host, type, more),
+          netem: { netem: "loss=50%", onMissing: "ignore" },
+          runtimeConfig: { "io.kubernetes.cri.pod-annotations": annotations },
+        };
+        const before = await traces(host, target);
+        await succeed(host, "STATUS", config);
+        const { document } = await succeed(host, "ADD", config, target);
+        const current = { ...config, prevResult: document };
+        same((await rootNetem(host, type)).delay.delay, 0.02, type);
+        const ends = JSON.parse(await host.text(["tc", "-json", "qdisc", "show"])) as Printed[];
+        same(ends.filter(({ kind }) => kind === "tbf").length, "bandwidth" in more ? 2 : 0, type);
+        await succeed(host, "CHECK", current, target);
+        const shown = JSON.parse(await impair(host, "--list", "--json")) as Printed[];
+        same(
+          shown.map(({ container, rules }) => [container, rules]),
+          [[type, "delay=20ms"]],
+        );
+        await host.text(["tc", "-netns", type, "qdisc", "del", "dev", "eth0", "root"]);
+        same((await refusal(host, "CHECK", current, target)).code, 103, type);
+        // back to what ADD set, by what is written down
+        await impair(host, type, "delay=1ms");
+        await impair(host, type, "--clear");
+        await succeed(host, "CHECK", current, target);
+        if (type === "warren-ptp") await collect(host, [config]);
+        else await succeed(host, "DEL", network(host, type, more), target);
+        const after = await traces(host, target);
+        same({ ...after, links: [] }, { ...before, links: [] }, `what is left of ${type}`);
+      }
+    },
+  },
+  {
     name: "warren impair: now, for a while, until a signal, and back to what the annotation wants",
     async run(host) {
       const chain = [network(host, "warren-bridge", LAB), annotated(host, { lat: "5ms" })];

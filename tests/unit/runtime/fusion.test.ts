@@ -7,6 +7,7 @@ import { type JsonObject, parseJson } from "../../../src/conflist/json.ts";
 import { fuse, split } from "../../../src/runtime/fusion.ts";
 
 const STORE = "/var/lib/cni/warren";
+const ANNOTATIONS = "io.kubernetes.cri.pod-annotations";
 const CONF = resolve(import.meta.dir, "../../../conf");
 
 /** What podman writes, in the order in which it writes it. */
@@ -57,11 +58,20 @@ describe("fuse", () => {
   });
 
   test("takes the pod's annotations along with the bandwidth that reads them, and gives them back", () => {
-    const capabilities = { bandwidth: true, "io.kubernetes.cri.pod-annotations": true };
+    const capabilities = { bandwidth: true, [ANNOTATIONS]: true };
     const list = listOf(BRIDGE, { type: "warren-bandwidth", capabilities });
     const { document } = fuse(list, STORE);
     expect(document.plugins).toEqual([{ ...BRIDGE, capabilities, bandwidth: {} }]);
     expect(split(document, STORE).document).toEqual(list);
+    const capable = { capabilities: { [ANNOTATIONS]: true } };
+    const both = listOf(
+      BRIDGE,
+      { type: "warren-bandwidth", ...capable },
+      { type: "warren-netem", ...capable, netem: "loss=1%" },
+    );
+    const fused = fuse(both, STORE).document;
+    expect(fused.plugins).toEqual([{ ...BRIDGE, ...capable, bandwidth: {}, netem: { netem: "loss=1%" } }]);
+    expect(split(fused, STORE).document).toEqual(both);
   });
 
   const STAYS: Readonly<Record<string, readonly [plugins: readonly JsonObject[], reason: string]>> = {
@@ -95,6 +105,20 @@ describe("fuse", () => {
         { type: "tuning", mac: "02:00:00:00:00:01" },
       ],
       'its "mac" counts before the one that a runtime gives the first plugin',
+    ],
+    "one that does not read the pod's annotations, where inside it would": [
+      [
+        { ...BRIDGE, bandwidth: {}, capabilities: { [ANNOTATIONS]: true } },
+        { type: "warren-netem", lat: "5ms" },
+      ],
+      "netem stays in the chain: it does not read the pod's annotations, and inside it would",
+    ],
+    "one that reads the pod's annotations, where another one would then read them, too": [
+      [
+        { ...BRIDGE, bandwidth: { ingressRate: 8000, ingressBurst: 8000 } },
+        { type: "warren-netem", capabilities: { [ANNOTATIONS]: true } },
+      ],
+      "it reads the pod's annotations, and bandwidth, which is inside already, would read them, too",
     ],
     "everything behind a plugin that can't have others inside": [
       [{ type: "ipvlan" }, { type: "firewall" }],
