@@ -108,6 +108,25 @@ test("X-42 plugins are told labels, annotations, ports and the pod's names, at D
   expect(new Set(calls.map((call) => call.args))).toEqual(new Set([names]));
 });
 
+test("X-42 what is to go wrong is an annotation on the first network, beside those of the pod", async () => {
+  await using stage = await PodStage.create();
+  const annotations = "io.kubernetes.cri.pod-annotations";
+  const capabilities = { [annotations]: true };
+  stage.files.configure("slow.conflist", {
+    ...{ cniVersion: "1.1.0", name: "slow" },
+    plugins: [{ type: "a", capabilities, netem: {} }],
+  });
+  const rules = "delay=50ms loss=1%; peer=10.1.2.0/24 delay=1s";
+  const wishes = ["--impair", rules, "--annotation", "example.com/a=1"];
+  await stage.succeed("create", "web", "--net", "slow", "--net", "one", ...wishes);
+  await stage.succeed("rm", "web");
+  const noted = { "example.com/a": "1" };
+  const first = { [annotations]: { ...noted, netem: rules } };
+  const second = { [annotations]: noted };
+  const calls = stage.files.takeCalls();
+  expect(calls.map(({ config }) => config.runtimeConfig)).toEqual([first, second, second, first]);
+});
+
 test("X-42 what was added to a pod later goes with it too, by the parameters of its ADD", async () => {
   await using stage = await PodStage.create();
   await stage.succeed("create", "web", "--net", "one");
@@ -142,6 +161,17 @@ test.each<[args: string[], words: string]>([
   [["create", "web", "--net", "one", "--port", "x.y:80:80"], '--port "x.y:80:80"'],
   [["create", "web", "--net", "one", "--bandwidth", "10M"], '--bandwidth "10M": expected ingress=RATE'],
   [["create", "web", "--net", "one", "--bandwidth", "ingress=0"], "in bits a second"],
+  [["create", "web", "--net", "one", "--impair", "delay=5"], '"delay=5": expected a time of at most an hour'],
+  [["create", "web", "--net", "one", "--impair", " ; "], "expected rules such as"],
+  [["create", "web", "--impair", "delay=5ms"], "--impair needs a network"],
+  [
+    ["create", "web", "--net", "one", "--impair", "delay=5ms", "--annotation", "lat=5ms"],
+    "--impair and --annotation lat= are about the same",
+  ],
+  [
+    ["create", "web", "--net", "one", "--impair", "delay=5ms", "--impair", "loss=1%"],
+    "--impair may be given only once",
+  ],
   [["create", "web", "--net", "one", "--ip", "10.1"], '"10.1" is no IP address'],
   [
     ["create", "web", "--net", "one", "--mac", "ff:ff:ff:ff:ff:ff"],
@@ -181,6 +211,10 @@ test.each<[args: string[], words: string]>([
   [
     ["create", "web", "--net", "one", "--net", "two:mac=02:00:00:00:00:01"],
     "takes the capability mac, so mac=",
+  ],
+  [
+    ["create", "web", "--net", "one", "--impair", "delay=5ms"],
+    "no plugin of network one takes impairments, so --impair would have no effect",
   ],
   [["create", "web", "--net", "one:ifname=sixteen-is-a-lot"], "interface name is too long"],
   [["exec", "nobody", "--", "true"], 'there is no pod "nobody"; make one by warren pod create'],

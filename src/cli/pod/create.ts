@@ -52,6 +52,11 @@ const flags = {
     valueHint: "ingress=RATE,egress=RATE",
     description: "What the pod may receive and send by its first network, in bits a second: 10M",
   },
+  impair: {
+    type: "string",
+    valueHint: "'WORD=VALUE ...'",
+    description: "What is to go wrong with its traffic by its first network, in the words of warren impair",
+  },
   ip: {
     type: "string",
     valueHint: "ADDRESS",

@@ -4,12 +4,14 @@
 import { CniError, ErrorCode } from "../../cni/error.ts";
 import { shown } from "../../cni/input.ts";
 import { POD_ANNOTATIONS } from "../../cni/pod-annotations.ts";
-import type { JsonObject } from "../../conflist/json.ts";
+import { isObject, type JsonObject, memberOf } from "../../conflist/json.ts";
 import type { Labels } from "../../conflist/labels.ts";
 import type { NetworkList } from "../../conflist/network-list.ts";
 import { parseAddress } from "../../ip/address.ts";
 import { isAssignable, parseHardwareAddress } from "../../ip/hardware-address.ts";
 import { parsePrefix } from "../../ip/prefix.ts";
+import { ImpairmentError, parseImpairments } from "../../net/impairment.ts";
+import { pluginCalled } from "../../plugins/index.ts";
 import { type GivenFlag, UsageError } from "../command.ts";
 
 /** A network that the pod is to be attached to. */
@@ -30,7 +32,7 @@ export interface PodWish {
 }
 
 /** The flags whose values become capabilities of the first network. */
-const FIRST_NETWORKS = ["port", "bandwidth", "ip", "mac"];
+const FIRST_NETWORKS = ["port", "bandwidth", "impair", "ip", "mac"];
 
 /** Returns what the flags ask for; throws UsageError for a value that can't be meant. */
 export function podWishOf(flags: readonly GivenFlag[]): PodWish {
@@ -49,17 +51,23 @@ export function podWishOf(flags: readonly GivenFlag[]): PodWish {
       `two networks are to be ${repeated.ifname} of the pod; give one of them another ifname`,
     );
   }
-  const [ports, limits, addresses, hardware] = FIRST_NETWORKS.map(valuesOf);
+  const [ports, limits, impairments, addresses, hardware] = FIRST_NETWORKS.map(valuesOf);
+  const annotations = pairsOf("--annotation", valuesOf("annotation"));
+  if (impairments?.length === 1) {
+    const other = IMPAIRMENT_ANNOTATIONS.find((name) => annotations[name] !== undefined);
+    if (other !== undefined) throw new UsageError(`--impair and --annotation ${other}= are about the same`);
+  }
   const extra = {
     ...capability("portMappings", "--port", ports?.map(portMappingOf)),
     ...capability("bandwidth", "--bandwidth", limits?.map(bandwidthOf), single),
+    ...capability(POD_ANNOTATIONS, "--impair", impairments?.map(impairmentAnnotation), single),
     ...capability("ips", "--ip", addresses?.map(requestedAddress)),
     ...capability("mac", "--mac", hardware?.map(hardwareAddress), single),
   };
   return {
     networks: first === undefined ? [] : [enriched(first, extra), ...others],
     labels: pairsOf("--label", valuesOf("label")),
-    annotations: pairsOf("--annotation", valuesOf("annotation")),
+    annotations,
   };
 }
 
@@ -181,6 +189,29 @@ function bandwidthOf(text: string): object {
   return limits;
 }
 
+/** The annotations of a pod by which warren-netem is told what is to go wrong. */
+const IMPAIRMENT_ANNOTATIONS = ["netem", "lat"];
+
+/** Returns the annotation that says what `--impair` does. */
+function impairmentAnnotation(text: string): Readonly<Record<"netem", string>> {
+  try {
+    if (parseImpairments(text).length > 0) return { netem: text };
+  } catch (error) {
+    if (!(error instanceof ImpairmentError)) throw error;
+    throw new UsageError(`--impair ${shown(text)}: ${error.message}`);
+  }
+  throw new UsageError(`--impair ${shown(text)}: expected rules such as 'delay=50ms loss=1%'`);
+}
+
+/** True if a plugin of the network reads in the pod's annotations what is to go wrong. */
+function readsImpairments({ plugins }: NetworkList): boolean {
+  return plugins.some(
+    ({ type, capabilities, document }) =>
+      capabilities.includes(POD_ANNOTATIONS) &&
+      (["netem", "lat"].includes(pluginCalled(type) ?? "") || isObject(memberOf(document, "netem"))),
+  );
+}
+
 function pairsOf(flag: string, texts: readonly string[]): Record<string, string> {
   const pairs = new Map<string, string>();
   for (const text of texts) {
@@ -203,6 +234,13 @@ export function capabilityArgsFor(
   given: JsonObject,
 ): JsonObject {
   for (const [name, flag] of Object.entries(wish.flags)) {
+    if (name === POD_ANNOTATIONS && !readsImpairments(list)) {
+      throw new CniError(
+        ErrorCode.unsupportedField,
+        `no plugin of network ${list.name} takes impairments, so ${flag} would have no effect`,
+        `add a warren-netem with "capabilities": {"${POD_ANNOTATIONS}": true}, or say it by warren impair when the pod is there`,
+      );
+    }
     if (list.plugins.some(({ capabilities }) => capabilities.includes(name))) continue;
     throw new CniError(
       ErrorCode.unsupportedField,
@@ -210,6 +248,8 @@ export function capabilityArgsFor(
       `give one that can do it "capabilities": {"${name}": true}`,
     );
   }
-  const noted = Object.keys(annotations).length === 0 ? {} : { [POD_ANNOTATIONS]: annotations };
-  return { ...given, ...noted, ...wish.values };
+  const own = wish.values[POD_ANNOTATIONS];
+  const all = { ...annotations, ...(isObject(own) ? own : {}) };
+  const noted = Object.keys(all).length === 0 ? {} : { [POD_ANNOTATIONS]: all };
+  return { ...given, ...wish.values, ...noted };
 }
