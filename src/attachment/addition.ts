@@ -46,6 +46,8 @@ export type AdditionCall<Config> = Omit<AddCall<Config>, "previous">;
 export interface ChainedPlugin<Config, Cleanup> extends Plugin<Config, Cleanup> {
   /** The capability whose runtime config is for this plugin alone (CONVENTIONS.md). */
   readonly capability?: "portMappings" | "bandwidth";
+  /** It adds nothing to an attachment and has a part in STATUS alone: the other verbs need not even load it. */
+  readonly statusOnly?: true;
   /** Returns what the config asks for, or undefined if that is nothing; throws CniError for a config that is wrong. */
   additionOf(call: AdditionCall<Config>): Addition | undefined;
 }

@@ -24,6 +24,7 @@ export const chainedEntries = {
   firewall: chainedConfig,
   tuning: chainedConfig,
   netem: chainedConfig,
+  mesh: chainedConfig,
   capabilities: v.optional(v.unknown()),
 };
 
@@ -47,6 +48,7 @@ export const chainedCleanupEntries = {
   firewall: v.optional(v.unknown()),
   tuning: v.optional(v.unknown()),
   netem: v.optional(v.unknown()),
+  mesh: v.optional(v.unknown()),
   capabilities: v.optional(v.unknown()),
   runtimeConfig: v.optional(v.unknown()),
 };
@@ -103,7 +105,7 @@ interface ChainedKeys {
 
 /** A chained plugin that is loaded only when it is asked for, and what tells whether it is. */
 export interface ChainedPiece
-  extends Pick<ChainedPlugin<ChainedKeys, ChainedKeys>, "name" | "capability" | "uniqueKeys"> {
+  extends Pick<ChainedPlugin<ChainedKeys, ChainedKeys>, "name" | "capability" | "uniqueKeys" | "statusOnly"> {
   load(): Promise<ChainedPlugin<ChainedKeys, ChainedKeys>>;
 }
 
@@ -112,9 +114,11 @@ export function fused<Config extends FusedKeys, Cleanup extends FusedKeys>(
   plugin: InterfacePlugin<Config, Cleanup>,
   chain: readonly ChainedPiece[],
 ): Plugin<Config, Cleanup> {
-  const askedBy = (call: Call<FusedKeys>) => loaded(chain.filter((one) => isAskedFor(one, call.config)));
+  const acting = chain.filter(({ statusOnly }) => statusOnly !== true);
+  const askedBy = (call: Call<FusedKeys>, pieces: readonly ChainedPiece[] = acting) =>
+    loaded(pieces.filter((one) => isAskedFor(one, call.config)));
   const concerned = (recorded: ReadonlySet<string>, call: Call<FusedKeys>) =>
-    loaded(chain.filter((one) => recorded.has(one.name) || isAskedFor(one, call.config)));
+    loaded(acting.filter((one) => recorded.has(one.name) || isAskedFor(one, call.config)));
   return {
     ...plugin,
     uniqueKeys: [
@@ -147,7 +151,7 @@ export function fused<Config extends FusedKeys, Cleanup extends FusedKeys>(
 
     async status(call) {
       await plugin.status?.(call);
-      for (const chained of await askedBy(call)) {
+      for (const chained of await askedBy(call, chain)) {
         await chained.status?.({ ...call, config: configOf(chained, call) });
       }
     },

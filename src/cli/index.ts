@@ -26,6 +26,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<AnyCommand>>> = {
   cache: async () => (await import("./cache.ts")).command,
   reveal: async () => (await import("./reveal.ts")).command,
   impair: async () => (await import("./impair.ts")).command,
+  node: async () => (await import("./node/index.ts")).command,
   map: async () => (await import("./map/index.ts")).command,
   ui: async () => (await import("./ui/index.ts")).command,
   conf: async () => (await import("./conf/index.ts")).command,

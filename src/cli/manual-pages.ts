@@ -35,6 +35,12 @@ const LAB_CODES = [
   USAGE,
 ] as const;
 
+const MESH_FILES = [
+  ["/etc/warren/mesh.json", "The configuration."],
+  ["/var/lib/cni/warren/mesh.key", "The private key of this node, made by the first up (keyFile)."],
+  ["/etc/cni/net.d/10-warren-mesh.conflist", "By which runtimes attach pods (conflist)."],
+] as const;
+
 /** The pages by the words that lead to the command, "" for warren itself. */
 export const MANUAL_PAGES: Readonly<Record<string, ManualPage>> = {
   "": {
@@ -436,6 +442,59 @@ export const MANUAL_PAGES: Readonly<Record<string, ManualPage>> = {
     environment: PLACES,
     examples: [["warren conf show pods --json", "With the config that each plugin gets."]],
     seeAlso: ["warren conf list"],
+  },
+  node: {
+    description: [
+      "A mesh is one network of many nodes: each has a block of addresses for its pods, and a tunnel to all others. These commands make, show and remove this node's part of it, as its configuration says.",
+    ],
+    files: MESH_FILES,
+    seeAlso: ["docs/mesh.md"],
+  },
+  "node up": {
+    description: [
+      "Makes what is missing of this node's part, repairs what is wrong, and touches nothing else: interfaces that are right keep their numbers, and peers that are right their sessions. Then the network is tried out, and only when it carries packets the conflist is written. Where that fails a conflist that is there is parked under a name that no runtime reads.",
+      "It prints a line for each thing that it made, repaired or changed.",
+    ],
+    files: MESH_FILES,
+    exitCodes: [
+      ["0", "Everything of this node is there; of other nodes that lack something a warning says what."],
+      [
+        "1",
+        "Something could not be made, or the network does not carry packets. What is made by then stays.",
+      ],
+      USAGE,
+    ],
+    examples: [["warren node up --config ./mesh.json", "With a configuration of its own place."]],
+    seeAlso: ["warren node show", "warren node down", "docs/mesh.md"],
+  },
+  "node down": {
+    description: [
+      "Removes the conflist, the namespace of the tunnel with what is in it, the bridge, routes and rules, and a tunnel that was taken out of its namespace; gives forwarding back as it was found, unless another bridge lives by it; and leaves the key. Pods that are still attached lose their network: DEL them before.",
+    ],
+    files: MESH_FILES,
+    examples: [["warren node down --config ./mesh.json", "Of a mesh with a configuration elsewhere."]],
+    seeAlso: ["warren node up", "docs/mesh.md"],
+  },
+  "node show": {
+    description: [
+      "Changes nothing. Each thing that is missing or wrong is a line; of each other node there is where it is reached, its blocks, whether the tunnel knows it, and with wireguard when the two last shook hands and how much went to and fro.",
+    ],
+    files: MESH_FILES,
+    exitCodes: [
+      ["0", "Everything of this node is there, and every other node is known to the tunnel."],
+      ["1", "Something is missing or wrong."],
+      USAGE,
+    ],
+    examples: [["warren node show --json", "For programs."]],
+    seeAlso: ["warren node up", "docs/mesh.md"],
+  },
+  "node sync": {
+    description: [
+      "Tells the tunnel of nodes that are new, that have changed, or that are gone. What is right is not touched.",
+    ],
+    files: MESH_FILES,
+    examples: [["warren node sync", "After the configuration has another peer."]],
+    seeAlso: ["warren node up", "docs/mesh.md"],
   },
   "conf doctor": {
     description: [

@@ -3,13 +3,13 @@
 import { PrivateKey } from "../net/wireguard-key.ts";
 import {
   lockExclusively,
-  makeDirectory,
+  makeDirectories,
   parentOf,
   removeFile,
   renameFile,
   syncFile,
 } from "../sys/directory.ts";
-import { OpenFlag, openFile, readAll, statDescriptor, statFile, statName, writeAll } from "../sys/files.ts";
+import { OpenFlag, openFile, readAll, statDescriptor, statName, writeAll } from "../sys/files.ts";
 import { isSystemError } from "../sys/libc.ts";
 
 /** The key of a node. */
@@ -93,7 +93,7 @@ function readSecret(path: string): string | undefined {
 /** Makes a key at `path` unless somebody else is quicker. It is there whole or not at all, also after a power failure. */
 function createKey(path: string): void {
   const parent = parentOf(path);
-  makeFolders(parent);
+  makeDirectories(parent, 0o700);
   using folder = openFile(parent, OpenFlag.readOnly | OpenFlag.directory);
   lockExclusively(folder.fd, parent);
   if (statName(path) !== undefined) return;
@@ -114,11 +114,4 @@ function createKey(path: string): void {
     throw error;
   }
   syncFile(folder.fd, parent);
-}
-
-/** Makes the folder, for this user alone, and those that it stands in. */
-function makeFolders(path: string, mode = 0o700): void {
-  if (statFile(path) !== undefined) return;
-  makeFolders(parentOf(path), 0o755);
-  makeDirectory(path, mode);
 }

@@ -9,6 +9,11 @@ export function enableForwarding(family: Family): void {
   ensureSetting(SETTINGS[family], 1);
 }
 
+/** Makes the host forward packets of this family no more; throws SystemError. */
+export function disableForwarding(family: Family): void {
+  ensureSetting(SETTINGS[family], 0);
+}
+
 /** True if the host forwards packets of this family. */
 export function forwards(family: Family): boolean {
   return readSetting(SETTINGS[family]) === "1";

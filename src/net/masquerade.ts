@@ -11,6 +11,7 @@ import {
   createChain,
   createTable,
   deleteChain,
+  deleteEmptyTable,
   dumpChains,
   flushChain,
   getChain,
@@ -54,15 +55,61 @@ export function ensureMasquerade(network: string, subnets: readonly Prefix[]): v
   );
 }
 
+const CLUSTER_PREFIX = "mesh-";
+
+/** Returns the name of the chain for a node's block within the cluster; the same three always give the same name. */
+function clusterChainName(network: string, block: Prefix, cluster: Prefix): string {
+  const subnet = formatPrefix(networkOf(cluster)).replaceAll(":", "_");
+  return `${CLUSTER_PREFIX}${masqueradeName(network, block).slice(PREFIX.length)}-${subnet}`;
+}
+
+/** True if what a node's block sends beyond the cluster is masqueraded. Throws MissingFeatureError or NetlinkError. */
+export function hasClusterMasquerade(network: string, block: Prefix, cluster: Prefix): boolean {
+  return isComplete(openNfTables(CURE), clusterChainName(network, block, cluster));
+}
+
+/** Masquerades what a node's block sends beyond the cluster, and nothing that stays in it. Throws as above. */
+export function ensureClusterMasquerade(network: string, block: Prefix, cluster: Prefix): void {
+  const nftables = openNfTables(CURE);
+  const name = clusterChainName(network, block, cluster);
+  needing(
+    () => rehearse(nftables),
+    () => nftables.transaction([createTable(TABLE), ...chainFor(TABLE, network, block, { name, cluster })]),
+  );
+}
+
+/** Removes all of that of a network, and the table where nothing else is in it; returns the chains that there were. */
+export function removeClusterMasquerade(network: string): string[] {
+  const nftables = openNfTablesIfAny();
+  if (nftables === undefined) return [];
+  const stem = `${CLUSTER_PREFIX}${stemOf(network).slice(PREFIX.length)}`;
+  const names = chainNames(nftables, CLUSTER_PREFIX).filter((name) => name.startsWith(stem));
+  const doomed = names.filter((name) => name.slice(stem.length).split("-").every(isSubnet));
+  if (doomed.length === 0) return [];
+  nftables.transaction(doomed.flatMap((name) => [flushChain(TABLE, name), deleteChain(TABLE, name)]));
+  try {
+    nftables.transaction([deleteEmptyTable(TABLE)]);
+  } catch (error) {
+    // somebody else has something in it, or was quicker
+    if (!isNetlinkError(error, "EBUSY", "ENOENT")) throw error;
+  }
+  return doomed;
+}
+
 /** A chain is made together with its rule, and its name says what that is. */
 function isComplete(nftables: NetlinkSocket, name: string): boolean {
   return (nftables.get(getChain(TABLE, name))?.use ?? 0) > 0;
 }
 
-function chainFor(table: TableName, network: string, subnet: Prefix): Request<never>[] {
-  const chain = masqueradeName(network, subnet);
+/** What stays within `cluster` is left alone: within the subnet itself, unless another is said. */
+function chainFor(
+  table: TableName,
+  network: string,
+  subnet: Prefix,
+  { name: chain, cluster } = { name: masqueradeName(network, subnet), cluster: subnet },
+): Request<never>[] {
   const { address, length } = networkOf(subnet);
-  const bytes = addressBytes(address);
+  const inside = networkOf(cluster);
   const multicast: Prefix =
     address.family === 4
       ? { address: { family: 4, value: 0xe000_0000n }, length: 4 }
@@ -80,8 +127,8 @@ function chainFor(table: TableName, network: string, subnet: Prefix): Request<ne
       chain,
       expressions: [
         ...packetFamily(address.family === 4 ? "ipv4" : "ipv6"),
-        ...sourceIn(bytes, length),
-        ...destinationIn(bytes, length, "notEqual"),
+        ...sourceIn(addressBytes(address), length),
+        ...destinationIn(addressBytes(inside.address), inside.length, "notEqual"),
         ...destinationIn(addressBytes(multicast.address), multicast.length, "notEqual"),
         masquerade(),
       ],
@@ -119,11 +166,15 @@ function stemOf(network: string): string {
 }
 
 function listChains(nftables: NetlinkSocket): string[] {
+  return chainNames(nftables, PREFIX);
+}
+
+function chainNames(nftables: NetlinkSocket, prefix: string): string[] {
   try {
     return nftables
       .dump(dumpChains(TABLE))
       .map(({ name }) => name)
-      .filter((name) => name.startsWith(PREFIX));
+      .filter((name) => name.startsWith(prefix));
   } catch (error) {
     if (isNetlinkError(error, "ENOENT")) return [];
     throw error;

@@ -1,5 +1,5 @@
-// A vxlan with one other end: Ethernet frames in UDP packets to one other node, which has the same number for it. The
-// device is inside a container, while its packets leave by an interface of the host and obey the host's routes.
+// A vxlan: Ethernet frames in UDP packets to one other node, or to those that it is told of, which have the same number for
+// it. The device is inside a namespace, while its packets leave by an interface of the host and obey the host's routes.
 import { type Address, addressBytes, addressFromBytes, type Family, formatAddress } from "../ip/address.ts";
 import { createLink, deleteLink, dumpLinks, type Link, type LinkDevice, setLink } from "../netlink/link.ts";
 import { ignoring, isNetlinkError } from "../netlink/message.ts";
@@ -25,10 +25,10 @@ export interface VxlanSettings {
   readonly name: string;
   /** The number of the network, the same at both ends. */
   readonly vni: number;
-  /** The interface of the host by which its packets leave. */
-  readonly parent: Link;
-  /** Where the other end is. */
-  readonly remote: Address;
+  /** The interface of the host by which its packets leave; the host's routes decide where it is left out. */
+  readonly parent?: Link | undefined;
+  /** Where the other end is; left out where there are several, each told by itself (vxlan-peers.ts). */
+  readonly remote?: Address | undefined;
   /** Where its packets come from; the host's routes decide where it is left out. */
   readonly local?: Address | undefined;
   /** The UDP port of both ends; VXLAN_PORT if left out. */
@@ -62,14 +62,15 @@ export function vxlanDevice({
   port = VXLAN_PORT,
 }: Omit<VxlanSettings, "name">): LinkDevice {
   const from = local === undefined ? undefined : addressBytes(local);
-  const to = addressBytes(remote);
+  const to = remote === undefined ? undefined : addressBytes(remote);
+  const { family } = remote ?? local ?? { family: 4 };
   return {
     kind: "vxlan",
     data: {
-      parent: parent.index,
+      parent: parent?.index,
       id: vni,
-      ...(remote.family === 4 ? { remote: to, local: from } : { local6: from, remote6: to }),
-      // there is only one other end: a frame with a false sender must not turn what follows elsewhere
+      ...(family === 4 ? { remote: to, local: from } : { local6: from, remote6: to }),
+      // where the other ends are is known: a frame with a false sender must not turn what follows elsewhere
       learning: 0,
       port,
     },
@@ -111,14 +112,22 @@ export interface Vxlan {
   readonly port: number;
   /** Where the other end is, spelled as an address; empty where nobody said. */
   readonly remote: string;
+  /** Where its packets come from; empty where nobody said. */
+  readonly local: string;
+  /** It takes senders for where they say they are. */
+  readonly learns: boolean;
 }
 
 /** Returns what kind of vxlan the link is; undefined if it is none. */
 export function vxlanOf({ device }: Link): Vxlan | undefined {
   if (device?.kind !== "vxlan" || device.data === undefined) return undefined;
-  const { id = 0, port = 0, remote, remote6 } = device.data;
-  const bytes = remote ?? remote6;
-  return { vni: id, port, remote: bytes === undefined ? "" : formatAddress(addressFromBytes(bytes)) };
+  const { id = 0, port = 0, remote, remote6, local, local6, learning } = device.data;
+  const spelled = (bytes: Uint8Array | undefined) =>
+    bytes === undefined ? "" : formatAddress(addressFromBytes(bytes));
+  return {
+    ...{ vni: id, port, remote: spelled(remote ?? remote6), local: spelled(local ?? local6) },
+    learns: learning === 1,
+  };
 }
 
 /** Returns the vxlans of a namespace that have this number. */

@@ -1,5 +1,5 @@
-// The catalogue: every plugin in the executable, by the name that chooses it. They are loaded in three pieces, and VERSION
-// needs neither: what a call does not use, it does not pay for.
+// The catalogue: every plugin in the executable, by the name that chooses it. They are loaded in four pieces, and VERSION
+// needs none: what a call does not use, it does not pay for.
 import type { ChainedPiece } from "../attachment/fused.ts";
 import type { Plugin } from "../cni/plugin.ts";
 
@@ -18,6 +18,7 @@ export const CHAIN: readonly ChainedPiece[] = [
     load: async () => (await chained()).tuning,
   },
   { name: "netem", load: async () => (await chained()).netem },
+  { name: "mesh", statusOnly: true, load: async () => (await import("./mesh.ts")).mesh },
 ];
 
 const PLUGINS: Readonly<Record<string, () => Promise<Plugin>>> = {

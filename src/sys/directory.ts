@@ -1,7 +1,7 @@
 // Directories and names: what creating a store, a namespace or a cache file needs. None of it is on the path of
 // an ADD that finds its store in place, so these calls are bound when first used.
 import { dlopen } from "bun:ffi";
-import { OpenFlag, openFile, statFile } from "./files.ts";
+import { OpenFlag, openFile, statFile, writeAll } from "./files.ts";
 import {
   checkedInt,
   checkedPath,
@@ -41,6 +41,14 @@ export function makeDirectory(path: string, mode: number): void {
   if (calls().mkdir(path, checkedInt(mode, "mode")) === 0) return;
   const errno = lastErrno();
   if (statFile(path)?.kind !== "directory") throw new SystemError(`mkdir ${path}`, errno);
+}
+
+/** Makes a directory, and those above it that are missing, which others may read. Throws SystemError. */
+export function makeDirectories(path: string, mode: number): void {
+  if (statFile(path)?.kind === "directory") return;
+  const parent = parentOf(path);
+  if (parent !== path) makeDirectories(parent, 0o755);
+  makeDirectory(path, mode);
 }
 
 /** Returns the directory that `path` stands in. */
@@ -102,6 +110,27 @@ export function renameFile(from: string, to: string): void {
   checkedPath(from);
   checkedPath(to);
   retried(`rename ${from} to ${to}`, () => calls().rename(from, to));
+}
+
+/**
+ * Puts a file with this text into the place of `path` by one rename: a reader finds the old text or the new one, also
+ * after a power failure. The directory has to be there. Throws SystemError.
+ */
+export function replaceFile(path: string, text: string, mode: number): void {
+  // no ending that runtimes read as a config
+  const draft = `${path}.${process.pid}.new`;
+  try {
+    removeFile(draft);
+    using file = openFile(draft, OpenFlag.writeOnly | OpenFlag.create | OpenFlag.exclusive, mode);
+    writeAll(file.fd, new TextEncoder().encode(text), draft);
+    syncFile(file.fd, draft);
+    renameFile(draft, path);
+  } catch (error) {
+    removeFile(draft);
+    throw error;
+  }
+  using folder = openFile(parentOf(path), OpenFlag.readOnly | OpenFlag.directory);
+  syncFile(folder.fd, parentOf(path));
 }
 
 /** Cuts an open file to `sizeBytes`; throws SystemError. */

@@ -117,7 +117,10 @@ inSecondRun(import.meta.path, "vxlans between two nodes, in namespaces of their 
       using netns = openNetns("/run/netns/pod1");
       using inside = connectInside(netns);
       const [seen] = vxlansWith(inside, 11);
-      expect(seen && vxlanOf(seen)).toEqual({ vni: 11, port: 4789, remote: two });
+      expect(seen && vxlanOf(seen)).toEqual({
+        ...{ vni: 11, port: 4789, remote: two },
+        ...{ local: "", learns: false },
+      });
       expect(mtu + vxlanOverhead(over === "IPv4" ? 4 : 6)).toBe(1500);
 
       // 20 bytes of IP and 8 of ICMP

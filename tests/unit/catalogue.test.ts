@@ -14,7 +14,9 @@ test("what is no plugin is not called", () => {
 });
 
 test.each(CHAIN.map((piece) => [piece.name, piece] as const))("%s is told as it is", async (_, piece) => {
-  const { name, capability, uniqueKeys } = await piece.load();
+  const { name, capability, uniqueKeys, statusOnly } = await piece.load();
   const { load: _load, ...told } = piece;
-  expect({ capability: undefined, uniqueKeys: undefined, ...told }).toEqual({ name, capability, uniqueKeys });
+  expect({ capability: undefined, uniqueKeys: undefined, statusOnly: undefined, ...told }).toEqual({
+    ...{ name, capability, uniqueKeys, statusOnly },
+  });
 });

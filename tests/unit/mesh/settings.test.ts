@@ -4,7 +4,7 @@ import { expect, test } from "bun:test";
 import { describeError } from "../../../src/cni/error.ts";
 import { formatPrefix, type Prefix, parsePrefix } from "../../../src/ip/prefix.ts";
 import { incompleteText, knownNodes } from "../../../src/mesh/node.ts";
-import { parseMeshSettings, refuseOwnNetworks } from "../../../src/mesh/settings.ts";
+import { parseMeshSettings, readMeshSettings, refuseOwnNetworks } from "../../../src/mesh/settings.ts";
 
 const KEY = "xTIBA5rboUvnH4htodjb6e697QjLERt1NAB4mZqp8Dg=";
 const LEAST = { clusterCIDRs: ["10.244.0.0/16"], nodeCIDRs: ["10.244.1.0/24"] };
@@ -60,6 +60,12 @@ test("S3-W14 blocks of both families are taken in either order, and stand with I
     "10.244.1.0/24",
     "fd00:244:0:1::/64",
   ]);
+});
+
+test("the sample is a configuration", () => {
+  const { backend, nodes } = readMeshSettings(`${import.meta.dir}/../../../conf/mesh.json`);
+  expect([backend, nodes.kind]).toEqual(["wireguard", "fixed"]);
+  expect(() => readMeshSettings("/nowhere/mesh.json")).toThrow("the configuration of the mesh can't be read");
 });
 
 test("S3-I02 ranges that overlap are refused with both named", () => {

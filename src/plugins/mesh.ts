@@ -1,0 +1,75 @@
+// The plugin `mesh`: says in STATUS whether this node's part of the network between nodes is there, so that a runtime
+// sends no pod where none could reach the others. It is a key of the plugin that ties pods to the bridge, and needs no
+// process of its own; behind the plugin of another suite it stands in the chain, and lets ADD pass.
+import * as v from "valibot";
+import { defineChained, requirePrevious } from "../attachment/addition.ts";
+import { CniError, ErrorCode } from "../cni/error.ts";
+import { parsePrefix } from "../ip/prefix.ts";
+import { type NodeNetwork, planFor } from "../mesh/node-network.ts";
+import { DEFAULT_CONFIG, readMeshSettings } from "../mesh/settings.ts";
+import { findingText, inspect, probe } from "../mesh/topology.ts";
+import { MissingFeatureError } from "../net/feature.ts";
+
+const PLUGIN = "mesh";
+
+const absolutePath = v.pipe(
+  v.string(),
+  v.check((path) => path.startsWith("/") && !path.includes("\0"), "an absolute path"),
+);
+
+const config = v.object({
+  config: v.nullish(absolutePath),
+  nodeCIDRs: v.pipe(
+    v.array(
+      v.pipe(
+        v.string(),
+        v.check((text) => parsePrefix(text) !== undefined, "a subnet, such as 10.244.1.0/24"),
+      ),
+    ),
+    v.minLength(1),
+  ),
+  dataDir: v.nullish(absolutePath),
+});
+
+type Config = v.InferOutput<typeof config>;
+
+/** Throws CniError 50 unless all of the mesh is there on this node, and 7 for a configuration that is wrong. */
+async function requireMesh({ config: file, nodeCIDRs }: Config): Promise<void> {
+  const configFile = file ?? DEFAULT_CONFIG;
+  const network: NodeNetwork = { settings: readMeshSettings(configFile), configFile };
+  const blocks = nodeCIDRs.map(parsePrefix).filter((block) => block !== undefined);
+  const plan = await planFor(network, { blocks });
+  try {
+    probe(plan);
+  } catch (error) {
+    if (!(error instanceof MissingFeatureError)) throw error;
+    throw new CniError(ErrorCode.notReady, error.message, error.cure, { cause: error });
+  }
+  const [finding, ...others] = inspect(plan);
+  if (finding === undefined) return;
+  const more =
+    others.length === 0
+      ? ""
+      : `, and ${others.length} more ${others.length === 1 ? "piece is" : "pieces are"} not as they should be`;
+  throw new CniError(
+    ErrorCode.notReady,
+    `mesh ${plan.network}: ${findingText(finding)}${more}`,
+    `bring this node up: warren node up --config ${configFile}`,
+  );
+}
+
+export const mesh = defineChained({
+  name: PLUGIN,
+  about: "Warren mesh: tells whether this node's part of the network between nodes is there",
+  statusOnly: true,
+  config,
+  cleanup: v.object({ dataDir: v.nullish(absolutePath) }),
+  additionOf: () => undefined,
+  async del(): Promise<void> {},
+  async check({ previous }): Promise<void> {
+    requirePrevious(previous);
+  },
+  async status(call): Promise<void> {
+    await requireMesh(call.config);
+  },
+});
