@@ -448,7 +448,7 @@ export const MANUAL_PAGES: Readonly<Record<string, ManualPage>> = {
       "A mesh is one network of many nodes: each has a block of addresses for its pods, and a tunnel to all others. These commands make, show and remove this node's part of it, as its configuration says.",
     ],
     files: MESH_FILES,
-    seeAlso: ["docs/mesh.md"],
+    seeAlso: ["docs/mesh.md", "warren lab mesh"],
   },
   "node up": {
     description: [
@@ -605,6 +605,38 @@ export const MANUAL_PAGES: Readonly<Record<string, ManualPage>> = {
     ],
     exitCodes: LAB_CODES,
     seeAlso: ["warren impair", "docs/netem.md"],
+  },
+  "lab mesh": {
+    description: [
+      "Three nodes, each a namespace, and a network of all their pods: by wireguard where the kernel has it, by vxlan elsewhere. Every frame between two nodes is counted while pods talk; a node comes and goes; the namespace of a tunnel is deleted and made again; and in the end nothing is left.",
+    ],
+    exitCodes: LAB_CODES,
+    seeAlso: ["warren node", "warren lab poc", "docs/mesh.md"],
+  },
+  "lab poc": {
+    description: [
+      "The smallest mesh: this machine is a node with two pods, 10.11.12.101 and .102, and a remote end has 10.11.77.77. Pod to pod, node to pod, pod to the remote end, pod to the Internet: four pings, and then interfaces, namespaces, rules, routes and forwarding are as they were.",
+    ],
+    exitCodes: LAB_CODES,
+    seeAlso: ["warren node", "warren lab mesh", "docs/mesh.md"],
+  },
+  "lab wire": {
+    synopsis: ["warren lab wire NETNS INTERFACE -- CMD ..."],
+    description: [
+      "Hears every frame that comes in and goes out by the interface while the command runs, and counts them by protocol, addresses and port. Who asks for the hardware address of a neighbour, and who tells of multicast, is counted together as neighbours.",
+    ],
+    exitCodes: [
+      ["N", "What the command ended with; 128 + N for the signal N."],
+      ["1", "There is no such namespace or interface."],
+      USAGE,
+    ],
+    examples: [
+      [
+        "warren lab wire node1 eth0 -- warren lab ping 10.244.2.3 --from pod1",
+        "What a tunnel makes of pings.",
+      ],
+    ],
+    seeAlso: ["warren lab mesh", "warren netwatch"],
   },
   "lab quickack": {
     description: [

@@ -78,14 +78,21 @@ export function ensureClusterMasquerade(network: string, block: Prefix, cluster:
   );
 }
 
-/** Removes all of that of a network, and the table where nothing else is in it; returns the chains that there were. */
-export function removeClusterMasquerade(network: string): string[] {
+/** Returns the names of all such chains of a network that are there; none where the kernel has no nf_tables. */
+export function listClusterMasquerade(network: string): string[] {
   const nftables = openNfTablesIfAny();
   if (nftables === undefined) return [];
   const stem = `${CLUSTER_PREFIX}${stemOf(network).slice(PREFIX.length)}`;
-  const names = chainNames(nftables, CLUSTER_PREFIX).filter((name) => name.startsWith(stem));
-  const doomed = names.filter((name) => name.slice(stem.length).split("-").every(isSubnet));
-  if (doomed.length === 0) return [];
+  return chainNames(nftables, CLUSTER_PREFIX).filter(
+    (name) => name.startsWith(stem) && name.slice(stem.length).split("-").every(isSubnet),
+  );
+}
+
+/** Removes all of that of a network, and the table where nothing else is in it; returns the chains that there were. */
+export function removeClusterMasquerade(network: string): string[] {
+  const nftables = openNfTablesIfAny();
+  const doomed = listClusterMasquerade(network);
+  if (nftables === undefined || doomed.length === 0) return [];
   nftables.transaction(doomed.flatMap((name) => [flushChain(TABLE, name), deleteChain(TABLE, name)]));
   try {
     nftables.transaction([deleteEmptyTable(TABLE)]);

@@ -48,12 +48,10 @@ async function requireMesh({ config: file, nodeCIDRs }: Config): Promise<void> {
   const [finding, ...others] = inspect(plan);
   if (finding === undefined) return;
   const more =
-    others.length === 0
-      ? ""
-      : `, and ${others.length} more ${others.length === 1 ? "piece is" : "pieces are"} not as they should be`;
+    others.length === 0 ? "" : `, and of ${others.length} other pieces of the mesh something is wrong, too`;
   throw new CniError(
     ErrorCode.notReady,
-    `mesh ${plan.network}: ${findingText(finding)}${more}`,
+    `${findingText(finding)}${more}`,
     `bring this node up: warren node up --config ${configFile}`,
   );
 }

@@ -408,7 +408,7 @@ describe("two nodes over vxlan", () => {
     const broken = await ready();
     expect(broken.exitCode).toBe(1);
     expect(broken.stdout + broken.stderr).toContain(
-      `mesh mesh: tunnel vxlan0 is missing; bring this node up: warren node up --config ${node.configFile}`,
+      `tunnel vxlan0 is missing; bring this node up: warren node up --config ${node.configFile}`,
     );
     // somebody else's list is neither overwritten nor removed
     await node.node("down");
@@ -523,7 +523,7 @@ describe("two nodes over vxlan", () => {
     await node.configure();
     expect(await status()).toMatchObject({
       code: 50,
-      msg: "mesh mesh: forwarding of IPv4 is off, and 11 more pieces are not as they should be",
+      msg: "forwarding of IPv4 is off, and of 11 other pieces of the mesh something is wrong, too",
       details: `bring this node up: warren node up --config ${node.configFile}`,
     });
     await node.node("up");

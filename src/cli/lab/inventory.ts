@@ -1,7 +1,7 @@
 // `warren lab inventory NET`: what is on the host's side of a network, its interfaces and masquerade chains, or which
 // interfaces a pod has: as /proc tells it, and not as Warren remembers it.
 import { readFileSync } from "node:fs";
-import { listMasquerade, TABLE } from "../../net/masquerade.ts";
+import { listClusterMasquerade, listMasquerade, TABLE } from "../../net/masquerade.ts";
 import { inNetns, openNetns } from "../../net/netns.ts";
 import { writeStdout } from "../../sys/stdio.ts";
 import { operatorCommand } from "../command.ts";
@@ -27,7 +27,8 @@ export const command = operatorCommand({
       writeStdout(`interfaces:  ${inNetns(netns, listInterfaces).join(", ")}\n`);
       return 0;
     }
-    const chains = listMasquerade(args.network).map((name) => `${TABLE.family} ${TABLE.name} ${name}`);
+    const names = [...listMasquerade(args.network), ...listClusterMasquerade(args.network)];
+    const chains = names.map((name) => `${TABLE.family} ${TABLE.name} ${name}`);
     writeStdout(`interfaces:  ${listInterfaces().join(", ")}\n`);
     writeStdout(`nft chains:  ${chains.length === 0 ? "none" : chains.join(", ")}\n`);
     return 0;

@@ -51,8 +51,8 @@ export class Stage extends Narrator {
     return answer;
   }
 
-  /** As `show`, of an ADD's result only the line with the address. Throws StepError unless it is `address`. */
-  async showAddress(line: string, address: string): Promise<void> {
+  /** As `show`, of an ADD's result only the line with the address, and what `rest` says of the others. Throws StepError unless it is `address`. */
+  async showAddress(line: string, address: string, rest = "are like those of pod1"): Promise<void> {
     this.command(line);
     const { exitCode, stdout, stderr } = await this.#run(line);
     const lines = stdout.trimEnd().split("\n");
@@ -60,7 +60,7 @@ export class Stage extends Narrator {
     if (exitCode !== 0 || found === undefined || others.length > 0) this.output(stdout + stderr);
     else {
       this.output(found);
-      this.aside(`the other ${lines.length - 1} lines are like those of pod1`);
+      this.aside(`the other ${lines.length - 1} lines ${rest}`);
     }
     demand(exitCode === 0, `exit code 0 of: ${line}; it was ${exitCode}`);
     demandAddress(stdout, address);
