@@ -179,6 +179,7 @@ export function putNode(): Statement<NodeName & { agreement: string; backend: st
             agreement: sql`excluded.agreement`,
             backend: sql`excluded.backend`,
             seenAtMs: sql`excluded.seen_at_ms`,
+            joinedAtMs: sql`case when ${nodes.leftAtMs} is null then ${nodes.joinedAtMs} else excluded.joined_at_ms end`,
             leftAtMs: null,
             reservedUntilMs: null,
           },

@@ -57,6 +57,8 @@ export interface RegisteredNode extends NodeDescription {
   readonly revision: number;
   /** What the server's clock said when this was read. */
   readonly readAtMs: number;
+  /** What this node's clock said then. */
+  readonly heardAtMs: number;
 }
 
 /** What a node tells of itself. */
@@ -293,6 +295,7 @@ function nodeOf(rows: readonly NodeRow[], defaultPort: number): RegisteredNode[]
       reservedUntilMs: row.reservedUntilMs ?? undefined,
       revision: row.revision,
       readAtMs: row.nowMs,
+      heardAtMs: Date.now(),
     },
   ];
 }

@@ -106,7 +106,8 @@ export class PostgresStore implements Store {
       version = Number((await connection.send(begin))[0]?.[0] ?? 0);
     } catch (error) {
       // no schema is what the first node finds; reading is no reason to make one
-      if (!isProblem(error, "table missing") || access === "read") throw error;
+      if (!isProblem(error, "table missing")) throw error;
+      if (access === "read") throw nothingYet(this.location, error);
     }
     refuseNewerSchema(version, this.location);
     if (version === SHARED_SCHEMA_VERSION) return;
@@ -283,6 +284,16 @@ function lastRows(answer: unknown): Rows {
 /** Whole numbers of 64 bits are times and counts here, which a double holds exactly. */
 function plain(value: unknown): unknown {
   return typeof value === "bigint" ? Number(value) : value;
+}
+
+function nothingYet(location: string, cause: unknown): SharedStoreError {
+  return new SharedStoreError(
+    location,
+    "table missing",
+    `the ${location} has none of Warren's tables yet`,
+    "the first node that writes makes them: by an ADD, or warren node up",
+    { cause },
+  );
 }
 
 function isProblem(error: unknown, problem: SharedStoreError["problem"]): boolean {

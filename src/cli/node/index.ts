@@ -7,6 +7,8 @@ export const command = defineCommand({
     up: async () => (await import("./up.ts")).command,
     down: async () => (await import("./down.ts")).command,
     show: async () => (await import("./show.ts")).command,
+    list: async () => (await import("./list.ts")).command,
+    remove: async () => (await import("./remove.ts")).command,
     sync: async () => (await import("./sync.ts")).command,
   },
 });

@@ -5,9 +5,14 @@ import { log } from "../../log.ts";
 import { KeyFileError } from "../../mesh/key.ts";
 import { type IncompleteNode, incompleteText } from "../../mesh/node.ts";
 import { fixedMembership, type Membership, type NodeNetwork } from "../../mesh/node-network.ts";
+import { openRegistry, type Registry } from "../../mesh/registry.ts";
 import { DEFAULT_CONFIG, type MeshSettings, readMeshSettings } from "../../mesh/settings.ts";
+import { placeInMesh } from "../../mesh/store-membership.ts";
+import type { Finding } from "../../mesh/topology.ts";
 import type { PeerChanges } from "../../mesh/tunnel.ts";
 import { MissingFeatureError } from "../../net/feature.ts";
+import { DEFAULT_DATA_DIR } from "../../store/sqlite.ts";
+import { StoreError } from "../../store/store.ts";
 
 /** The flags of every command about the mesh. */
 export const meshFlags = {
@@ -25,23 +30,31 @@ export function openMesh(configFile: string): NodeNetwork {
   return { settings: readMeshSettings(configFile), configFile };
 }
 
-/** Returns this node's place in the mesh. Throws CniError. */
-export async function membershipOf({ nodes }: MeshSettings): Promise<Membership> {
-  if (nodes.kind === "fixed") return fixedMembership(nodes);
-  throw new CniError(
-    ErrorCode.unsupportedField,
-    "nodes can't be read from a store yet",
-    'say "nodeCIDRs" and "peers" in place of "store"',
-  );
+/** Returns the store of the nodes, with nothing connected yet; undefined where the configuration has them all. */
+export function registryOf(settings: MeshSettings): Registry | undefined {
+  return settings.nodes.kind === "store" ? openRegistry(settings, DEFAULT_DATA_DIR) : undefined;
 }
 
-/** Returns what the work returns; what the kernel lacks, or is wrong with a key, is thrown as a CniError with its cure. */
+/** Returns the place that this node has in the mesh. Throws CniError, and what the store throws. */
+export async function membershipOf(settings: MeshSettings): Promise<Membership> {
+  if (settings.nodes.kind === "fixed") return fixedMembership(settings.nodes);
+  return placeInMesh(openRegistry(settings, DEFAULT_DATA_DIR));
+}
+
+/**
+ * Returns what the work returns; what the kernel lacks, and what is wrong with a key or with the store, is thrown as a CniError
+ * with its cure.
+ */
 export async function explained<T>(work: () => Promise<T>): Promise<T> {
   try {
     return await work();
   } catch (error) {
     if (error instanceof MissingFeatureError) {
       throw new CniError(ErrorCode.unsupportedField, error.message, error.cure, { cause: error });
+    }
+    if (error instanceof StoreError) {
+      const code = error.isPassing ? ErrorCode.tryAgainLater : ErrorCode.storeUnusable;
+      throw new CniError(code, error.message, error.cure, { cause: error });
     }
     if (error instanceof KeyFileError) {
       throw new CniError(ErrorCode.ioFailure, error.message, error.cure, { cause: error });
@@ -64,4 +77,10 @@ export function peerLines({ added, changed, removed, kept }: PeerChanges): strin
     ...removed.map((what) => `removed peer at ${what}`),
     ...(kept.length === 0 ? [] : [`left ${kept.length} ${kept.length === 1 ? "peer" : "peers"} as it was`]),
   ];
+}
+
+/** Returns the line that tells what was made or repaired. */
+export function mendedLine({ piece, problem }: Finding): string {
+  if (problem === "is missing") return `made ${piece}`;
+  return `repaired ${piece}, which ${problem.replace(/^is\b/, "was").replace(/^has\b/, "had")}`;
 }

@@ -1,14 +1,18 @@
 // `warren node up`: makes this node's part of the mesh, or repairs what is missing or wrong of it, and nothing else.
 import { bringUp } from "../../mesh/node-network.ts";
-import type { Finding } from "../../mesh/topology.ts";
+import { joinMesh, presenceOf } from "../../mesh/store-membership.ts";
 import { writeStdout } from "../../sys/stdio.ts";
 import { operatorCommand } from "../command.ts";
-import { explained, membershipOf, meshFlags, openMesh, peerLines, warnOf } from "./mesh-command.ts";
-
-function mendedLine({ piece, problem }: Finding): string {
-  if (problem === "is missing") return `made ${piece}`;
-  return `repaired ${piece}, which ${problem.replace(/^is\b/, "was").replace(/^has\b/, "had")}`;
-}
+import {
+  explained,
+  membershipOf,
+  mendedLine,
+  meshFlags,
+  openMesh,
+  peerLines,
+  registryOf,
+  warnOf,
+} from "./mesh-command.ts";
 
 export const command = operatorCommand({
   name: "up",
@@ -16,7 +20,13 @@ export const command = operatorCommand({
   args: meshFlags,
   async run({ args }) {
     const mesh = openMesh(args.config);
-    const result = await explained(async () => bringUp(mesh, await membershipOf(mesh.settings)));
+    const registry = registryOf(mesh.settings);
+    const result = await explained(async () => {
+      if (registry === undefined) return bringUp(mesh, await membershipOf(mesh.settings));
+      const brought = await bringUp(mesh, await joinMesh(registry));
+      await registry.announce(await presenceOf(brought.plan));
+      return brought;
+    });
     const { mended, peers, incomplete, published, plan } = result;
     warnOf(peers, incomplete);
     if (args.json === true) {

@@ -1,0 +1,40 @@
+// One daemon at a time keeps the mesh of a node: the lock goes with the process, however that ends, and the file tells who has
+// it.
+import { CniError, ErrorCode } from "../cni/error.ts";
+import { lockIfFree, makeDirectories, parentOf, removeFile, truncateFile } from "../sys/directory.ts";
+import { OpenFlag, openFile, readAll, statDescriptor, statFile, writeAll } from "../sys/files.ts";
+import type { MeshNames } from "./plan.ts";
+
+/** The number of a process, and a line's end. */
+const LONGEST_BYTES = 16;
+
+/** Takes the lock; throws CniError 11 where a daemon has it, and SystemError. The file goes with the lock, if that is given back. */
+export function lockDaemon({ record, network }: MeshNames): Disposable {
+  const path = `${record.replace(/\.json$/, "")}.lock`;
+  makeDirectories(parentOf(path), 0o700);
+  for (;;) {
+    const file = openFile(path, OpenFlag.readWrite | OpenFlag.create | OpenFlag.noFollow, 0o600);
+    if (!lockIfFree(file.fd, path)) {
+      const holder = new TextDecoder().decode(readAll(file.fd, path, LONGEST_BYTES)).trim();
+      file.close();
+      throw new CniError(
+        ErrorCode.tryAgainLater,
+        `the mesh ${network} is kept by a daemon${holder === "" ? "" : `: process ${holder}`}`,
+        "end that one first",
+      );
+    }
+    // whoever had it may have removed it in between
+    if (statDescriptor(file.fd).inode !== statFile(path)?.inode) {
+      file.close();
+      continue;
+    }
+    truncateFile(file.fd, 0, path);
+    writeAll(file.fd, new TextEncoder().encode(`${process.pid}\n`), path);
+    return {
+      [Symbol.dispose]: () => {
+        removeFile(path);
+        file.close();
+      },
+    };
+  }
+}
