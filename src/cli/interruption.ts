@@ -18,7 +18,8 @@ export class Interruption implements Disposable {
   #child: Bun.Subprocess | undefined;
   readonly #handlers = ENDING_SIGNALS.map((name) => ({ name, handle: () => this.#take(name) }));
 
-  constructor() {
+  /** `caught` is called for the first one. */
+  constructor(private readonly caught: () => void = () => undefined) {
     for (const { name, handle } of this.#handlers) process.on(name, handle);
   }
 
@@ -29,7 +30,9 @@ export class Interruption implements Disposable {
   }
 
   #take(name: NodeJS.Signals): void {
+    const isFirst = this.signal === undefined;
     this.signal ??= name;
+    if (isFirst) this.caught();
     // a terminal sends its signals to the whole foreground group, so the child has this one already and would take
     // it twice; nothing tells a signal of the terminal from one of kill(1), but no terminal sends SIGTERM
     const isTerminals = name !== "SIGTERM" && isForeground();

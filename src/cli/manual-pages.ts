@@ -496,6 +496,36 @@ export const MANUAL_PAGES: Readonly<Record<string, ManualPage>> = {
     examples: [["warren node sync", "After the configuration has another peer."]],
     seeAlso: ["warren node up", "docs/mesh.md"],
   },
+  "node list": {
+    description: [
+      "Lists the nodes of the mesh that are in the store: whose which block is, where each is reached, and when it was last heard of. One of which nothing was heard for a minute is silent: its daemon does not run, or does not reach the store. One that has left has its block for the time of grace.",
+    ],
+    files: [MESH_FILES[0]],
+    examples: [["warren node list --json", "With keys, hardware addresses and times."]],
+    seeAlso: ["warren node show", "warren node remove", "docs/mesh.md"],
+  },
+  "node remove": {
+    description: [
+      "Takes a node out of the mesh that can't do so itself any more: the others drop it as a peer, and after the time of grace its block is another's. What is on that node stays there. A node whose daemon runs comes back by itself.",
+    ],
+    files: [MESH_FILES[0]],
+    examples: [["warren node remove rack7", "A machine that was thrown away."]],
+    seeAlso: ["warren node list", "warren node down", "docs/mesh.md"],
+  },
+  "node run": {
+    description: [
+      "Does what up does, and stays: follows the other nodes as they come and go, looks every 30 seconds whether everything is there and repairs what is not, and says in the store that this node is alive. While the store is away everything stays as it is and the store is asked again, at first after half a second, at last every half minute.",
+      "SIGTERM and SIGINT end it, and leave everything running. SIGUSR2 has it look at everything at once. A service manager is told when the mesh is up, and that it lives (NOTIFY_SOCKET).",
+    ],
+    files: [...MESH_FILES, ["/var/lib/cni/warren/mesh-NETWORK.lock", "Who keeps the mesh of this node."]],
+    exitCodes: [
+      ["0", "A signal has ended it."],
+      ["1", "It could not begin: what up would not do either, or another daemon runs."],
+      USAGE,
+    ],
+    examples: [["warren node run --config ./mesh.json", "Until Ctrl-C."]],
+    seeAlso: ["warren node up", "warren node list", "docs/mesh.md"],
+  },
   "conf doctor": {
     description: [
       "Says which file a runtime takes and why, and everything that is wrong in the folder, with file, line and column: JSON, keys that nobody knows with the nearest one that somebody does, values that a plugin refuses, plugins that are not there, versions, capabilities, subnets that overlap, bridges that networks share.",

@@ -9,6 +9,7 @@ export const command = defineCommand({
     show: async () => (await import("./show.ts")).command,
     list: async () => (await import("./list.ts")).command,
     remove: async () => (await import("./remove.ts")).command,
+    run: async () => (await import("./run.ts")).command,
     sync: async () => (await import("./sync.ts")).command,
   },
 });
