@@ -81,6 +81,8 @@ export interface StaleAttachment {
   readonly netns: string;
   readonly netnsInode: string | null;
   readonly links: readonly string[];
+  /** Everything that was written down; nothing where the store was lost. */
+  readonly objects: readonly KernelObject[];
 }
 
 interface TaggedLink {
@@ -98,7 +100,7 @@ async function staleAttachments(
   const stale = entries.map(({ row, objects }): StaleAttachment => {
     const owner: Owner = { network, containerId: row.containerId, ifname: row.ifname };
     const links = objects.filter(({ kind }) => kind === "link").map(({ name }) => name);
-    return { owner, netns: row.netns, netnsInode: row.netnsInode, links };
+    return { owner, netns: row.netns, netnsInode: row.netnsInode, links, objects };
   });
   const known = new Set(stale.flatMap(({ links }) => links));
   for (const { name, owner } of tagged) {
@@ -107,7 +109,7 @@ async function staleAttachments(
     );
     if (isValid || known.has(name)) continue;
     if (store !== undefined && (await findAttachment(store, { ...owner, plugin })) !== undefined) continue;
-    stale.push({ owner, netns: "", netnsInode: null, links: [name] });
+    stale.push({ owner, netns: "", netnsInode: null, links: [name], objects: [] });
   }
   return stale;
 }

@@ -84,7 +84,8 @@ export function reportedInterface(previous: Result | undefined, ifname: string):
 
 /** What CHECK expects of the container's interface beside its addresses. */
 export interface ExpectedInterface {
-  readonly kind: string;
+  /** Undefined where any will do. */
+  readonly kind: string | undefined;
   readonly reported: ReportedInterface;
   readonly routes: readonly InterfaceRoute[];
   /** Undefined where any will do: neither result nor config says one, or a plugin behind may have changed it. */
@@ -101,7 +102,7 @@ export function verifyInterface(inside: Connection, netns: string, expected: Exp
   const { one, addresses } = expected.reported;
   const link = findLink(inside, one.name);
   if (link === undefined) throw stateDiffers(`interface ${one.name} is gone from ${netns}`);
-  if (link.kind !== expected.kind) {
+  if (expected.kind !== undefined && link.kind !== expected.kind) {
     throw stateDiffers(
       `interface ${link.name} is a ${link.kind || "physical interface"}, not a ${expected.kind}`,
     );

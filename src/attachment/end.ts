@@ -30,11 +30,15 @@ export async function writtenAttachment(
   }));
 }
 
-/** Ends an attachment: `remove` takes its interfaces away, then addresses and entry are given back. */
+/**
+ * Ends an attachment: `remove` takes its interfaces away, then addresses and entry are given back. Where `remove` gives
+ * something back that must not be lost, and fails, the entry stays for the next DEL or GC.
+ */
 export async function endAttachment(
   call: AttachmentCall<PlaceKeys>,
   plugin: string,
   remove: (written: WrittenAttachment) => void,
+  { givesBack = false }: { readonly givesBack?: boolean } = {},
 ): Promise<void> {
   const entry = entryOf(call, plugin);
   const dataDir = dataDirOf(call.config);
@@ -45,9 +49,11 @@ export async function endAttachment(
   });
   // a store that can't be read is told at the end; what follows from the attachment alone is removed even so
   await failures.collect(() => remove(written));
+  const keepsEntry = givesBack && failures.any;
   await failures.collect(async () => {
     const type = ipamTypeOf(call.config);
-    await release(entry, dataDir, type === undefined ? undefined : await call.delegate(type));
+    const ipam = type === undefined ? undefined : await call.delegate(type);
+    await (keepsEntry ? ipam?.del() : release(entry, dataDir, ipam));
   });
   failures.rethrow(`DEL of ${describeOwner(entry)}`);
 }

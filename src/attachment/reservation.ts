@@ -33,10 +33,10 @@ export interface ReservationRequest {
   readonly ipam: Delegate | undefined;
   /** False for an attachment without an interface on the host. */
   readonly pair?: boolean;
-  /** What chained plugins add in the same go. */
-  readonly additions: Additions;
-  /** Returns the interfaces of the host that the attachment will have. */
-  readonly interfacesFor: (hostLink: string) => readonly HostInterface[];
+  /** What chained plugins add in the same go, if the plugin takes them inside. */
+  readonly additions?: Additions;
+  /** Returns the interfaces of the host that the attachment will have; none unless told. */
+  readonly interfacesFor?: (hostLink: string) => readonly HostInterface[];
   /** Returns the objects, beside the pair, that an attachment with these addresses needs. */
   readonly objectsFor: (leased: Result, hostLink: string) => readonly KernelObject[];
 }
@@ -135,8 +135,11 @@ export async function reserve(
       throw new CniError(ErrorCode.delegateFailed, "IPAM plugin returned missing IP config", shown(leased));
     }
     await recordObjects(transaction, entry, request.objectsFor(leased, hostLink));
-    await request.additions.claim(transaction, { result: leased, planned: request.interfacesFor(hostLink) });
-    onReserved(() => request.additions.release());
+    const { additions, interfacesFor } = request;
+    if (additions !== undefined) {
+      await additions.claim(transaction, { result: leased, planned: interfacesFor?.(hostLink) ?? [] });
+      onReserved(() => additions.release());
+    }
     return leased;
   };
   if (ipam === undefined || ipam.inProcess) {
