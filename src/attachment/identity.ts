@@ -34,7 +34,10 @@ const LONGEST_ALIAS_BYTES = 255;
 
 /** Returns the alias that says whose a link is; undefined where it doesn't fit, and then only the store knows. */
 export function aliasOf({ network, containerId, ifname }: Owner): string | undefined {
-  const alias = `${ALIAS_PREFIX} ${network} ${containerId} ${ifname}`;
+  return fitting(`${ALIAS_PREFIX} ${network} ${containerId} ${ifname}`);
+}
+
+function fitting(alias: string): string | undefined {
   return new TextEncoder().encode(alias).length > LONGEST_ALIAS_BYTES ? undefined : alias;
 }
 
@@ -44,4 +47,20 @@ export function ownerFromAlias(alias: string): Owner | undefined {
   if (prefix !== ALIAS_PREFIX || rest.length > 0) return undefined;
   if (network === undefined || containerId === undefined || ifname === undefined) return undefined;
   return { network, containerId, ifname };
+}
+
+/**
+ * Returns the alias of a device of the host that an attachment has for a while: it says what the device was called, too.
+ * Undefined where it doesn't fit.
+ */
+export function deviceTagOf(owner: Owner, device: string): string | undefined {
+  const { network, containerId, ifname } = owner;
+  return fitting(`${ALIAS_PREFIX} ${network} ${containerId} ${ifname} ${device}`);
+}
+
+/** Returns what the alias of a device says; undefined if it is not one of ours. */
+export function deviceFromTag(alias: string): { readonly owner: Owner; readonly device: string } | undefined {
+  const space = alias.lastIndexOf(" ");
+  const owner = ownerFromAlias(alias.slice(0, Math.max(0, space)));
+  return owner === undefined ? undefined : { owner, device: alias.slice(space + 1) };
 }

@@ -31,7 +31,8 @@ describe("sample configs", () => {
     const result = JSON.parse(await warren("add", "pod1"));
     expect(result.interfaces.length).toBeGreaterThan(0);
     await warren("check", "pod1");
-    await warren("add", "pod2");
+    // a device is one pod's
+    if (sample !== "host-device.conflist") await warren("add", "pod2");
     await warren("gc", "pod1");
     await warren("check", "pod1");
     await warren("del", "pod1");

@@ -16,6 +16,8 @@ export interface Scene {
   readonly setUp?: string;
   /** What clears up after a killed call; DEL and GC each unless told. */
   readonly cures?: readonly ("DEL" | "GC")[];
+  /** True where the pod has a part of the host that ends with its namespace here, as no real card does. */
+  readonly endsWithPod?: boolean;
   /** False where steps that only look are left out: killed there, a call has done no more than at the next. */
   readonly looks?: boolean;
 }
@@ -134,6 +136,13 @@ export const SCENES: readonly Scene[] = [
     plugins: [MACVLAN],
     tortured: [0],
     setUp: UPLINK,
+  },
+  {
+    name: "host-device",
+    plugins: [{ type: "warren-host-device", device: "uplink", ipam: IPAM }],
+    tortured: [0],
+    setUp: UPLINK,
+    endsWithPod: true,
   },
   // it makes nothing but brings up what every namespace has, so that GC has nothing to collect
   { name: "loopback", plugins: [{ type: "warren-loopback" }], tortured: [0], cures: ["DEL"] },
