@@ -1,11 +1,9 @@
 // Connections over which every packet is acknowledged at once. By itself the kernel waits up to 40 ms for something to
 // acknowledge it with, and a client that writes twice before it reads waits with it. It is an attribute of the route
 // (quickack), which is all that a plugin can set for programs that it doesn't know.
-import { addressFromBytes, formatAddress } from "../ip/address.ts";
-import { formatPrefix } from "../ip/prefix.ts";
 import { getLink } from "../netlink/link.ts";
 import type { Request } from "../netlink/message.ts";
-import { addRoute, type Route, RouteProtocol, RouteType, Table } from "../netlink/route.ts";
+import { addRoute, RouteProtocol, RouteType } from "../netlink/route.ts";
 import {
   deleteCopied,
   dumpRouteCopies,
@@ -19,6 +17,7 @@ import {
 import { type Connection, connectHost } from "./connection.ts";
 import { bringUp } from "./interface.ts";
 import { rehearse } from "./rehearsal.ts";
+import { routeText } from "./route-text.ts";
 
 /** Which routes of an interface are meant. */
 export type RouteChoice = "default" | "all";
@@ -53,17 +52,6 @@ export function leadingRoutes(inside: Connection, index: number, choice: RouteCh
       quick: isQuick(copy),
       advertised: copy.route.protocol === RouteProtocol.routerAdvertisement,
     }));
-}
-
-function routeText({ destination, prefixLength, paths, table }: Route): string {
-  const where =
-    destination === undefined
-      ? "default"
-      : formatPrefix({ address: addressFromBytes(destination), length: prefixLength });
-  const gateways = paths.flatMap(({ gateway }) =>
-    gateway === undefined ? [] : [` via ${formatAddress(addressFromBytes(gateway))}`],
-  );
-  return `${where}${gateways.join("")}${table === Table.main ? "" : ` in table ${table}`}`;
 }
 
 /**

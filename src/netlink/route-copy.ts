@@ -1,9 +1,9 @@
-// A route as the kernel told it, to be sent again with one metric changed and everything else as it was, byte for byte:
+// A route as the kernel told it, to be sent again with one thing changed and everything else as it was, byte for byte:
 // also what this code has no name for. Only what the kernel tells and does not take is left out (linux/rtnetlink.h).
 import { type AddressFamily, FAMILIES } from "./address.ts";
-import { bytes, type Writer } from "./codec.ts";
+import { bytes, CodecError, Reader, type Writer } from "./codec.ts";
 import type { Request } from "./message.ts";
-import { decodeRoute, dumpRoutes, MODE_FLAGS, type Route, type RouteMode } from "./route.ts";
+import { decodeRoute, dumpRoutes, MODE_FLAGS, type Route, type RouteMode, Table } from "./route.ts";
 
 const RTM_NEWROUTE = 24;
 const RTM_DELROUTE = 25;
@@ -26,8 +26,12 @@ const Attribute = {
   encapsulationType: 21,
   encapsulation: 22,
   expires: 23,
+  table: 15,
   nextHopId: 30,
 } as const;
+
+/** Where in struct rtmsg the table stands, as far as its number fits. */
+const TABLE_AT = 4;
 
 /** What a route that names a next hop object has from that one, and may not name beside it. */
 const OF_NEXT_HOP: ReadonlySet<number> = new Set([
@@ -91,6 +95,42 @@ function rawAttributes(payload: Uint8Array<ArrayBuffer>): RawAttribute[] {
 
 function is(type: number, { type: raw }: RawAttribute): boolean {
   return (raw & TYPE_MASK) === type;
+}
+
+/** Returns the copy as text, to be written down. */
+export function routeCopyText({ header, attributes }: RouteCopy): string {
+  return `${header.toHex()}${packed(attributes).toHex()}`;
+}
+
+/** Returns the copy that a text is of (`routeCopyText`); throws CodecError for one that is of none. */
+export function routeCopyOf(text: string): RouteCopy {
+  const raw = /^([0-9a-f]{2})*$/.test(text) ? Uint8Array.fromHex(text) : new Uint8Array();
+  const [code] = raw;
+  const family = (["ipv4", "ipv6"] as const).find((name) => FAMILIES[name] === code);
+  const route = family === undefined ? undefined : decodeRoute(new Reader(raw), family);
+  if (route === undefined) throw new CodecError("", "what is written down is no route");
+  return {
+    route,
+    header: raw.slice(0, HEADER_BYTES),
+    attributes: rawAttributes(raw.slice(HEADER_BYTES)),
+  };
+}
+
+/** Returns the copy as it would be in another table. */
+export function inTable(copy: RouteCopy, table: number): RouteCopy {
+  const header = copy.header.slice();
+  header[TABLE_AT] = table > 0xff ? Table.unspecified : table;
+  const payload = new Uint8Array(new ArrayBuffer(4));
+  new DataView(payload.buffer).setUint32(0, table, true);
+  const named = { type: Attribute.table, payload };
+  // in its place, because the order counts where two copies are compared
+  const isNamed = copy.attributes.some((one) => is(Attribute.table, one));
+  const attributes = copy.attributes.map((one) => (is(Attribute.table, one) ? named : one));
+  return {
+    route: { ...copy.route, table },
+    header,
+    attributes: isNamed ? attributes : [...attributes, named],
+  };
 }
 
 /** True if connections over the route acknowledge at once. */

@@ -7,9 +7,12 @@ import {
   deleteCopied,
   dumpRouteCopies,
   identityOf,
+  inTable,
   isQuick,
   placeOf,
   type RouteCopy,
+  routeCopyOf,
+  routeCopyText,
   sendRoute,
   withQuick,
 } from "../../src/netlink/route-copy.ts";
@@ -123,6 +126,18 @@ const SENT_BY_OBJECT = message(
   "08 00 1e 00  0b 00 00 00", // RTA_NH_ID
 );
 
+// the same as it was, in table 4096
+const SENT_TO_TABLE = message(
+  "6c 00 00 00  18 00  05 05  af 9a 00 6b  00 00 00 00", // length 108, flags 0x505: replace, create
+  "02 10 00 00  00 03 00 01  04 00 00 00", // rtmsg: no table that fits, onlink
+  "08 00 0f 00  00 10 00 00", // RTA_TABLE
+  ...MANY_METRICS.slice(1),
+  "20 00 08 00", // RTA_METRICS, 32 bytes
+  ...LOCKED,
+  RENO,
+  ...WAY,
+);
+
 function copyOf(recorded: Uint8Array): RouteCopy {
   const family = recorded[HEADER_BYTES] === 2 ? "ipv4" : "ipv6";
   const copy = dumpRouteCopies(family).decode?.(new Reader(recorded, HEADER_BYTES), 24);
@@ -132,6 +147,12 @@ function copyOf(recorded: Uint8Array): RouteCopy {
 
 describe("a route is sent again", () => {
   const requests: readonly (readonly [string, Uint8Array, Request])[] = [
+    ["in another table", SENT_TO_TABLE, sendRoute(inTable(copyOf(TOLD), 4096), "replace")],
+    [
+      "after it was written down",
+      SENT_TO_TABLE,
+      sendRoute(inTable(routeCopyOf(routeCopyText(copyOf(TOLD))), 4096), "replace"),
+    ],
     ["with all its metrics", SENT, sendRoute(withQuick(copyOf(TOLD), true), "replace")],
     [
       "with its preference and lifetime",
