@@ -58,7 +58,8 @@ export type { AttachmentRow, Entry };
  * `firewall` is a table that needs the firewall's chain, and `firewall element` an element of one of its sets,
  * `firewalld source` an address in a zone of firewalld.
  * `port map` is a port of the host with where it leads, and `port map sources` a chain that such ports share.
- * `default route` is one of a container that stands in the place of others.
+ * `default route` is one of a container that stands in the place of others, `source routing` the rules, tables and moved
+ * routes of one of its interfaces.
  * `delegate` is another network that a plugin has added the container to, and how: delegation/ reads it back.
  * `reported address` and `real address` are no objects of the kernel's: what a runtime was told, and what is so.
  */
@@ -81,6 +82,7 @@ export type ObjectKind =
   | "delegate"
   | "default route"
   | "quick routes"
+  | "source routing"
   | "reported address"
   | "real address";
 
@@ -111,6 +113,7 @@ const KINDS: readonly string[] = [
   "delegate",
   "default route",
   "quick routes",
+  "source routing",
   "reported address",
   "real address",
 ] satisfies ObjectKind[];

@@ -6,5 +6,6 @@ export { lat, netem } from "./netem.ts";
 export { portmap } from "./portmap.ts";
 export { quickack } from "./quickack.ts";
 export { rewrite } from "./rewrite.ts";
+export { sbr } from "./sbr.ts";
 export { trace } from "./trace.ts";
 export { tuning } from "./tuning.ts";

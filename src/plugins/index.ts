@@ -30,6 +30,7 @@ const PLUGINS: Readonly<Record<string, () => Promise<Plugin>>> = {
   loopback: async () => (await interfaces()).loopback,
   pair: async () => (await delegating()).pair,
   ...Object.fromEntries(CHAIN.map(({ name, load }) => [name, load])),
+  sbr: async () => (await chained()).sbr,
   quickack: async () => (await chained()).quickack,
   lat: async () => (await chained()).lat,
   rewrite: async () => (await chained()).rewrite,

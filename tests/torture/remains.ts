@@ -30,7 +30,7 @@ function script(pods: readonly string[]): string {
   const parts = ["", ...pods].map((pod) =>
     [
       `ip${at(pod)} -json -details addr 2>/dev/null`,
-      `ip${at(pod)} route 2>/dev/null; ip${at(pod)} -6 route 2>/dev/null`,
+      ["", " -6"].map((family) => `ip${at(pod)}${family} route; ip${at(pod)}${family} rule`).join("; "),
       `tc${at(pod)} qdisc show 2>/dev/null`,
     ].join(`; echo ${SEPARATOR}; `),
   );

@@ -181,6 +181,7 @@ export const SCENES: readonly Scene[] = [
   { name: "bridge and firewall", plugins: [BRIDGE, FIREWALL], tortured: [1] },
   { name: "bridge and tuning", plugins: [BRIDGE, TUNING], tortured: [1] },
   { name: "bridge and quickack", plugins: [BRIDGE, QUICKACK], tortured: [1] },
+  { name: "bridge and sbr", plugins: [BRIDGE, { type: "warren-sbr" }], tortured: [1] },
   { name: "bridge and rewrite", plugins: [BRIDGE, REWRITE], tortured: [1], disableCheck: true },
 ];
 

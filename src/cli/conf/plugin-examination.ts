@@ -26,6 +26,7 @@ const CHAINED: ReadonlyMap<string, string | undefined> = new Map([
   ["bandwidth", undefined],
   ["firewall", undefined],
   ["tuning", undefined],
+  ["sbr", undefined],
   ["netem", undefined],
   ["lat", undefined],
   ["quickack", POD_ANNOTATIONS],

@@ -11,6 +11,7 @@ import { probeMasquerade } from "../../net/masquerade.ts";
 import { probeImpairment } from "../../net/netem.ts";
 import { openPortMapTable, rehearsePortMaps } from "../../net/port-map-table.ts";
 import { probeShaping } from "../../net/shaping.ts";
+import { probeRules } from "../../net/source-routing.ts";
 import { probeVlanFilter } from "../../net/vlan-filter.ts";
 import { probeWireguard } from "../../net/wireguard.ts";
 
@@ -60,6 +61,7 @@ const PROBES: readonly Probe[] = [
     probe: () => probeImpairment({ ingress: false, peers: false }),
   },
   { feature: "VLAN filtering of bridges", neededBy: "vlan, vlanTrunk", probe: probeVlanFilter },
+  { feature: "routing rules", neededBy: "sbr", probe: probeRules },
   {
     feature: "macvlan",
     neededBy: "macvlan",
