@@ -8,6 +8,7 @@ import { rememberCall } from "./ledger/journal.ts";
 import { GatewayConflictError, NotABridgeError } from "./net/bridge.ts";
 import { MissingFeatureError } from "./net/feature.ts";
 import { DuplicateAddressError } from "./net/interface.ts";
+import { UnfitMasterError } from "./net/master.ts";
 import { NetnsError } from "./net/netns.ts";
 import { PortStateError } from "./net/veth.ts";
 import { UnfilteredBridgeError } from "./net/vlan-filter.ts";
@@ -121,6 +122,9 @@ function explain(error: unknown): CniError | undefined {
     return new CniError(ErrorCode.addressInUse, error.message, "find out who has it, or exclude it", {
       cause: error,
     });
+  }
+  if (error instanceof UnfitMasterError) {
+    return new CniError(ErrorCode.kernelRefused, error.message, error.cure, { cause: error });
   }
   if (error instanceof PortStateError) {
     return new CniError(ErrorCode.kernelRefused, error.message, `see "ip link show ${error.link.name}"`, {

@@ -13,7 +13,7 @@ import { describeOwner } from "../ledger/owner.ts";
 import { openStore, storeExists } from "../store/sqlite.ts";
 import type { Transaction } from "../store/store.ts";
 import type { Addition, ChainedPlugin, Site } from "./addition.ts";
-import { dataDirOf, type PlaceKeys } from "./settings.ts";
+import { dataDirOf, type PlaceKeys, runtimeDns } from "./settings.ts";
 
 const chainedConfig = v.nullish(v.looseObject({}));
 
@@ -32,9 +32,7 @@ export const chainedEntries = {
 export const runtimeConfig = v.nullish(
   v.object({
     mac: v.nullish(v.string()),
-    dns: v.nullish(
-      v.object({ servers: v.nullish(v.array(v.string())), searches: v.nullish(v.array(v.string())) }),
-    ),
+    dns: runtimeDns,
     portMappings: v.optional(v.unknown()),
     bandwidth: v.optional(v.unknown()),
     [POD_ANNOTATIONS]: v.optional(v.unknown()),

@@ -51,7 +51,12 @@ export function dnsOverride(dns: Parameters<typeof dnsOf>[0]): Dns | undefined {
   return said ? dnsOf(dns) : undefined;
 }
 
-/** What a runtime asks for by the capability `dns` (CONVENTIONS.md). */
+/** The schema of what a runtime asks for by the capability `dns` (CONVENTIONS.md). */
+export const runtimeDns = v.nullish(
+  v.object({ servers: v.nullish(v.array(v.string())), searches: v.nullish(v.array(v.string())) }),
+);
+
+/** What it amounts to in a config. */
 export interface RuntimeDnsKeys {
   readonly runtimeConfig?: Said<{
     readonly dns?: Said<{ readonly servers?: Said<string[]>; readonly searches?: Said<string[]> }>;

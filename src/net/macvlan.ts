@@ -1,14 +1,13 @@
 // A macvlan: an interface of the container that shares a network card, or any other interface, with its host. It is
 // born inside the container, under its final name, on a socket of the container's namespace: before Linux 6.14 a
 // socket of the host would look for a link of that name on the host, and every host has an eth0.
-import { createLink, deleteLink, getLink, type Link, MacvlanMode, setLink } from "../netlink/link.ts";
-import { ignoring, isNetlinkError } from "../netlink/message.ts";
-import { dumpRoutes, Table } from "../netlink/route.ts";
+import { createLink, getLink, type Link, MacvlanMode, setLink } from "../netlink/link.ts";
+import { isNetlinkError } from "../netlink/message.ts";
 import { bornInside } from "./birth.ts";
 import type { Connection } from "./connection.ts";
 import { MissingFeatureError, needing } from "./feature.ts";
-import { hostNamespaceId } from "./host-namespace.ts";
 import { probeLinkDriver } from "./link-driver.ts";
+import { masterNamespaceId, UnfitMasterError } from "./master.ts";
 
 /** How macvlans of one master reach each other: directly, not at all, by the switch, or there is only one. */
 export type MacvlanModeName = "bridge" | "private" | "vepa" | "passthru";
@@ -30,36 +29,6 @@ export interface MacvlanSettings {
   readonly broadcastQueueLength: number | undefined;
 }
 
-/** A master that no macvlan of this kind can be put on. */
-export class UnfitMasterError extends Error {
-  override readonly name = "UnfitMasterError";
-
-  constructor(
-    message: string,
-    readonly cure: string,
-    options?: { readonly cause?: unknown },
-  ) {
-    super(message, options);
-  }
-}
-
-/**
- * Returns the interface called `name`, or the one that the default route leads out of if there is no name; of several
- * the preferred one, IPv4 before IPv6. Undefined if there is none. Throws NetlinkError.
- */
-export function findMaster(connection: Connection, name: string | undefined): Link | undefined {
-  if (name !== undefined) return connection.get(getLink(name));
-  for (const family of ["ipv4", "ipv6"] as const) {
-    const [best] = connection
-      .dump(dumpRoutes({ family, table: Table.main }))
-      .filter(({ prefixLength, paths }) => prefixLength === 0 && paths.length > 0)
-      .sort((left, right) => left.priority - right.priority);
-    const [path] = best?.paths ?? [];
-    if (path !== undefined) return connection.get(getLink(path.outputIndex));
-  }
-  return undefined;
-}
-
 /**
  * Makes the macvlan, still down, and returns it; `finishMacvlan` has to follow. Throws UnfitMasterError,
  * MissingFeatureError or NetlinkError, and then there is none.
@@ -69,7 +38,7 @@ export function createMacvlan(inside: Connection, settings: MacvlanSettings): Li
   const device = { kind: "macvlan", data: { broadcastQueueLength, mode: MacvlanMode[mode] } } as const;
   const own = {
     parent: master.index,
-    parentNamespaceId: settings.masterInside ? undefined : hostNamespaceId(inside),
+    parentNamespaceId: masterNamespaceId(inside, settings.masterInside),
     mtu: settings.mtu,
     address,
   };
@@ -139,17 +108,4 @@ export function macvlanOf({ device }: Link): Macvlan | undefined {
     mode: names.find((name) => MacvlanMode[name] === device.data?.mode),
     broadcastQueueLength: device.data?.broadcastQueueLength,
   };
-}
-
-/** True if the macvlan stands on this master, which is on the host unless `masterInside` says otherwise. */
-export function standsOn(inside: Connection, link: Link, master: Link, masterInside: boolean): boolean {
-  if (link.peerIndex !== master.index) return false;
-  // without a number the parent is in the same namespace
-  if (masterInside) return link.peerNamespaceId === undefined;
-  return link.peerNamespaceId === hostNamespaceId(inside);
-}
-
-/** Removes a macvlan by its index, so that never another link goes in its place; a missing one is success. */
-export function removeMacvlan(inside: Connection, index: number): void {
-  inside.execute([ignoring(deleteLink(index), "ENODEV")]);
 }

@@ -4,7 +4,7 @@ import { type Address, addressFromBytes, formatAddress } from "../ip/address.ts"
 import { dumpAddresses, Scope } from "../netlink/address.ts";
 import { getLink, type Link } from "../netlink/link.ts";
 import type { Connection } from "./connection.ts";
-import { findMaster } from "./macvlan.ts";
+import { findMaster } from "./master.ts";
 
 /** Where other nodes are reached from. */
 export interface Underlay {

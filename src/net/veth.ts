@@ -98,6 +98,11 @@ export function removeLink(host: Connection, name: string): void {
   host.execute([ignoring(deleteLink(name), "ENODEV")]);
 }
 
+/** Removes a link by its number, so that never another one goes in its place; a missing one is success. */
+export function removeLinkNumber(connection: Connection, index: number): void {
+  connection.execute([ignoring(deleteLink(index), "ENODEV")]);
+}
+
 /** A link that could not be removed, and why. */
 export interface StuckLink {
   readonly name: string;

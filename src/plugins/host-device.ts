@@ -25,7 +25,14 @@ import {
 } from "../attachment/end.ts";
 import { deviceFromTag, deviceTagOf } from "../attachment/identity.ts";
 import { confirmReservation, entryOf, reserve } from "../attachment/reservation.ts";
-import { dataDirOf, dnsOverride, ipamTypeOf, placeEntries, withRuntimeDns } from "../attachment/settings.ts";
+import {
+  dataDirOf,
+  dnsOverride,
+  ipamTypeOf,
+  placeEntries,
+  runtimeDns,
+  withRuntimeDns,
+} from "../attachment/settings.ts";
 import { CniError, ErrorCode, Failures, stateDiffers } from "../cni/error.ts";
 import { shown } from "../cni/input.ts";
 import { interfaceNameProblem } from "../cni/names.ts";
@@ -64,9 +71,7 @@ const config = v.object({
   runtimeConfig: v.nullish(
     v.object({
       deviceID: v.nullish(v.string()),
-      dns: v.nullish(
-        v.object({ servers: v.nullish(v.array(v.string())), searches: v.nullish(v.array(v.string())) }),
-      ),
+      dns: runtimeDns,
     }),
   ),
 });

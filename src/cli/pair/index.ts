@@ -14,7 +14,7 @@ import {
   untie,
 } from "../../net/direct-link.ts";
 import { MissingFeatureError } from "../../net/feature.ts";
-import { UnfitMasterError } from "../../net/macvlan.ts";
+import { UnfitMasterError } from "../../net/master.ts";
 import { formatMirror, MirrorError } from "../../net/mirror.ts";
 import { type Netns, NetnsError, openNetns } from "../../net/netns.ts";
 import type { Link } from "../../net/veth.ts";
