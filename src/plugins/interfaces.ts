@@ -9,3 +9,4 @@ export { loopback } from "./loopback.ts";
 export { macvlan } from "./macvlan.ts";
 export { ptp } from "./ptp.ts";
 export { fixedAddresses } from "./static.ts";
+export { vlan } from "./vlan.ts";

@@ -10,6 +10,7 @@ import { LINK_KIND_CASES } from "./link-kinds.ts";
 import { MACVLAN_CASES } from "./macvlan.ts";
 import { MISSING_FEATURE_CASES } from "./missing-features.ts";
 import { NETEM_CASES } from "./netem.ts";
+import { OWN_INTERFACE_CASES } from "./own-interfaces.ts";
 import { PAIR_CASES } from "./pair.ts";
 import { REBOOT_CASES, type RebootCase } from "./reboot.ts";
 import { SIDE_BY_SIDE_CASES } from "./side-by-side.ts";
@@ -28,6 +29,7 @@ const CASES: readonly Case[] = [
   ...LINK_KIND_CASES,
   ...SOURCE_CHECK_CASES,
   ...MACVLAN_CASES,
+  ...OWN_INTERFACE_CASES,
   ...DIRECT_LINK_CASES,
   ...PAIR_CASES,
   ...SIDE_BY_SIDE_CASES,

@@ -62,24 +62,18 @@ const PROBES: readonly Probe[] = [
   },
   { feature: "VLAN filtering of bridges", neededBy: "vlan, vlanTrunk", probe: probeVlanFilter },
   { feature: "routing rules", neededBy: "sbr", probe: probeRules },
-  {
-    feature: "macvlan",
-    neededBy: "macvlan",
-    probe: () => {
-      using host = connectHost();
-      probeLinkDriver(host, "macvlan");
-    },
-  },
-  {
-    feature: "vxlan",
-    neededBy: "pair, a mesh of nodes",
-    probe: () => {
-      using host = connectHost();
-      probeLinkDriver(host, "vxlan");
-    },
-  },
+  { feature: "macvlan", neededBy: "macvlan", probe: driver("macvlan") },
+  { feature: "vlan", neededBy: "vlan", probe: driver("vlan") },
+  { feature: "vxlan", neededBy: "pair, a mesh of nodes", probe: driver("vxlan") },
   { feature: "wireguard", neededBy: "an encrypted mesh of nodes", probe: probeWireguard },
 ];
+
+function driver(kind: Parameters<typeof probeLinkDriver>[1]): () => void {
+  return () => {
+    using host = connectHost();
+    probeLinkDriver(host, kind);
+  };
+}
 
 /** Returns the kernel's release, such as 6.1.0-18-amd64. */
 export function kernelRelease(): string {
