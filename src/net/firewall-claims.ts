@@ -3,14 +3,14 @@
 // takes no element away that somebody needs, whichever store he is written down in, and if it is none.
 import { interfaceNameBytes } from "../netlink/match.ts";
 import { isNetlinkError, type Request } from "../netlink/message.ts";
+import type { TableName } from "../netlink/nftables-message.ts";
 import {
   addElements,
   createSet,
   deleteElements,
   deleteEmptySet,
   dumpElements,
-  type TableName,
-} from "../netlink/nftables.ts";
+} from "../netlink/nftables-set.ts";
 import type { NetlinkSocket } from "../netlink/socket.ts";
 
 /** An attachment as the kernel is told of it. */

@@ -14,29 +14,30 @@ import {
 } from "../netlink/match.ts";
 import { isNetlinkError, type Request } from "../netlink/message.ts";
 import {
-  addElements,
   addRule,
-  concatenated,
   createChain,
-  createSet,
   createTable,
-  type DataType,
   deleteChain,
-  deleteElements,
   deleteEmptyChain,
-  deleteEmptySet,
   deleteEmptyTable,
   dumpAllChains,
-  dumpElements,
   dumpRules,
-  type Element,
   type ForeignChain,
   flushChain,
   getChain,
   Priority,
-  type TableFamily,
-  type TableName,
 } from "../netlink/nftables.ts";
+import type { TableFamily, TableName } from "../netlink/nftables-message.ts";
+import {
+  addElements,
+  concatenated,
+  createSet,
+  type DataType,
+  deleteElements,
+  deleteEmptySet,
+  dumpElements,
+  type Element,
+} from "../netlink/nftables-set.ts";
 import type { NetlinkSocket } from "../netlink/socket.ts";
 import { needing } from "./feature.ts";
 import {

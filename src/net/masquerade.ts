@@ -16,8 +16,8 @@ import {
   flushChain,
   getChain,
   Priority,
-  type TableName,
 } from "../netlink/nftables.ts";
+import type { TableName } from "../netlink/nftables-message.ts";
 import type { NetlinkSocket } from "../netlink/socket.ts";
 import { needing } from "./feature.ts";
 import { openNfTables, openNfTablesIfAny, rehearseRules } from "./nf-tables.ts";

@@ -1,7 +1,8 @@
 // nf_tables as a part of the kernel that may be missing, wholly or in parts: opened where it is there, and rehearsed,
 // so that STATUS finds out what an ADD would meet without doing any of it.
 import { isNetlinkError, NetlinkError, type Request } from "../netlink/message.ts";
-import { createTable, deleteTable, getGeneration, type TableName } from "../netlink/nftables.ts";
+import { createTable, deleteTable, getGeneration } from "../netlink/nftables.ts";
+import type { TableName } from "../netlink/nftables-message.ts";
 import type { NetlinkSocket } from "../netlink/socket.ts";
 import { isSystemError } from "../sys/libc.ts";
 import { connectNetfilter } from "./connection.ts";

@@ -12,7 +12,7 @@ import {
   deleteElements,
   dumpElements,
   type Element,
-} from "../netlink/nftables.ts";
+} from "../netlink/nftables-set.ts";
 import { lookUpRoute } from "../netlink/route.ts";
 import type { NetlinkSocket } from "../netlink/socket.ts";
 import type { Connection } from "./connection.ts";

@@ -26,26 +26,28 @@ import {
 } from "../netlink/match.ts";
 import { ignoring, isNetlinkError, type Request } from "../netlink/message.ts";
 import {
-  addElements,
   addRule,
   type ChainBase,
-  concatenated,
   createChain,
-  createSet,
   createTable,
-  type DataType,
   deleteChain,
+  dumpRules,
+  flushChain,
+  getChain,
+  Priority,
+} from "../netlink/nftables.ts";
+import type { TableName } from "../netlink/nftables-message.ts";
+import {
+  addElements,
+  concatenated,
+  createSet,
+  type DataType,
   deleteElements,
   deleteEmptySet,
   dumpElements,
-  dumpRules,
   type Element,
-  flushChain,
-  getChain,
   getElement,
-  Priority,
-  type TableName,
-} from "../netlink/nftables.ts";
+} from "../netlink/nftables-set.ts";
 import type { NetlinkSocket } from "../netlink/socket.ts";
 import { needing } from "./feature.ts";
 import { TABLE } from "./masquerade.ts";

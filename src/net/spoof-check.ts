@@ -4,20 +4,16 @@ import { parseHardwareAddress } from "../ip/hardware-address.ts";
 import { lookup, MetaKey, meta, PayloadBase, payload, Register, verdict } from "../netlink/expression.ts";
 import { interfaceNameBytes } from "../netlink/match.ts";
 import { isNetlinkError, type Request } from "../netlink/message.ts";
+import { addRule, createChain, createTable, flushChain, getChain } from "../netlink/nftables.ts";
+import type { TableName } from "../netlink/nftables-message.ts";
 import {
   addElements,
-  addRule,
   concatenated,
-  createChain,
   createSet,
-  createTable,
   deleteElements,
   dumpElements,
   type Element,
-  flushChain,
-  getChain,
-  type TableName,
-} from "../netlink/nftables.ts";
+} from "../netlink/nftables-set.ts";
 import type { NetlinkSocket } from "../netlink/socket.ts";
 import { needing } from "./feature.ts";
 import { openNfTables, openNfTablesIfAny, rehearseRules } from "./nf-tables.ts";

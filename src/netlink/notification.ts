@@ -6,7 +6,8 @@ import { type Link, readLink } from "./link.ts";
 import { type Message, splitMessages } from "./message.ts";
 import { namespaceIdMessage } from "./namespace-id.ts";
 import { type Neighbour, readNeighbour } from "./neighbour.ts";
-import { COMMENT, commentOf, familyName, generationMessage, genericHeader, userData } from "./nftables.ts";
+import { generationMessage } from "./nftables.ts";
+import { COMMENT, commentOf, familyName, genericHeader, userData } from "./nftables-message.ts";
 import { decodeRoute, type Route } from "./route.ts";
 import { trafficHeader } from "./traffic-control.ts";
 

@@ -9,15 +9,8 @@ import {
   interfacePairIn,
   outputInterfaceIn,
 } from "../../src/netlink/match.ts";
-import {
-  addRule,
-  concatenated,
-  createChain,
-  createSet,
-  dumpAllChains,
-  elementMessage,
-  setMessage,
-} from "../../src/netlink/nftables.ts";
+import { addRule, createChain, dumpAllChains } from "../../src/netlink/nftables.ts";
+import { concatenated, createSet, elementMessage, setMessage } from "../../src/netlink/nftables-set.ts";
 import { golden, goldenRequest, message } from "./message.ts";
 
 const CREATE_CHAIN = message(

@@ -28,22 +28,24 @@ import {
 import {
   addRule,
   chainMessage,
-  concatenated,
   createChain,
-  createSet,
   createTable,
   deleteChain,
-  deleteElements,
   deleteTable,
-  dumpElements,
   dumpRules,
-  elementMessage,
   flushChain,
   getGeneration,
   ruleMessage,
-  setMessage,
   tableMessage,
 } from "../../src/netlink/nftables.ts";
+import {
+  concatenated,
+  createSet,
+  deleteElements,
+  dumpElements,
+  elementMessage,
+  setMessage,
+} from "../../src/netlink/nftables-set.ts";
 import { golden, goldenRequest, message } from "./message.ts";
 
 const CREATE_TABLE = message(

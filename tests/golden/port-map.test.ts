@@ -1,7 +1,7 @@
 // The messages that port maps alone need, as nft 1.0.6 and iproute2 6.1 send them.
 import { describe } from "bun:test";
 import { VerdictCode } from "../../src/netlink/expression.ts";
-import { addElements, concatenated, elementMessage } from "../../src/netlink/nftables.ts";
+import { addElements, concatenated, elementMessage } from "../../src/netlink/nftables-set.ts";
 import { lookUpRoute } from "../../src/netlink/route.ts";
 import { golden, goldenRequest, message } from "./message.ts";
 

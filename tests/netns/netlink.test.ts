@@ -26,23 +26,25 @@ import {
 } from "../../src/netlink/match.ts";
 import { ignoring, isNetlinkError } from "../../src/netlink/message.ts";
 import {
-  addElements,
   addRule,
-  concatenated,
   createChain,
-  createSet,
   createTable,
   deleteChain,
-  deleteElements,
   deleteTable,
   dumpChains,
-  dumpElements,
   dumpRules,
   flushChain,
   getChain,
   getGeneration,
   Priority,
 } from "../../src/netlink/nftables.ts";
+import {
+  addElements,
+  concatenated,
+  createSet,
+  deleteElements,
+  dumpElements,
+} from "../../src/netlink/nftables-set.ts";
 import { addRoute, deleteRoute, dumpRoutes } from "../../src/netlink/route.ts";
 import { NetlinkSocket } from "../../src/netlink/socket.ts";
 import { OpenFlag, openFile } from "../../src/sys/files.ts";

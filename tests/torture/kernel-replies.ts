@@ -9,14 +9,8 @@ import { getFamilyNumber } from "../../src/netlink/generic.ts";
 import { type Family, type Kernel, openKernel } from "../../src/netlink/kernel.ts";
 import { dumpBridgeVlans, dumpLinks, getLink } from "../../src/netlink/link.ts";
 import { isNetlinkError } from "../../src/netlink/message.ts";
-import {
-  dumpAllChains,
-  dumpChains,
-  dumpElements,
-  dumpRules,
-  getChain,
-  getGeneration,
-} from "../../src/netlink/nftables.ts";
+import { dumpAllChains, dumpChains, dumpRules, getChain, getGeneration } from "../../src/netlink/nftables.ts";
+import { dumpElements } from "../../src/netlink/nftables-set.ts";
 import { dumpRoutes } from "../../src/netlink/route.ts";
 import { NetlinkSocket } from "../../src/netlink/socket.ts";
 import { dumpFilters, getDiscipline, Parent } from "../../src/netlink/traffic-control.ts";
