@@ -1,17 +1,7 @@
-// The firewall between pods and the rest: a chain that sees what the host forwards, and sets that say about which
-// pods, bridges and ports it is. The rules stand for all networks and never change, so that a pod is a few elements of
-// sets. What a bridge forwards between its own ports passes no such chain; a second one sees it there.
-import { type Address, addressBytes, addressFromBytes, formatAddress, parseAddress } from "../ip/address.ts";
-import { type Expression, verdict } from "../netlink/expression.ts";
-import {
-  addressInSet,
-  connectionState,
-  connectionStatus,
-  inputInterfaceIn,
-  interfaceNameBytes,
-  interfacePairIn,
-  outputInterfaceIn,
-} from "../netlink/match.ts";
+// The firewall between pods and the rest, in the kernel: made as far as it is not there, filled and emptied element by element,
+// looked at and taken away. The rules stand for all networks and never change, so that a pod is a few elements of sets; what
+// it consists of is in firewall-parts.ts. A bridge's own ports pass a chain of their own, where frames are seen.
+import { verdict } from "../netlink/expression.ts";
 import { isNetlinkError, type Request } from "../netlink/message.ts";
 import {
   addRule,
@@ -25,14 +15,11 @@ import {
   type ForeignChain,
   flushChain,
   getChain,
-  Priority,
 } from "../netlink/nftables.ts";
 import type { TableFamily, TableName } from "../netlink/nftables-message.ts";
 import {
   addElements,
-  concatenated,
   createSet,
-  type DataType,
   deleteElements,
   deleteEmptySet,
   dumpElements,
@@ -48,133 +35,23 @@ import {
   ELEMENTS_A_MESSAGE,
   withdrawClaims,
 } from "./firewall-claims.ts";
+import {
+  ADMINS,
+  CHAIN,
+  type FirewallElement,
+  type FirewallFamily,
+  type FirewallSet,
+  FORWARD,
+  INET,
+  isSet,
+  isShared,
+  nameOfElement,
+  PARTS,
+  type Part,
+  partOf,
+  SHARED_SETS,
+} from "./firewall-parts.ts";
 import { openNfTables, openNfTablesIfAny, rehearseRules } from "./nf-tables.ts";
-
-/** The table of forwarded packets. */
-const INET: TableName = { family: "inet", name: "warren" };
-/** The table of frames that a bridge forwards. */
-const BRIDGE: TableName = { family: "bridge", name: "warren" };
-/** The chain in both tables. */
-const CHAIN = "firewall";
-/** The chain that jumps to the operator's own chains. */
-const ADMINS = "firewall-admins";
-/** NF_BR_PRI_FILTER_BRIDGED, linux/netfilter_bridge.h */
-const BRIDGE_FILTER_PRIORITY = -200;
-
-interface SetFormat {
-  readonly key: readonly DataType[];
-  encode(text: string): Uint8Array;
-  decode(key: Uint8Array): string;
-}
-
-const textDecoder = new TextDecoder();
-
-function addressFormat(type: "ipv4Address" | "ipv6Address"): SetFormat {
-  return {
-    key: [type],
-    encode: (text) => addressBytes(parseAddress(text) ?? { family: 4, value: 0n }),
-    decode: (key) => formatAddress(addressFromBytes(key)),
-  };
-}
-
-function interfaceName(key: Uint8Array): string {
-  const end = key.indexOf(0);
-  return textDecoder.decode(key.subarray(0, end < 0 ? 16 : Math.min(end, 16)));
-}
-
-const INTERFACE: SetFormat = { key: ["interfaceName"], encode: interfaceNameBytes, decode: interfaceName };
-/** An interface as where a packet comes in and goes out again. */
-const INTERFACE_TWICE: SetFormat = {
-  key: ["interfaceName", "interfaceName"],
-  encode: (text) => concatenated(interfaceNameBytes(text), interfaceNameBytes(text)),
-  decode: interfaceName,
-};
-
-/** A base chain with its rules, and the sets that they look into. */
-interface Part {
-  readonly table: TableName;
-  readonly priority: number;
-  readonly sets: Readonly<Record<string, SetFormat>>;
-  /** Chains without rules of ours that the rules jump to. */
-  readonly jumpedTo: readonly string[];
-  readonly rules: readonly { readonly comment: string; readonly expressions: readonly Expression[] }[];
-}
-
-const FORWARD: Part = {
-  table: INET,
-  priority: Priority.filter,
-  sets: {
-    "pods-ipv4": addressFormat("ipv4Address"),
-    "pods-ipv6": addressFormat("ipv6Address"),
-    guarded: INTERFACE,
-    "same-bridge": INTERFACE_TWICE,
-    isolated: INTERFACE_TWICE,
-  },
-  jumpedTo: [ADMINS],
-  rules: [
-    // jump firewall-admins
-    { comment: "the operator has the first word", expressions: [verdict("jump", ADMINS)] },
-    // ct state established,related accept
-    {
-      comment: "answers",
-      expressions: [...connectionState("established", "related"), verdict("accept")],
-    },
-    // iifname . oifname @isolated drop
-    { comment: "isolated", expressions: [...interfacePairIn("isolated"), verdict("drop")] },
-    // iifname . oifname @same-bridge accept
-    { comment: "same bridge", expressions: [...interfacePairIn("same-bridge"), verdict("accept")] },
-    // oifname @guarded iifname != @guarded ct status dnat accept
-    {
-      comment: "published ports",
-      expressions: [
-        ...outputInterfaceIn("guarded"),
-        ...inputInterfaceIn("guarded", "notEqual"),
-        ...connectionStatus("dnat"),
-        verdict("accept"),
-      ],
-    },
-    // oifname @guarded drop
-    { comment: "from anywhere else", expressions: [...outputInterfaceIn("guarded"), verdict("drop")] },
-    // meta nfproto ipv4 ip saddr @pods-ipv4 accept, and so on
-    ...(["ipv4", "ipv6"] as const).flatMap((family) =>
-      (["source", "destination"] as const).map((end) => ({
-        comment: `${end === "source" ? "from" : "to"} pods, ${family}`,
-        expressions: [...addressInSet(end, family, `pods-${family}`), verdict("accept")],
-      })),
-    ),
-  ],
-};
-
-const BRIDGED: Part = {
-  table: BRIDGE,
-  priority: BRIDGE_FILTER_PRIORITY,
-  sets: { "isolated-ports": INTERFACE },
-  jumpedTo: [],
-  rules: [
-    // oifname @isolated-ports drop
-    { comment: "isolated", expressions: [...outputInterfaceIn("isolated-ports"), verdict("drop")] },
-  ],
-};
-
-const PARTS: readonly Part[] = [FORWARD, BRIDGED];
-
-/** The parts by the family of their tables: what is routed, and what a bridge forwards. */
-export type FirewallFamily = "inet" | "bridge";
-
-/** The sets, by name. */
-export type FirewallSet =
-  | "pods-ipv4"
-  | "pods-ipv6"
-  | "guarded"
-  | "same-bridge"
-  | "isolated"
-  | "isolated-ports";
-
-/** An element of a set, such as `10.88.0.2` of `pods-ipv4` or `br0` of `guarded`. */
-export interface FirewallElement {
-  readonly set: FirewallSet;
-  readonly value: string;
-}
 
 /** An element that says whose it is; one that attachments share says nothing. */
 export interface TaggedElement extends FirewallElement {
@@ -186,61 +63,8 @@ export interface SharedClaim extends FirewallElement {
   readonly claimant: Claimant;
 }
 
-/** The sets of the first part whose elements are about bridges and not about one pod. */
-const SHARED_SETS: readonly FirewallSet[] = ["guarded", "same-bridge", "isolated"];
-
-/** True for an element that goes with the last of its claimants. */
-export function isShared({ set }: FirewallElement): boolean {
-  return SHARED_SETS.includes(set);
-}
-
 /** The longest tag: user data of an element has 256 bytes, of which two and a NUL are not the tag's. */
 const LONGEST_TAG_BYTES = 250;
-
-/** Returns the element that makes an address a pod's. */
-export function podElement(address: Address): FirewallElement {
-  return { set: address.family === 4 ? "pods-ipv4" : "pods-ipv6", value: formatAddress(address) };
-}
-
-/** Returns the element as the ledger names it: `pods-ipv4 10.88.0.2`. */
-export function nameOfElement({ set, value }: FirewallElement): string {
-  return `${set} ${value}`;
-}
-
-/** Returns the element that a name of the ledger stands for; undefined for a set that is not known. */
-export function elementNamed(name: string): FirewallElement | undefined {
-  const space = name.indexOf(" ");
-  const set = name.slice(0, space);
-  return isSet(set) ? { set, value: name.slice(space + 1) } : undefined;
-}
-
-function isSet(name: string): name is FirewallSet {
-  return partOf(name) !== undefined;
-}
-
-function partOf(set: string): Part | undefined {
-  return PARTS.find(({ sets }) => Object.hasOwn(sets, set));
-}
-
-/** Returns why a name can't be that of the operator's chain; undefined if it can. */
-export function adminChainProblem(name: string): string | undefined {
-  // those of iptables, whose names the key was made for (XT_EXTENSION_MAXNAMELEN)
-  if (name.length > 28) return "expected at most 28 characters";
-  for (const character of name) {
-    const code = character.charCodeAt(0);
-    const isLetter = (code >= 0x41 && code <= 0x5a) || (code >= 0x61 && code <= 0x7a);
-    const isOther = (code >= 0x30 && code <= 0x39) || character === "-" || character === "_";
-    if (!isLetter && !isOther) return "expected letters, digits, - and _";
-  }
-  const first = name.charCodeAt(0) | 0x20;
-  if (!(first >= 0x61 && first <= 0x7a)) return "expected a letter at the beginning";
-  const lower = name.toLowerCase();
-  if (["accept", "drop", "return", "queue", "continue", "jump", "goto"].includes(lower))
-    return "that is a verdict, and no chain";
-  if (["firewall", "masquerade", "portmap"].some((own) => lower.startsWith(own)))
-    return "Warren's own chains begin like this";
-  return undefined;
-}
 
 /** A chain of that name gets packets from the kernel, so the firewall can't jump to it. */
 export class AdminChainError extends Error {

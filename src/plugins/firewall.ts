@@ -36,19 +36,12 @@ import { connectHost } from "../net/connection.ts";
 import { MissingFeatureError } from "../net/feature.ts";
 import {
   AdminChainError,
-  adminChainProblem,
-  elementNamed,
   ensureFirewall,
-  type FirewallElement,
-  type FirewallFamily,
-  isShared,
   listClaims,
   listFirewall,
   missingFromFirewall,
-  nameOfElement,
   type OtherForwardChain,
   otherForwardChains,
-  podElement,
   probeFirewall,
   removeFromFirewall,
   removeUnusedFirewall,
@@ -57,6 +50,15 @@ import {
   withdrawFromFirewall,
 } from "../net/firewall.ts";
 import type { Claimant } from "../net/firewall-claims.ts";
+import {
+  adminChainProblem,
+  elementNamed,
+  type FirewallElement,
+  type FirewallFamily,
+  isShared,
+  nameOfElement,
+  podElement,
+} from "../net/firewall-parts.ts";
 import {
   addZoneSources,
   firewalldRuns,

@@ -1,7 +1,12 @@
 // Names that the firewall takes from a config and writes into the store, without a kernel.
 import { describe, expect, test } from "bun:test";
 import { formatAddress, parseAddress } from "../../../src/ip/address.ts";
-import { adminChainProblem, elementNamed, nameOfElement, podElement } from "../../../src/net/firewall.ts";
+import {
+  adminChainProblem,
+  elementNamed,
+  nameOfElement,
+  podElement,
+} from "../../../src/net/firewall-parts.ts";
 
 describe("the operator's chain", () => {
   test.each(["admin", "CNI-ADMIN", "a", "Z_9-x", "a".repeat(28)])("may be called %s", (name) => {
