@@ -39,6 +39,7 @@ import {
   listLoopbackClaims,
   withdrawLoopbackClaims,
 } from "../net/port-map-loopback.ts";
+import { sourceChainName } from "../net/port-map-rules.ts";
 import {
   addPortMaps,
   elementsOf,
@@ -50,7 +51,6 @@ import {
   rehearsePortMaps,
   removeElements,
   removeUnusedParts,
-  sourceChainName,
 } from "../net/port-map-table.ts";
 import { beat } from "../store/heartbeat.ts";
 import { openStore, storeExists } from "../store/sqlite.ts";

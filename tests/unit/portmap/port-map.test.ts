@@ -12,7 +12,8 @@ import {
   portMapName,
   TRANSPORTS,
 } from "../../../src/net/port-map.ts";
-import { elementsOf, sourceChainName } from "../../../src/net/port-map-table.ts";
+import { sourceChainName } from "../../../src/net/port-map-rules.ts";
+import { elementsOf } from "../../../src/net/port-map-table.ts";
 
 function address(text: string): Address {
   const parsed = parseAddress(text);
