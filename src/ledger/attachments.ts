@@ -52,7 +52,7 @@ export type { AttachmentRow, Entry };
 
 /**
  * The kinds of kernel objects that are written down. `link` is an interface of the host by its name, `device` one that a
- * container has for a while, and `masquerade` a chain of the table `inet warren`. `source check` is a port of a bridge and the address that it allows; `gateway` an interface and the address that it has for pods. `limit` and `redirection` are what holds up the traffic of an
+ * container has for a while, `master` one that its interface stands on, and `masquerade` a chain of the table `inet warren`. `source check` is a port of a bridge and the address that it allows; `gateway` an interface and the address that it has for pods. `limit` and `redirection` are what holds up the traffic of an
  * interface of the host; `sysctl` and `attributes` are settings of a container with what they were before,
  * `impairment` is an interface by name, number and container, with the rules by which its traffic goes wrong.
  * `firewall` is a table that needs the firewall's chain, and `firewall element` an element of one of its sets,
@@ -66,6 +66,7 @@ export type { AttachmentRow, Entry };
 export type ObjectKind =
   | "link"
   | "device"
+  | "master"
   | "masquerade"
   | "source check"
   | "gateway"
@@ -97,6 +98,7 @@ export interface KernelObject {
 const KINDS: readonly string[] = [
   "link",
   "device",
+  "master",
   "masquerade",
   "source check",
   "gateway",

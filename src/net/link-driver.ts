@@ -1,6 +1,6 @@
 // Drivers of the links that Warren makes: modules that a kernel may lack. The kernel is asked for a link that it must
 // refuse, but only after it has found, or loaded, the driver, so that nothing is ever made.
-import { createLink, deleteLink, type LinkDevice, MacvlanMode, veth } from "../netlink/link.ts";
+import { createLink, deleteLink, IpvlanMode, type LinkDevice, MacvlanMode, veth } from "../netlink/link.ts";
 import { isNetlinkError } from "../netlink/message.ts";
 import type { Connection } from "./connection.ts";
 import { MissingFeatureError } from "./feature.ts";
@@ -15,6 +15,7 @@ const DEVICES = {
   macvlan: { kind: "macvlan", data: { mode: MacvlanMode.bridge } },
   vxlan: { kind: "vxlan", data: { id: 1 } },
   vlan: { kind: "vlan", data: { id: 1 } },
+  ipvlan: { kind: "ipvlan", data: { mode: IpvlanMode.l2 } },
 } satisfies Readonly<Record<string, LinkDevice>>;
 
 /** Where the module has another name. */

@@ -173,6 +173,9 @@ const deviceKinds = {
 /** The modes of macvlan (MACVLAN_MODE_*). */
 export const MacvlanMode = { private: 1, vepa: 2, bridge: 4, passthru: 8, source: 16 } as const;
 
+/** The modes of ipvlan (IPVLAN_MODE_*). */
+export const IpvlanMode = { l2: 0, l3: 1, l3s: 2 } as const;
+
 /** A kind of device with what makes it this kind, such as `{ kind: "vlan", data: { id: 5 } }`. */
 export type LinkDevice = Choice<typeof deviceKinds>;
 

@@ -25,6 +25,7 @@ const PLUGINS: Readonly<Record<string, () => Promise<Plugin>>> = {
   bridge: () => interfaces().then(({ fused, bridge }) => fused(bridge, CHAIN)),
   macvlan: () => interfaces().then(({ fused, macvlan }) => fused(macvlan, CHAIN)),
   ptp: () => interfaces().then(({ fused, ptp }) => fused(ptp, CHAIN)),
+  ipvlan: async () => (await interfaces()).ipvlan,
   vlan: async () => (await interfaces()).vlan,
   "host-device": async () => (await interfaces()).hostDevice,
   delegates: async () => (await delegating()).delegates,

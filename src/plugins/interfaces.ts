@@ -5,6 +5,7 @@ export { bridge } from "./bridge.ts";
 export { hostDevice } from "./host-device.ts";
 export { hostLocal } from "./host-local.ts";
 export { ipam } from "./ipam.ts";
+export { ipvlan } from "./ipvlan.ts";
 export { loopback } from "./loopback.ts";
 export { macvlan } from "./macvlan.ts";
 export { ptp } from "./ptp.ts";

@@ -139,7 +139,7 @@ function makeDisk(folder: string, kernel: string, suite: string): string {
     run(["ln", "-sf", readlinkSync(join(dirname(WARREN), link)), join(root, "opt/bin", link)]);
   }
   const reference = tools.referencePlugins.path;
-  for (const name of reference === undefined ? [] : ["bridge", "macvlan", "vlan", "host-local"]) {
+  for (const name of reference === undefined ? [] : ["bridge", "macvlan", "ipvlan", "vlan", "host-local"]) {
     copyProgram(root, join(reference ?? "", name), join(REFERENCE_FOLDER, name));
   }
   const modules = join(kernel, "lib/modules");

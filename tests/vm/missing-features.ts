@@ -45,6 +45,7 @@ const LACKS: readonly Lack[] = [
   ...lacks("warren-ptp", "load the module", { veth: [{}, "veth"] }),
   ...lacks("warren-ptp", NO_NAT, { nf_nat: [{ ipMasq: true }, "nf_tables for masquerade"] }),
   ...lacks("warren-macvlan", "load the module", { macvlan: [{ master: "dum0" }, "macvlan"] }),
+  ...lacks("warren-ipvlan", "load the module", { ipvlan: [{ master: "dum0" }, "ipvlan"] }),
   ...lacks("warren-vlan", "load the module", { "8021q": [{ master: "dum0", vlanId: 5 }, "vlan"] }),
   ...lacks("warren-portmap", NO_PORT_MAP, {
     nf_tables: [PORTS, "nf_tables"],

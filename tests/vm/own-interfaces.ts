@@ -7,6 +7,7 @@ import {
   add,
   type Case,
   dataDirOf,
+  ip,
   network,
   type Printed,
   pod,
@@ -24,10 +25,34 @@ interface Row {
   /** A config with which a second pod is refused, and why. */
   readonly refused?: readonly [more: Config, code: number, message: string];
   /** Another config, and how CHECK says that the interface is not of it. */
-  readonly differs: readonly [more: Config, message: string];
+  readonly differs?: readonly [more: Config, message: string];
+  /** What else is to be seen of this kind alone. */
+  readonly more?: (host: Sandbox) => Promise<void>;
 }
 
 const ROWS: readonly Row[] = [
+  {
+    type: "ipvlan",
+    config: { master: "dum0", mode: "l3", mtu: 1400 },
+    shown: { mode: "l3" },
+    refused: [{ master: "lo" }, 104, 'master "lo" can\'t carry an ipvlan'],
+    differs: [{ mode: "l2" }, "interface eth0 has the mode l3, the config says l2"],
+    async more(host) {
+      // behind a plugin that made the master, and gave the addresses
+      const target = await pod(host, "chained");
+      const prevResult = {
+        cniVersion: "1.1.0",
+        interfaces: [{ name: "dum0" }],
+        ips: [{ address: "10.5.0.2/24" }],
+      };
+      const config = network(host, "warren-ipvlan", { ipam: {} });
+      const { document } = await succeed(host, "ADD", { ...config, prevResult }, target);
+      same(document.ips, [{ interface: 0, address: "10.5.0.2/24" }]);
+      await succeed(host, "CHECK", { ...config, prevResult: document }, target);
+      await succeed(host, "DEL", config, target);
+      same(await seenLink(host, "eth0", "chained"), undefined);
+    },
+  },
   {
     type: "vlan",
     config: { master: "dum0", vlanId: 100, mtu: 1400 },
@@ -86,12 +111,14 @@ export const OWN_INTERFACE_CASES: readonly Case[] = ROWS.map((row) => ({
           const refused = await refusal(host, "ADD", { ...config, ...more }, await pod(host, "other"));
           same([refused.code, refused.msg], [code, message]);
         }
-        const [more, message] = row.differs;
+        const [more, message] = row.differs ?? [{}, "interface eth0 is down"];
+        if (row.differs === undefined) await ip(host, ["link set eth0 down"], netns);
         const target = { containerId: "pod", netns };
         const differs = await refusal(host, "CHECK", { ...config, ...more, prevResult: result }, target);
         same([differs.code, differs.msg], [103, message]);
       },
     });
+    await row.more?.(host);
     // a container that lives on loses it to GC, and one that is gone took it along
     const target = await pod(host, "living");
     await add(host, [config], target);

@@ -63,6 +63,7 @@ const PROBES: readonly Probe[] = [
   { feature: "VLAN filtering of bridges", neededBy: "vlan, vlanTrunk", probe: probeVlanFilter },
   { feature: "routing rules", neededBy: "sbr", probe: probeRules },
   { feature: "macvlan", neededBy: "macvlan", probe: driver("macvlan") },
+  { feature: "ipvlan", neededBy: "ipvlan", probe: driver("ipvlan") },
   { feature: "vlan", neededBy: "vlan", probe: driver("vlan") },
   { feature: "vxlan", neededBy: "pair, a mesh of nodes", probe: driver("vxlan") },
   { feature: "wireguard", neededBy: "an encrypted mesh of nodes", probe: probeWireguard },
