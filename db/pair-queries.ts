@@ -1,4 +1,4 @@
-// The queries about private links between pods, as db/queries.ts has all others: they become SQL text at build time.
+// The queries about private links between pods, which become SQL text at build time as those in queries.ts do.
 import { and, asc, eq, or, type SQL, sql } from "drizzle-orm";
 import { database, given } from "./builder.ts";
 import { pairAnnouncements, pairEnds, pairLinks, pairPods } from "./schema.ts";

@@ -1,8 +1,7 @@
 // The queries of the tables that many nodes can share, as PostgreSQL takes them. The same functions make both texts; each
 // is found by the other's, so that the store of a single node carries nothing for it.
-import * as nodeQueries from "./node-queries.ts";
+
 import {
-  beat,
   coolingLeases,
   coolLeases,
   coolStaleLeases,
@@ -26,7 +25,9 @@ import {
   runsHolding,
   runsOfNetwork,
   staleLeases,
-} from "./queries.ts";
+} from "./lease-queries.ts";
+import * as nodeQueries from "./node-queries.ts";
+import { beat } from "./queries.ts";
 import { inPostgres, type Statement } from "./statement.ts";
 
 const SHARED: readonly (() => Statement<object, unknown>)[] = [

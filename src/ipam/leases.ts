@@ -18,8 +18,8 @@ import {
   putCursor,
   restFromNow,
   staleLeases,
-} from "../../db/queries.ts" with { type: "macro" };
-import type { LeaseRow, ReleasedRow } from "../../db/queries.ts";
+} from "../../db/lease-queries.ts" with { type: "macro" };
+import type { LeaseRow, ReleasedRow } from "../../db/lease-queries.ts";
 import { CniError, ErrorCode } from "../cni/error.ts";
 import type { AttachmentKey } from "../cni/network-config.ts";
 import { type Address, addressBytes, addressFromBytes, formatAddress, sameAddress } from "../ip/address.ts";

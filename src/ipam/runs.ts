@@ -1,10 +1,10 @@
 // The runs of held addresses, kept exact in the transaction that takes or frees addresses: taking one joins it with
 // its neighbours, freeing some splits their runs. A few queries each, however many are held, and however many are freed.
 
-import { deleteRuns, insertRuns, putRun, runAtOrBefore, runsHolding } from "../../db/queries.ts" with {
+import { deleteRuns, insertRuns, putRun, runAtOrBefore, runsHolding } from "../../db/lease-queries.ts" with {
   type: "macro",
 };
-import type { RunRow } from "../../db/queries.ts";
+import type { RunRow } from "../../db/lease-queries.ts";
 import { type Address, addressAfter, addressBytes, addressFromBytes } from "../ip/address.ts";
 import type { Transaction } from "../store/store.ts";
 

@@ -1,7 +1,7 @@
 // Leases in a store that nodes share. While it is out of reach a DEL is kept in the node's own store, and the next call
 // that reaches it delivers what waits there: nothing is lost, and no pod stays because a database is away.
-import { heldLeasesOfNodes } from "../../db/queries.ts" with { type: "macro" };
-import type { NodeLeaseRow } from "../../db/queries.ts";
+import { heldLeasesOfNodes } from "../../db/lease-queries.ts" with { type: "macro" };
+import type { NodeLeaseRow } from "../../db/lease-queries.ts";
 import {
   allSharedStores,
   forgetRelease,

@@ -1,6 +1,7 @@
 // What an ADD made, written down before the kernel is touched: for each plugin of the chain an entry with the names
 // of its kernel objects. DEL and GC read it back, so that they need neither the namespace nor the config of the ADD.
 
+import type { Entry } from "../../db/conditions.ts";
 import {
   allAttachments,
   attachmentCount,
@@ -22,7 +23,7 @@ import {
   staleObjects,
   unclaimedObjects,
 } from "../../db/queries.ts" with { type: "macro" };
-import type { AttachmentRow, Entry, ObjectRow } from "../../db/queries.ts";
+import type { AttachmentRow, ObjectRow } from "../../db/queries.ts";
 import type { AttachmentKey } from "../cni/network-config.ts";
 import type { Transaction } from "../store/store.ts";
 import { currentBootId } from "../sys/process.ts";

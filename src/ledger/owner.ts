@@ -1,6 +1,6 @@
 // Who an entry of the store belongs to: the attachment, the pod that it is for, and the namespace and boot that
 // tell later whether it can still be alive.
-import type { Owner } from "../../db/queries.ts";
+import type { Owner } from "../../db/conditions.ts";
 import type { CniArguments } from "../cni/arguments.ts";
 import type { Attachment } from "../cni/plugin.ts";
 import { statFile } from "../sys/files.ts";

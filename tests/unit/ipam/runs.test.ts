@@ -1,7 +1,7 @@
 // The runs of held addresses stay exactly the set of held addresses, whatever is taken and freed in whatever order.
 import { expect, test } from "bun:test";
 import fc from "fast-check";
-import { runsOfNetwork } from "../../../db/queries.ts";
+import { runsOfNetwork } from "../../../db/lease-queries.ts";
 import { type Address, addressFromBytes, formatAddress } from "../../../src/ip/address.ts";
 import { freeFromRuns, runWith, takeFromRuns } from "../../../src/ipam/runs.ts";
 import { TemporaryDirectory } from "../../support/world.ts";

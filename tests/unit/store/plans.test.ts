@@ -4,7 +4,7 @@ import { describe, expect, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { leasesOfOwner, moveLeases, runAtOrBefore, staleLeases } from "../../../db/queries.ts";
+import { leasesOfOwner, moveLeases, runAtOrBefore, staleLeases } from "../../../db/lease-queries.ts";
 import { openStore, storePath } from "../../../src/store/sqlite.ts";
 
 describe("plans", () => {

@@ -6,6 +6,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { is } from "drizzle-orm";
 import { getTableConfig, SQLiteColumn, SQLiteSyncDialect, SQLiteTable } from "drizzle-orm/sqlite-core";
+import * as leaseQueries from "../../../db/lease-queries.ts";
 import * as pairQueries from "../../../db/pair-queries.ts";
 import * as queries from "../../../db/queries.ts";
 import * as releaseQueries from "../../../db/release-queries.ts";
@@ -126,7 +127,7 @@ test.each([...TABLES])(
   },
 );
 
-test.each(Object.entries({ ...queries, ...pairQueries, ...releaseQueries }))(
+test.each(Object.entries({ ...queries, ...leaseQueries, ...pairQueries, ...releaseQueries }))(
   "the query %s runs on what the migrations make, with the columns it names",
   (_name, query) => {
     using database = migrated();
@@ -145,6 +146,7 @@ test("X-30 every query of the tables that nodes share has PostgreSQL's words, an
   const shared = sharedStatements();
   const all: Readonly<Record<string, () => { sql: string }>> = {
     ...queries,
+    ...leaseQueries,
     ...pairQueries,
     ...releaseQueries,
   };

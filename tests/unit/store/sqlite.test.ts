@@ -15,7 +15,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
-import { insertLease } from "../../../db/queries.ts";
+import { insertLease } from "../../../db/lease-queries.ts";
 import { addressBytes, parseAddress } from "../../../src/ip/address.ts";
 import { beat } from "../../../src/store/heartbeat.ts";
 import { SCHEMA_VERSION } from "../../../src/store/migrations.ts";
