@@ -32,8 +32,8 @@ export class LeaseFiles implements Disposable {
     const directory = `${dataDir}/${network}`;
     if (statFile(directory)?.kind !== "directory") return undefined;
     const path = `${directory}/lock`;
-    // flags and mode are the reference's: either of the two may be the one that makes the file
-    const lock = openFile(path, OpenFlag.readOnly | OpenFlag.create, 0o750);
+    // the mode is the reference's: either of the two may be the one that makes the file; never through somebody's link
+    const lock = openFile(path, OpenFlag.readOnly | OpenFlag.create | OpenFlag.noFollow, 0o750);
     try {
       lockExclusively(lock.fd, path);
     } catch (error) {

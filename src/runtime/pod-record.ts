@@ -276,7 +276,9 @@ function textOf(plan: PodPlan): string {
 /** Writes a file of a record so that a reader finds it whole or not at all. */
 function replaceFile(directory: string, name: string, text: string, mode = 0o600): void {
   const unfinished = join(directory, `.${name}`);
-  writeFileSync(unfinished, text, { mode });
+  // what a killed one has left, or a link that somebody put there, is never written to
+  removeFile(unfinished);
+  writeFileSync(unfinished, text, { mode, flag: "wx" });
   renameSync(unfinished, join(directory, name));
 }
 

@@ -116,6 +116,17 @@ test.each([
   if (exitCode !== 0) expect(JSON.parse(answer.stdout).msg).toContain(name);
 });
 
+test("a link as lock in a folder of the reference's leases is refused, and nothing is made where it leads", async () => {
+  await using sandbox = await prepared("mkdir -p leases/lab; ln -s ../../victim-to-be leases/lab/lock");
+  const answer = await call(sandbox, "ADD", {
+    type: "warren-host-local",
+    dataDir: join(sandbox.directory, "leases"),
+  });
+  expect(answer.exitCode).toBe(1);
+  expect(JSON.parse(answer.stdout).msg).toContain("leases/lab/lock");
+  await expectUntouched(sandbox);
+});
+
 test("pipes among the configs and the cached results make no command wait", async () => {
   await using sandbox = await prepared("mkdir -p conf cache/results; mkfifo cache/results/lab-pod-1-eth0");
   const network = {
@@ -153,14 +164,81 @@ test("what is cached replaces a link, and never follows it", async () => {
   );
 });
 
+/** Runs the tool as the first process of a namespace of its own, whose number can be foretold: 1, or 2 behind a shell. */
+const FORETOLD = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"];
+
+test("a pod's record is never written through links that somebody put there", async () => {
+  await using sandbox = await prepared("mkdir -p conf cache/warren-pods/web");
+  for (const name of ["plan.json", "progress.json", "resolv.conf"])
+    await sandbox.text(["ln", "-s", "../../../victim", `cache/warren-pods/web/.${name}`]);
+  const network = {
+    cniVersion: "1.1.0",
+    name: "lab",
+    plugins: [
+      {
+        type: "warren-bridge",
+        dataDir: join(sandbox.directory, "store"),
+        dns: { nameservers: ["10.0.0.1"] },
+      },
+    ],
+  };
+  await Bun.write(join(sandbox.directory, "conf/lab.conflist"), JSON.stringify(network));
+  const folders = ["--cni-conf-dir", "conf", "--cache-dir", "cache", "--cni-bin-dir", PLUGIN_FOLDER];
+  for (const args of [
+    ["create", "web", "--net", "lab"],
+    ["rm", "web"],
+  ])
+    expect(await sandbox.run([WARREN, "pod", ...args, ...folders])).toMatchObject({ exitCode: 0 });
+  await expectUntouched(sandbox);
+  expect(await sandbox.text(["ls", "-A", "cache/warren-pods"])).toBe("");
+});
+
+test("a list that is edited is never written through links in the place of its draft", async () => {
+  await using sandbox = await prepared("mkdir conf");
+  const text = JSON.stringify({ cniVersion: "1.1.0", name: "lab", plugins: [{ type: "warren-bridge" }] });
+  await Bun.write(join(sandbox.directory, "conf/lab.conflist"), text);
+  for (const pid of [1, 2]) await sandbox.text(["ln", "-s", "../victim", `conf/lab.conflist.${pid}.new`]);
+  const plugin = JSON.stringify({ type: "warren-tuning", mtu: 1400 });
+  const { stderr } = await sandbox.run([
+    ...FORETOLD,
+    WARREN,
+    "conf",
+    "add",
+    plugin,
+    "--cni-conf-dir",
+    "conf",
+  ]);
+  expect(stderr).toContain("lab.conflist");
+  expect(await Bun.file(join(sandbox.directory, "conf/lab.conflist")).text()).toBe(text);
+  await expectUntouched(sandbox);
+});
+
+test("a marker is never written through a link in the place of its draft", async () => {
+  await using sandbox = await prepared("mkdir conf");
+  const text = JSON.stringify({ cniVersion: "1.1.0", name: "lab", plugins: [{ type: "warren-bridge" }] });
+  await Bun.write(join(sandbox.directory, "conf/lab.conflist"), text);
+  for (const pid of [1, 2]) await sandbox.text(["ln", "-s", "victim", `ready.${pid}.new`]);
+  const plugin = JSON.stringify({ type: "warren-tuning", mtu: 1400 });
+  const flags = ["--cni-conf-dir", "conf", "--marker", "ready"];
+  // it watches until it is told to end, and has said that the marker is there before
+  const watcher = sandbox.start(
+    [...FORETOLD, WARREN, "conf", "watch", "--json", "--add", plugin, ...flags],
+    {},
+  );
+  for (let tries = 0; tries < 500 && (await sandbox.run(["test", "-f", "ready"])).exitCode !== 0; tries++)
+    await Bun.sleep(20);
+  expect(await sandbox.text(["stat", "-c", "%F", "ready"])).toBe("regular file\n");
+  watcher.kill("SIGKILL");
+  await watcher.exited;
+  await expectUntouched(sandbox);
+});
+
 test("an installation is never written through a link that somebody put there", async () => {
   await using sandbox = await prepared("mkdir bin; ln -s ../victim bin/warren-bridge");
-  // the first process of a namespace of its own has a number that can be foretold
-  const own = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"];
   for (const pid of [1, 2]) await sandbox.text(["ln", "-s", "../victim", `bin/.warren-${pid}`]);
-  const refused = await sandbox.run([...own, WARREN, "install", "--dir", "bin"]);
+  const refused = await sandbox.run([...FORETOLD, WARREN, "install", "--dir", "bin"]);
   expect(refused.stderr).toContain("not Warren's: warren-bridge");
-  const forced = await sandbox.run([...own, WARREN, "install", "--dir", "bin", "--force"]);
+  const forced = await sandbox.run([...FORETOLD, WARREN, "install", "--dir", "bin", "--force"]);
   expect(forced).toMatchObject({ exitCode: 0, stderr: "" });
   await expectUntouched(sandbox);
   expect((await sandbox.text(["readlink", "bin/warren-bridge"])).trim()).toBe("warren");

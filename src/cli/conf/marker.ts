@@ -23,7 +23,12 @@ export class Marker {
     if (this.#written === file) return;
     const draft = `${this.#path}.${process.pid}.new`;
     try {
-      writeFileSync(draft, `${JSON.stringify({ version: this.#version, file })}\n`, { mode: 0o644 });
+      // anybody may have put a link of that name into a folder that is everybody's
+      rmSync(draft, { force: true });
+      writeFileSync(draft, `${JSON.stringify({ version: this.#version, file })}\n`, {
+        mode: 0o644,
+        flag: "wx",
+      });
       renameSync(draft, this.#path);
       this.#written = file;
     } catch (error) {
