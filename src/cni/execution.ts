@@ -24,11 +24,12 @@ const BUSY_PAUSE_MS = 200;
 export function findPlugin(type: string, path: readonly string[]): string {
   if (type === "")
     throw new CniError(ErrorCode.invalidConfig, "no plugin name provided", 'expected a "type"');
-  if (type.includes("/") || type.includes("\0")) {
+  // nobody can ever install a file of such a name, which 106 would ask for
+  if (type.includes("/") || type.includes("\0") || type === "." || type === "..") {
     throw new CniError(
       ErrorCode.invalidConfig,
       `invalid plugin name: ${shown(type)}`,
-      "expected a name without /",
+      "expected the name of a file, without /",
     );
   }
   if (path.length === 0)

@@ -4,6 +4,7 @@ import * as v from "valibot";
 import { dataDirOf, type PlaceKeys, pairMtu, storeEntries } from "../attachment/settings.ts";
 import { CniError, ErrorCode, type ErrorCodeNumber } from "../cni/error.ts";
 import { shown } from "../cni/input.ts";
+import { interfaceNameProblem } from "../cni/names.ts";
 import { type Address, formatAddress, parseAddress } from "../ip/address.ts";
 import type { Connection } from "../net/connection.ts";
 import { findUnderlay, NoUnderlayError, type Underlay, type UnderlayWish } from "../net/underlay.ts";
@@ -66,6 +67,14 @@ export function nodeSettings(config: NodeKeys): NodeSettings {
     );
   }
   const interfaceName = config.parent_interface ?? "";
+  const problem = interfaceName === "" ? undefined : interfaceNameProblem(interfaceName);
+  if (problem !== undefined) {
+    throw new CniError(
+      ErrorCode.invalidConfig,
+      `pair: "parent_interface" is ${shown(interfaceName)}: ${problem.message}`,
+      problem.details,
+    );
+  }
   return {
     dataDir: dataDirOf(config),
     vnis: { first, last },

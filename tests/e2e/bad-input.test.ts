@@ -395,6 +395,7 @@ const DELEGATES = group({ plugin: "bridge", code: 106 }, [
     message: 'failed to find plugin "nobody" in path [',
   },
   { name: "a delegate that is a path", ipam: { type: "../nobody" }, code: 7, message: '"../nobody"' },
+  { name: "a delegate that is a folder", ipam: { type: ".." }, code: 7, message: '".."' },
   {
     name: "a delegate that is not executable",
     ipam: { type: "plain" },

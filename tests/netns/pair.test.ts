@@ -593,6 +593,10 @@ describe("what can't be", () => {
       const { document } = await call(sandbox, "STATUS", config(sandbox, {}, more));
       expect(document).toMatchObject({ code: 50, msg: expect.stringContaining(words) });
     }
+    for (const name of ["eth\0", "..", "a/b"]) {
+      const { document } = await call(sandbox, "STATUS", config(sandbox, {}, { parent_interface: name }));
+      expect(document).toMatchObject({ code: 7, msg: expect.stringContaining(JSON.stringify(name)) });
+    }
   });
 
   test("S1-14 CHECK fails for an end that is gone, down, bare, or not joined to the partner", async () => {
