@@ -63,6 +63,14 @@ test("a disk that fills up while pods come: an ADD that finds no room leaves not
     code: 50,
     msg: expect.stringContaining("the disk is full"),
   });
+  // what a DEL can't write down it has to be asked again: it says so, and takes the link of a pod that is gone
+  const ended = { containerId: "pod1", netns: "pod1" };
+  const outcomes = [
+    await call(sandbox, "DEL", CONFIG, ended),
+    await call(sandbox, "GC", { ...CONFIG, "cni.dev/valid-attachments": [] }),
+  ];
+  for (const { document: answer } of outcomes) expect(answer.msg).toContain("the disk is full");
+  expect(await linkNames(sandbox)).toEqual(["br0"]);
   await sandbox.text(["rm", "/var/lib/cni/warren/fill"]);
   const held = await holders(sandbox);
   expect(held).toHaveLength(1 + given);
