@@ -76,8 +76,11 @@ function settingOf(link: string): string {
   return `ipv4/conf/${link}/route_localnet`;
 }
 
-/** Returns the interface by which the host's packets go to a pod; undefined where none do. */
-function linkTowards(host: Connection, pod: Address): string | undefined {
+/**
+ * Returns the interface by which the host's packets go to a pod; undefined where none do. It waits for whoever changes links.
+ * Throws NetlinkError.
+ */
+export function linkTowards(host: Connection, pod: Address): string | undefined {
   try {
     const route = host.get(lookUpRoute(addressBytes(pod)));
     const [path] = route?.paths ?? [];
@@ -89,17 +92,14 @@ function linkTowards(host: Connection, pod: Address): string | undefined {
 }
 
 /**
- * Lets packets from 127.0.0.1 out to a pod, as far as a route leads there, until the claimant's claims are withdrawn.
- * The table has to be there. Throws NetlinkError or SystemError.
+ * Lets packets from 127.0.0.1 out by an interface until the claimant's claims are withdrawn. The table has to be there.
+ * Throws NetlinkError or SystemError.
  */
 export function letLoopbackOut(
-  host: Connection,
   nftables: NetlinkSocket,
-  pod: Address,
+  link: string,
   owner: Pick<LoopbackClaim, "claimant" | "tag">,
 ): void {
-  const link = linkTowards(host, pod);
-  if (link === undefined) return;
   const others = listLoopbackClaims(nftables).filter((claim) => claim.link === link);
   if (!others.some(({ claimant }) => claimant === owner.claimant)) {
     const found = others[0]?.found ?? Number(readSetting(settingOf(link)) ?? 0);

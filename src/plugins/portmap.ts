@@ -36,6 +36,7 @@ import { describePortMap, type PortMap, parsePortMap, portMapDetail, portMapName
 import {
   isLoopbackLetOut,
   letLoopbackOut,
+  linkTowards,
   listLoopbackClaims,
   withdrawLoopbackClaims,
 } from "../net/port-map-loopback.ts";
@@ -357,10 +358,14 @@ function portMapsFor(call: AdditionCall<Config>, plan: Plan): Addition {
       }
       using host = connectHost();
       const owner = { claimant: claimantName(entry), tag: tagOf(entry) };
-      // the lock keeps a DEL from putting back meanwhile what is found here
-      await openStore(plan.dataDir).transaction(async () => {
-        for (const pod of reachedFromLoopback(maps)) letLoopbackOut(host, table, pod, owner);
-      });
+      // before the lock: the kernel answers when nobody changes links any more, and all others would wait with us
+      const ways = reachedFromLoopback(maps).flatMap((pod) => linkTowards(host, pod) ?? []);
+      if (ways.length > 0) {
+        // the lock keeps a DEL from putting back meanwhile what is found here
+        await openStore(plan.dataDir).transaction(async () => {
+          for (const link of new Set(ways)) letLoopbackOut(table, link, owner);
+        });
+      }
       forgetUdpFlows(maps, "to others", note);
       return result;
     },
