@@ -214,6 +214,13 @@ async function unclaimedDetourName(store: Transaction, entry: Entry): Promise<st
   }
 }
 
+/** Returns the name that an attachment's device has almost always, if no link has it now; an empty one otherwise. */
+function freeDetourName(entry: Entry): string {
+  using host = connectHost();
+  const name = detourName(entry);
+  return findLink(host, name) === undefined ? name : "";
+}
+
 function detourName(entry: Entry, salt = 0): string {
   return `bwp${attachmentHash(entry, salt).toString(16).padStart(16, "0").slice(0, 12)}`;
 }
@@ -343,6 +350,8 @@ function limitsFor(call: AdditionCall<Config>, plan: Plan): Addition {
   let device = "";
   // by a plugin before this one in the chain, which has the capability, too
   let isLimited = false;
+  // before the lock: the kernel answers when nobody changes links any more, and all others would wait with us
+  const freeName = egress === undefined ? "" : freeDetourName(entry);
   return {
     dataDir,
 
@@ -363,7 +372,7 @@ function limitsFor(call: AdditionCall<Config>, plan: Plan): Addition {
       // what an ADD made whose namespace is gone did not go with it
       for (const name of detoursOf(await beginEntry(store, entry))) removeLink(host, name);
       device = await unclaimedDetourName(store, entry);
-      if (egress !== undefined && makeRoomFor(host, device, entry)) {
+      if (egress !== undefined && device !== freeName && makeRoomFor(host, device, entry)) {
         foundation = foundationOf(host, attachment, where);
       }
       const { hostLink, redirection } = foundation;

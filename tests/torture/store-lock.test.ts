@@ -1,6 +1,7 @@
 // Whoever has the store lets all others wait. Closing a socket to the packet filter waits for whatever anybody on the
-// machine has deleted by one, so no call closes any: that is left to the end of the process.
-import { describe, expect } from "bun:test";
+// machine has deleted by one, so no call closes any: that is left to the end of the process. And a question about a link is
+// answered when nobody changes links any more, so an ADD asks before it has the store, or after that.
+import { describe, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { PLUGIN_FOLDER, variables } from "../support/plugins.ts";
 import { testWith } from "../support/sandbox.ts";
@@ -28,6 +29,22 @@ function filterSockets(trace: string): { readonly opened: number; readonly closi
   return { opened, closings };
 }
 
+/** Returns what WARREN_TRACE=1 tells of the time between the beginning and the end of the transactions that write. */
+function insideTransactions(report: string): string[] {
+  const inside: string[] = [];
+  let isInside = false;
+  for (const line of report.split("\n")) {
+    const [, what = ""] = /^ *[\d.]+ +[\d.]+ {2}(.*)$/.exec(line) ?? [];
+    if (what === "BEGIN IMMEDIATE") isInside = true;
+    else if (what === "COMMIT") isInside = false;
+    else if (isInside && what !== "-") inside.push(what);
+  }
+  return inside;
+}
+
+/** The store's own statements, namespaces, and the packet filter, which has a lock of its own. */
+const ASKS_NOTHING_OF_LINKS = /^(select|insert|update|delete from|in|get chain|get nf_tables) | warren /;
+
 /** Those that have most to do with the packet filter; a chain has nothing that they have not. */
 const SOME = SCENES.filter(({ name }) => /^bridge$|all inside/.test(name));
 
@@ -47,6 +64,21 @@ describe.each((IS_FULL ? [...SCENES, CHAIN] : SOME).map((scene) => [scene.name, 
         const { opened, closings } = filterSockets(readFileSync(file, "utf8"));
         expect(closings).toEqual([]);
         expect(opened).toBeLessThanOrEqual(1);
+      });
+    }
+    // elsewhere what is asked has to hold until what follows from it is written down
+    for (const ordeal of ordealsOf(scene).filter(({ verb }) => verb === "ADD" && SOME.includes(scene))) {
+      test(`X-20 ${describeOrdeal(ordeal)} asks nothing about links while others wait for it`, async () => {
+        await using stage = await Stage.create(scene);
+        const { run } = await lead(stage, ordeal);
+        const { exitCode, stderr } = await stage.sandbox.run([`${PLUGIN_FOLDER}/${run.config.type}`], {
+          env: { ...variables(run.verb, run.target), WARREN_TRACE: "1" },
+          stdin: JSON.stringify(run.config),
+        });
+        expect(exitCode).toBe(0);
+        const inside = insideTransactions(stderr);
+        expect(inside).not.toEqual([]);
+        expect(inside.filter((what) => !ASKS_NOTHING_OF_LINKS.test(what))).toEqual([]);
       });
     }
   },
