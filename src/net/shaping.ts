@@ -53,7 +53,7 @@ export class DisciplineTakenError extends Error {
   override readonly name = "DisciplineTakenError";
 
   constructor(
-    readonly link: Link,
+    readonly link: Pick<Link, "name">,
     readonly kind: string,
   ) {
     super(`interface ${link.name} has a queueing discipline already: ${kind}`);
@@ -61,7 +61,7 @@ export class DisciplineTakenError extends Error {
 }
 
 /** Throws DisciplineTakenError if what leaves by `link` is held up already, by whomever. */
-export function refuseDiscipline(host: Connection, link: Link): void {
+export function refuseDiscipline(host: Connection, link: Pick<Link, "name" | "index">): void {
   const found = disciplineAt(host, link.index, Parent.root);
   // those that a device has by itself have no handle
   if (found !== undefined && found.handle !== 0) throw new DisciplineTakenError(link, found.kind);

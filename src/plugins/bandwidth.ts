@@ -350,8 +350,9 @@ function limitsFor(call: AdditionCall<Config>, plan: Plan): Addition {
   let device = "";
   // by a plugin before this one in the chain, which has the capability, too
   let isLimited = false;
-  // before the lock: the kernel answers when nobody changes links any more, and all others would wait with us
+  // both before the lock: the kernel answers when nobody changes links any more, and all others would wait with us
   const freeName = egress === undefined ? "" : freeDetourName(entry);
+  let refusal: unknown;
   return {
     dataDir,
 
@@ -359,16 +360,20 @@ function limitsFor(call: AdditionCall<Config>, plan: Plan): Addition {
       using host = connectHost();
       where = site;
       foundation = foundationOf(host, attachment, site);
+      if (site.planned !== undefined || ingress === undefined) return;
+      try {
+        explained(plan, () => refuseDiscipline(host, foundation.hostLink));
+      } catch (error) {
+        refusal = error;
+      }
     },
 
     async claim(store): Promise<void> {
       using host = connectHost();
       isLimited = where.planned === undefined && (await hasLimits(store, host, { entry, attachment, plan }));
       if (isLimited) return;
-      if (where.planned === undefined && ingress !== undefined) {
-        const { hostLink } = placeOf(host, attachment);
-        explained(plan, () => refuseDiscipline(host, hostLink));
-      }
+      // what stands there may have been the limits that are there already
+      if (refusal !== undefined) throw refusal;
       // what an ADD made whose namespace is gone did not go with it
       for (const name of detoursOf(await beginEntry(store, entry))) removeLink(host, name);
       device = await unclaimedDetourName(store, entry);
