@@ -144,8 +144,9 @@ export function addressFromBytes(bytes: Uint8Array): Address {
     throw new RangeError(`an address has 4 or 16 bytes, got ${bytes.length}`);
   }
   if (bytes.length === 4) {
-    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-    return { family: 4, value: BigInt(view.getUint32(0)) };
+    let number = 0;
+    for (let index = 0; index < 4; index++) number = number * 256 + (bytes[index] ?? 0);
+    return { family: 4, value: BigInt(number) };
   }
   let value = 0n;
   for (const byte of bytes) value = (value << 8n) | BigInt(byte);

@@ -3,7 +3,7 @@
 import { CniError, ErrorCode } from "../cni/error.ts";
 import type { AddCall, AttachmentCall, Call, CheckCall, GcCall } from "../cni/plugin.ts";
 import type { Dns, Result, Route } from "../cni/result.ts";
-import { addressFromBytes, bitsOf, formatAddress } from "../ip/address.ts";
+import { bitsOf, formatAddress } from "../ip/address.ts";
 import { formatPrefix } from "../ip/prefix.ts";
 import { describeOwner, holderOf, type Owner } from "../ledger/owner.ts";
 import { beat } from "../store/heartbeat.ts";
@@ -286,8 +286,8 @@ export async function collectAddresses(call: GcCall<unknown>, place: Place): Pro
   if (place.shared !== undefined || storeExists(place.dataDir)) {
     await storeOf(place, network, async (store, files) => {
       collectFiles(files);
-      for (const row of await releaseStale(store, network, valid, place.cooldownMs))
-        released.set(formatAddress(addressFromBytes(row.address)), describeHolder(row));
+      for (const { address, row } of await releaseStale(store, network, valid, place.cooldownMs))
+        released.set(formatAddress(address), describeHolder(row));
     });
   } else {
     using files = filesOf(place, network);

@@ -359,22 +359,33 @@ export async function release(
   await store.run(COOL_LEASES, { network, addresses, releasedAtMs: Date.now() });
 }
 
-/** Releases the leases that `listStaleLeases` returns, and returns what there is to say of them. */
+/** A lease that GC has released. */
+export interface Released {
+  readonly address: Address;
+  /** What there is to say of it. */
+  readonly row: ReleasedRow;
+}
+
+/** Releases the leases that `listStaleLeases` returns, and returns them. */
 export async function releaseStale(
   store: Transaction,
   network: string,
   valid: readonly AttachmentKey[],
   cooldownMs: number,
-): Promise<ReleasedRow[]> {
+): Promise<Released[]> {
   const which = { network, valid: keys(valid) };
-  if (cooldownMs > 0) return store.all(COOL_STALE_LEASES, { ...which, releasedAtMs: Date.now() });
-  const rows = await store.all(DELETE_STALE_LEASES, which);
+  const rows =
+    cooldownMs > 0
+      ? await store.all(COOL_STALE_LEASES, { ...which, releasedAtMs: Date.now() })
+      : await store.all(DELETE_STALE_LEASES, which);
+  const released = rows.map((row) => ({ address: addressFromBytes(row.address), row }));
+  if (cooldownMs > 0) return released;
   await freeFromRuns(
     store,
     network,
-    rows.map(({ address }) => addressFromBytes(address)),
+    released.map(({ address }) => address),
   );
-  return rows;
+  return released;
 }
 
 /**

@@ -5,7 +5,7 @@ import { deleteRuns, insertRuns, putRun, runAtOrBefore, runsHolding } from "../.
   type: "macro",
 };
 import type { RunRow } from "../../db/lease-queries.ts";
-import { type Address, addressAfter, addressBytes, addressFromBytes } from "../ip/address.ts";
+import { type Address, addressAfter, addressBytes, addressFromBytes, bitsOf } from "../ip/address.ts";
 import type { Transaction } from "../store/store.ts";
 
 const RUN_AT_OR_BEFORE = runAtOrBefore();
@@ -97,6 +97,7 @@ export function hexList(addresses: readonly Address[]): string {
   return JSON.stringify(addresses.map(hex));
 }
 
-function hex(address: Address): string {
-  return addressBytes(address).toHex();
+/** Returns the bytes of the address in hexadecimal, without making them: GC does it for thousands. */
+function hex({ family, value }: Address): string {
+  return value.toString(16).padStart(bitsOf(family) / 4, "0");
 }
