@@ -40,6 +40,7 @@ const EXTRACTED_FOLDER = join(CACHE, "extracted");
 
 const REFERENCE_PLUGINS = [
   ...["main/bridge", "main/loopback", "main/macvlan", "main/ptp", "main/host-device", "main/vlan"],
+  ...["main/ipvlan", "main/dummy", "main/tap"],
   ...["ipam/host-local", "ipam/static", "ipam/dhcp"],
   ...["meta/tuning", "meta/portmap", "meta/bandwidth", "meta/firewall", "meta/sbr", "meta/vrf"],
 ];
@@ -75,6 +76,8 @@ export const tools = {
   get referencePlugins(): Tool {
     return built("");
   },
+  /** One of them, which an older set may lack. */
+  referencePlugin: built,
   /** A program by its name. */
   program: found,
 };
@@ -122,7 +125,8 @@ function extractPrograms(): string {
 
 /** Builds cnitool and the reference plugins if they are missing and returns what it did, in words. */
 function buildReferences(): string {
-  if (tools.cnitool.path !== undefined && tools.referencePlugins.path !== undefined) return "all there";
+  const names = ["cnitool", ...REFERENCE_PLUGINS.map((plugin) => plugin.slice(plugin.indexOf("/") + 1))];
+  if (names.every((name) => built(name).path !== undefined)) return "all there";
   const go = found("go").path;
   if (go === undefined) return "no Go here, so no cnitool and no reference plugins";
   mkdirSync(CACHE, { recursive: true });

@@ -160,6 +160,7 @@ const deviceKinds = {
   }),
   ipvlan: attributes({
     mode: [1, u16], // IFLA_IPVLAN_MODE
+    flags: [2, u16], // IFLA_IPVLAN_FLAGS
   }),
   vrf: attributes({
     table: [1, u32], // IFLA_VRF_TABLE

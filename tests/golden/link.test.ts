@@ -9,6 +9,7 @@ import {
   deleteBridgeVlans,
   deleteLink,
   deleteLinkGroup,
+  IpvlanMode,
   type Link,
   linkMessage,
   setBridgePort,
@@ -111,6 +112,18 @@ const CREATE_MACVLAN = message(
   "0b 00 01 00  6d 61 63 76  6c 61 6e 00", //   IFLA_INFO_KIND "macvlan"
   "0c 00 02 00", //   IFLA_INFO_DATA, 12 bytes
   "08 00 01 00  04 00 00 00", //     IFLA_MACVLAN_MODE
+);
+
+const CREATE_IPVLAN = message(
+  "58 00 00 00  10 00  05 06  f1 66 0b 6b  00 00 00 00", // length 88, RTM_NEWLINK, flags 0x605, sequence, port
+  "00 00 00 00  00 00 00 00  00 00 00 00  00 00 00 00", // ifinfomsg
+  "08 00 05 00  03 00 00 00", // IFLA_LINK
+  "09 00 03 00  69 70 76 30  00 00 00 00", // IFLA_IFNAME "ipv0"
+  "24 00 12 00", // IFLA_LINKINFO, 36 bytes
+  "0a 00 01 00  69 70 76 6c  61 6e 00 00", //   IFLA_INFO_KIND "ipvlan"
+  "14 00 02 00", //   IFLA_INFO_DATA, 20 bytes
+  "06 00 01 00  01 00 00 00", //     IFLA_IPVLAN_MODE
+  "06 00 02 00  00 00 00 00", //     IFLA_IPVLAN_FLAGS
 );
 
 const CREATE_VRF = message(
@@ -361,6 +374,14 @@ describe("ip link add", () => {
     attributes: { parent: 5, name: "mv0", info: { device: macvlan } },
   });
   goldenRequest("macvlan", CREATE_MACVLAN, createLink("mv0", macvlan, { parent: 5 }));
+
+  // ip link add link veth0 name ipv0 type ipvlan mode l3
+  const ipvlan = { kind: "ipvlan", data: { mode: IpvlanMode.l3, flags: 0 } } as const;
+  golden("ipvlan", CREATE_IPVLAN, linkMessage, {
+    header: header(),
+    attributes: { parent: 3, name: "ipv0", info: { device: ipvlan } },
+  });
+  goldenRequest("ipvlan", CREATE_IPVLAN, createLink("ipv0", ipvlan, { parent: 3 }));
 
   // ip link add vrf0 type vrf table 10
   const vrf = { kind: "vrf", data: { table: 10 } } as const;

@@ -9,8 +9,8 @@ import type { Sandbox } from "../support/sandbox.ts";
 /** One case: what it shows, and how. It fails by throwing. */
 export interface Case {
   readonly name: string;
-  /** True if it compares with the reference plugins. */
-  readonly comparesWithReference?: boolean;
+  /** True if it compares with the reference plugins, or the name of the one that it needs. */
+  readonly comparesWithReference?: boolean | string;
   /** True if nothing else may run meanwhile. */
   readonly alone?: boolean;
   /** Runs it on a throwaway host of its own. */

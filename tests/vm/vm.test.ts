@@ -26,8 +26,14 @@ function outcomes(): NonNullable<typeof outcome> {
   return outcome;
 }
 
-for (const { name, comparesWithReference, lines } of ALL_CASES) {
-  testWith(...NEEDED, ...(comparesWithReference === true ? [tools.referencePlugins] : []))(
+for (const { name, comparesWithReference: compared, lines } of ALL_CASES) {
+  const reference =
+    typeof compared === "string"
+      ? [tools.referencePlugin(compared)]
+      : compared
+        ? [tools.referencePlugins]
+        : [];
+  testWith(...NEEDED, ...reference)(
     `vm: ${name}`,
     async () => {
       const { cases, problem } = await outcomes();
