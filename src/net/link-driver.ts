@@ -13,6 +13,7 @@ const DEVICES = {
   bridge: { kind: "bridge" },
   veth: veth({ name: `${PROBE}-peer` }),
   macvlan: { kind: "macvlan", data: { mode: MacvlanMode.bridge } },
+  dummy: { kind: "dummy" },
   vxlan: { kind: "vxlan", data: { id: 1 } },
   vlan: { kind: "vlan", data: { id: 1 } },
   ipvlan: { kind: "ipvlan", data: { mode: IpvlanMode.l2 } },

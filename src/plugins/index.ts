@@ -27,6 +27,7 @@ const PLUGINS: Readonly<Record<string, () => Promise<Plugin>>> = {
   ptp: () => interfaces().then(({ fused, ptp }) => fused(ptp, CHAIN)),
   ipvlan: async () => (await interfaces()).ipvlan,
   vlan: async () => (await interfaces()).vlan,
+  dummy: async () => (await interfaces()).dummy,
   "host-device": async () => (await interfaces()).hostDevice,
   delegates: async () => (await delegating()).delegates,
   loopback: async () => (await interfaces()).loopback,

@@ -2,6 +2,7 @@
 // usually needs the other, and every further piece costs a tenth of a millisecond.
 export { fused } from "../attachment/fused.ts";
 export { bridge } from "./bridge.ts";
+export { dummy } from "./dummy.ts";
 export { hostDevice } from "./host-device.ts";
 export { hostLocal } from "./host-local.ts";
 export { ipam } from "./ipam.ts";

@@ -138,9 +138,9 @@ function makeDisk(folder: string, kernel: string, suite: string): string {
   for (const link of readdirSync(dirname(WARREN)).filter((name) => name.startsWith("warren-"))) {
     run(["ln", "-sf", readlinkSync(join(dirname(WARREN), link)), join(root, "opt/bin", link)]);
   }
-  const reference = tools.referencePlugins.path;
-  for (const name of reference === undefined ? [] : ["bridge", "macvlan", "ipvlan", "vlan", "host-local"]) {
-    copyProgram(root, join(reference ?? "", name), join(REFERENCE_FOLDER, name));
+  for (const name of ["bridge", "macvlan", "ipvlan", "vlan", "dummy", "host-local"]) {
+    const { path } = tools.referencePlugin(name);
+    if (path !== undefined) copyProgram(root, path, join(REFERENCE_FOLDER, name));
   }
   const modules = join(kernel, "lib/modules");
   const [version = ""] = readdirSync(modules);

@@ -65,6 +65,7 @@ const PROBES: readonly Probe[] = [
   { feature: "macvlan", neededBy: "macvlan", probe: driver("macvlan") },
   { feature: "ipvlan", neededBy: "ipvlan", probe: driver("ipvlan") },
   { feature: "vlan", neededBy: "vlan", probe: driver("vlan") },
+  { feature: "dummy", neededBy: "dummy", probe: driver("dummy") },
   { feature: "vxlan", neededBy: "pair, a mesh of nodes", probe: driver("vxlan") },
   { feature: "wireguard", neededBy: "an encrypted mesh of nodes", probe: probeWireguard },
 ];
