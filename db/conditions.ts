@@ -1,4 +1,5 @@
-// `with { type: "macro" }`, and what stays in the executable is the SQL text.
+// What queries of several tables ask alike, in the words of both databases: whose a row is, and whether it is in a list. Like
+// the queries they exist at build time only.
 import { and, eq, type SQL, sql } from "drizzle-orm";
 import { given } from "./builder.ts";
 import { type attachments, leases, type objects } from "./schema.ts";

@@ -1,7 +1,5 @@
 // The queries about leases: which address is whose, which runs of addresses are held, and which was given out last. They become
 // SQL text at build time, as those in queries.ts do.
-
-// `with { type: "macro" }`, and what stays in the executable is the SQL text.
 import { and, asc, count, desc, eq, gt, isNotNull, isNull, lte, ne, or, type SQL, sql } from "drizzle-orm";
 import { database, given } from "./builder.ts";
 import { type Empty, eachOf, eachPairOf, isStale, type Owner, own, ownedBy, unhex } from "./conditions.ts";

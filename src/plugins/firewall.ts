@@ -9,26 +9,30 @@ import {
   type HostInterface,
   type Site,
 } from "../attachment/addition.ts";
-import { aliasOf, claimantName, ownerFromAlias } from "../attachment/identity.ts";
+import {
+  claimantOf,
+  elementsOf,
+  FIREWALL_PLUGIN,
+  forget,
+  objectsFor,
+  removeOrphans,
+  removeUnused,
+  sourcesOf,
+} from "../attachment/firewall-entry.ts";
+import { ownerFromAlias } from "../attachment/identity.ts";
 import { entryOf, isLivingEntry } from "../attachment/reservation.ts";
 import { dataDirOf, storeEntries } from "../attachment/settings.ts";
-import { CniError, ErrorCode, Failures, stateDiffers } from "../cni/error.ts";
+import { CniError, ErrorCode, stateDiffers } from "../cni/error.ts";
 import { shown } from "../cni/input.ts";
 import { interfaceNameProblem } from "../cni/names.ts";
 import type { Result } from "../cni/result.ts";
 import type { Address } from "../ip/address.ts";
 import { parsePrefix } from "../ip/prefix.ts";
 import {
-  type Entry,
   findAttachment,
-  forgetAttachments,
-  isClaimed,
-  type KernelObject,
-  kernelObject,
   listObjects,
   listStaleEntries,
   recordAttachment,
-  type WrittenEntry,
   writtenAbout,
 } from "../ledger/attachments.ts";
 import { describeOwner, holderOf, type Owner } from "../ledger/owner.ts";
@@ -37,33 +41,17 @@ import { MissingFeatureError } from "../net/feature.ts";
 import {
   AdminChainError,
   ensureFirewall,
-  listClaims,
   listFirewall,
   missingFromFirewall,
   type OtherForwardChain,
   otherForwardChains,
   probeFirewall,
-  removeFromFirewall,
-  removeUnusedFirewall,
-  type SharedClaim,
-  type TaggedElement,
-  withdrawFromFirewall,
 } from "../net/firewall.ts";
-import type { Claimant } from "../net/firewall-claims.ts";
-import {
-  adminChainProblem,
-  elementNamed,
-  type FirewallElement,
-  type FirewallFamily,
-  isShared,
-  nameOfElement,
-  podElement,
-} from "../net/firewall-parts.ts";
+import { adminChainProblem, type FirewallElement, nameOfElement, podElement } from "../net/firewall-parts.ts";
 import {
   addZoneSources,
   firewalldRuns,
   missingZoneSource,
-  removeZoneSources,
   type ZoneSource,
   zoneSource,
 } from "../net/firewalld.ts";
@@ -71,9 +59,7 @@ import { BusError } from "../net/system-bus.ts";
 import { findLink } from "../net/veth.ts";
 import { beat } from "../store/heartbeat.ts";
 import { inExistingStore, openStore, storeExists } from "../store/sqlite.ts";
-import type { Transaction } from "../store/store.ts";
 
-const PLUGIN = "firewall";
 const DEFAULT_ADMIN_CHAIN = "admin";
 const DEFAULT_ZONE = "trusted";
 const POLICIES = ["open", "same-bridge", "isolated"] as const;
@@ -198,102 +184,6 @@ function policyElements({ result, planned }: Site, policy: IngressPolicy): Firew
   );
 }
 
-/** Returns what the kernel is told about whose an element is. */
-function claimantOf(owner: Owner): Claimant {
-  return { name: claimantName(owner), tag: aliasOf(owner) ?? "" };
-}
-
-/** What an attachment claims: the firewall in each table, so that the last claim is seen to go, and its elements. */
-function objectsFor(elements: readonly FirewallElement[], sources: readonly ZoneSource[]): KernelObject[] {
-  return [
-    kernelObject("firewall", "inet"),
-    ...(elements.some(({ set }) => set === "isolated-ports") ? [kernelObject("firewall", "bridge")] : []),
-    ...elements.map((element) => kernelObject("firewall element", nameOfElement(element))),
-    ...sources.map(({ zone, source }) => kernelObject("firewalld source", `${zone} ${source}`)),
-  ];
-}
-
-function elementsOf(objects: readonly KernelObject[]): FirewallElement[] {
-  return objects.flatMap(({ kind, name }) => {
-    const element = kind === "firewall element" ? elementNamed(name) : undefined;
-    return element === undefined ? [] : [element];
-  });
-}
-
-function sourcesOf(objects: readonly KernelObject[]): ZoneSource[] {
-  return objects.flatMap(({ kind, name }) => {
-    // names of zones have no spaces, and addresses have none
-    const space = name.lastIndexOf(" ");
-    return kind === "firewalld source" ? [{ zone: name.slice(0, space), source: name.slice(space + 1) }] : [];
-  });
-}
-
-/**
- * Forgets a network's attachments and takes back what only they needed, the firewall itself after the last one. Call
- * it inside a transaction of the store, so that no ADD can claim an element between the last claim and its removal.
- */
-async function forget(store: Transaction, entries: readonly WrittenEntry<Entry>[]): Promise<void> {
-  const [first] = entries;
-  if (first === undefined) return;
-  const claims = entries.flatMap(({ row, objects }): SharedClaim[] => {
-    const claimant = claimantOf(row);
-    const shared = elementsOf(objects).filter(isShared);
-    return shared.map((element) => ({ ...element, claimant }));
-  });
-  const rows = entries.map(({ row }) => row);
-  const unclaimed = await forgetAttachments(store, first.row.network, PLUGIN, rows);
-  const failures = new Failures();
-  // of what attachments share the kernel knows the last claim, which may stand in another store
-  await failures.collect(() => withdrawFromFirewall(claims));
-  await failures.collect(() =>
-    removeFromFirewall(elementsOf(unclaimed).filter((element) => !isShared(element))),
-  );
-  await failures.collect(() => removeUnused(store));
-  await failures.collect(() => removeZoneSources(sourcesOf(unclaimed)));
-  failures.rethrow("what nobody needs any more");
-}
-
-/** Removes what no attachment of this store needs; what those of another one need the kernel keeps. */
-async function removeUnused(store: Transaction | undefined): Promise<void> {
-  const families: FirewallFamily[] = [];
-  for (const family of ["inet", "bridge"] as const) {
-    if (store === undefined || !(await isClaimed(store, "firewall", family))) families.push(family);
-  }
-  removeUnusedFirewall(families);
-}
-
-/**
- * Takes out of the kernel what attachments for which `isDoomed` have there and no entry knows, as after the loss of a
- * store. Returns whose it was.
- */
-async function removeOrphans(
-  store: Transaction | undefined,
-  isDoomed: (owner: Owner) => boolean,
-): Promise<Owner[]> {
-  const owners = new Map<string, Owner>();
-  const doomed: TaggedElement[] = [];
-  for (const element of listFirewall()) {
-    const owner = ownerFromAlias(element.tag);
-    if (owner === undefined || !isDoomed(owner)) continue;
-    // the tag is that of the first who had the address
-    if (store !== undefined && (await isClaimed(store, "firewall element", nameOfElement(element)))) continue;
-    doomed.push(element);
-    owners.set(element.tag, owner);
-  }
-  const claims: SharedClaim[] = [];
-  for (const claim of listClaims()) {
-    const owner = ownerFromAlias(claim.claimant.tag);
-    if (owner === undefined || !isDoomed(owner)) continue;
-    const entry = { ...owner, plugin: PLUGIN };
-    if (store !== undefined && (await findAttachment(store, entry)) !== undefined) continue;
-    claims.push(claim);
-    owners.set(claim.claimant.tag, owner);
-  }
-  removeFromFirewall(doomed);
-  withdrawFromFirewall(claims);
-  return [...owners.values()];
-}
-
 function asCniError(error: unknown): unknown {
   if (error instanceof AdminChainError) {
     return new CniError(
@@ -318,7 +208,7 @@ function asCniError(error: unknown): unknown {
 function elementsFor(call: AdditionCall<Config>, plan: Plan): Addition {
   const { attachment, network, note } = call;
   const { dataDir } = plan;
-  const entry = entryOf(call, PLUGIN);
+  const entry = entryOf(call, FIREWALL_PLUGIN);
   const inZones = plan.setsZone && runsFirewalld();
   let elements: FirewallElement[] = [];
   let sources: ZoneSource[] = [];
@@ -338,7 +228,7 @@ function elementsFor(call: AdditionCall<Config>, plan: Plan): Addition {
       if (!isAgain && (await findAttachment(store, entry)) !== undefined)
         await forget(store, [await writtenAbout(store, entry)]);
       const holder = holderOf(network, attachment, call.args);
-      await recordAttachment(store, holder, PLUGIN, objectsFor(elements, sources));
+      await recordAttachment(store, holder, FIREWALL_PLUGIN, objectsFor(elements, sources));
     },
 
     async make(result): Promise<Result> {
@@ -366,7 +256,7 @@ function elementsFor(call: AdditionCall<Config>, plan: Plan): Addition {
 }
 
 export const firewall = defineChained({
-  name: PLUGIN,
+  name: FIREWALL_PLUGIN,
   about: "Warren firewall: lets pods through, and keeps out what their ingress policy says",
   config,
   cleanup,
@@ -378,7 +268,7 @@ export const firewall = defineChained({
 
   async del(call): Promise<void> {
     const { config, network, attachment } = call;
-    const entry = entryOf(call, PLUGIN);
+    const entry = entryOf(call, FIREWALL_PLUGIN);
     const dataDir = dataDirOf(config);
     const isOwn = (owner: Owner) =>
       owner.network === network &&
@@ -396,7 +286,7 @@ export const firewall = defineChained({
     const previous = call.previous;
     if (previous === undefined) throw new CniError(ErrorCode.invalidConfig, "Required prevResult missing");
     const plan = planOf(call.config);
-    const entry = entryOf(call, PLUGIN);
+    const entry = entryOf(call, FIREWALL_PLUGIN);
     const objects = storeExists(plan.dataDir)
       ? await openStore(plan.dataDir).read((store) => listObjects(store, entry))
       : [];
@@ -449,7 +339,7 @@ export const firewall = defineChained({
     const gone: Owner[] = [];
     await inExistingStore(dataDirOf(config), async (store) => {
       if (store !== undefined) {
-        const stale = await listStaleEntries(store, network, PLUGIN, valid);
+        const stale = await listStaleEntries(store, network, FIREWALL_PLUGIN, valid);
         await forget(store, stale);
         gone.push(...stale.map(({ row }) => row));
       }
