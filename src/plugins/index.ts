@@ -1,8 +1,9 @@
-// The catalogue: every plugin in the executable, by the name that chooses it. They are loaded in four pieces, and VERSION
+// The catalogue: every plugin in the executable, by the name that chooses it. They are loaded in five pieces, and VERSION
 // needs none: what a call does not use, it does not pay for.
 import type { ChainedPiece } from "../attachment/fused.ts";
 import type { Plugin } from "../cni/plugin.ts";
 
+const bridging = () => import("./bridging.ts");
 const interfaces = () => import("./interfaces.ts");
 const chained = () => import("./chained.ts");
 const delegating = () => import("./delegating.ts");
@@ -22,7 +23,7 @@ export const CHAIN: readonly ChainedPiece[] = [
 ];
 
 const PLUGINS: Readonly<Record<string, () => Promise<Plugin>>> = {
-  bridge: () => interfaces().then(({ fused, bridge }) => fused(bridge, CHAIN)),
+  bridge: () => bridging().then(({ fused, bridge }) => fused(bridge, CHAIN)),
   macvlan: () => interfaces().then(({ fused, macvlan }) => fused(macvlan, CHAIN)),
   ptp: () => interfaces().then(({ fused, ptp }) => fused(ptp, CHAIN)),
   ipvlan: async () => (await interfaces()).ipvlan,
@@ -38,9 +39,9 @@ const PLUGINS: Readonly<Record<string, () => Promise<Plugin>>> = {
   lat: async () => (await chained()).lat,
   rewrite: async () => (await chained()).rewrite,
   trace: async () => (await chained()).trace,
-  "host-local": async () => (await interfaces()).hostLocal,
-  ipam: async () => (await interfaces()).ipam,
-  static: async () => (await interfaces()).fixedAddresses,
+  "host-local": async () => (await bridging()).hostLocal,
+  ipam: async () => (await bridging()).ipam,
+  static: async () => (await bridging()).fixedAddresses,
 };
 
 /** The names of all plugins. */

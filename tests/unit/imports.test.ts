@@ -137,6 +137,7 @@ test("arrows point down only", () => {
 
 /** The catalogue loads plugins piece by piece. */
 const PIECES = [
+  "src/plugins/bridging.ts",
   "src/plugins/interfaces.ts",
   "src/plugins/chained.ts",
   "src/plugins/delegating.ts",
