@@ -5,7 +5,14 @@ import { CniError, ErrorCode } from "../cni/error.ts";
 import { CURRENT_VERSION } from "../cni/version.ts";
 import { formatAddress } from "../ip/address.ts";
 import { formatPrefix } from "../ip/prefix.ts";
-import { makeDirectories, parentOf, removeFile, renameFile, replaceFile } from "../sys/directory.ts";
+import {
+  makeDirectories,
+  parentOf,
+  removeFile,
+  removeReplaced,
+  renameFile,
+  replaceFile,
+} from "../sys/directory.ts";
 import { readText } from "../sys/files.ts";
 import { isSystemError } from "../sys/libc.ts";
 import type { MeshNames, MeshPlan } from "./plan.ts";
@@ -113,8 +120,8 @@ export function conflistProblem(plan: MeshPlan, configFile: string): string | un
 /** Removes the list, also a parked one, and returns the files that there were. Throws CniError 102 or SystemError. */
 export function withdraw(names: MeshNames): string[] {
   return [names.conflist, parkedPath(names)].filter((path) => {
-    if (ownText(names, path) === undefined) return false;
-    removeFile(path);
-    return true;
+    const isThere = ownText(names, path) !== undefined;
+    removeReplaced(path);
+    return isThere;
   });
 }

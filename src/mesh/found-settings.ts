@@ -4,7 +4,7 @@ import * as v from "valibot";
 import type { Family } from "../ip/address.ts";
 import { disableForwarding, enableForwarding, forwards } from "../net/forwarding.ts";
 import { netnsInode } from "../net/netns.ts";
-import { makeDirectories, parentOf, removeFile, replaceFile } from "../sys/directory.ts";
+import { makeDirectories, parentOf, removeReplaced, replaceFile } from "../sys/directory.ts";
 import { readText } from "../sys/files.ts";
 import { isSystemError } from "../sys/libc.ts";
 import { currentBootId } from "../sys/process.ts";
@@ -53,11 +53,11 @@ export function giveBack(path: string): Family[] {
   const families = readRecord(path)?.forwardingWasOff ?? [];
   const changed = families.filter((family) => forwards(family));
   for (const family of changed) disableForwarding(family);
-  removeFile(path);
+  removeReplaced(path);
   return changed;
 }
 
 /** Forgets how the settings were found, and leaves them: somebody else needs them. */
 export function keepSettings(path: string): void {
-  removeFile(path);
+  removeReplaced(path);
 }

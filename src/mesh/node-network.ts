@@ -4,15 +4,14 @@ import { CniError, describeError, ErrorCode } from "../cni/error.ts";
 import type { Prefix } from "../ip/prefix.ts";
 import { UnreachableError } from "../net/echo.ts";
 import { lockExclusively, makeDirectories, parentOf } from "../sys/directory.ts";
-import { OpenFlag, openFile } from "../sys/files.ts";
+import { OpenFlag, openFile, statFile } from "../sys/files.ts";
 import { conflistProblem, park, publish, withdraw } from "./conflist.ts";
 import { ensureKey, type MeshKey, readKey } from "./key.ts";
-import type { IncompleteNode, KnownNodes, NodeSource } from "./node.ts";
-import { knownNodes } from "./node.ts";
+import { type IncompleteNode, type KnownNodes, knownNodes, type NodeSource } from "./node.ts";
 import { type MeshNames, type MeshPlan, namesOf, planOf } from "./plan.ts";
 import type { MeshSettings, NodesSetting } from "./settings.ts";
 import { Site } from "./site.ts";
-import { type Finding, inspect, type Lowered, lower, raise, tryOut } from "./topology.ts";
+import { type Finding, findingText, inspect, type Lowered, lower, raise, tryOut } from "./topology.ts";
 import { type PeerChanges, type PeerState, tunnelOf } from "./tunnel.ts";
 import { checkOwnNetworks, surveyUnderlay } from "./underlay.ts";
 
@@ -68,6 +67,7 @@ export async function planFor(
 export async function bringUp(network: NodeNetwork, { blocks, source }: Membership): Promise<BroughtUp> {
   const plan = await planFor(network, { blocks }, ensureKey);
   const { nodes, incomplete } = await source.nodes();
+  makeDirectories(parentOf(plan.record), 0o700);
   using _ = locked(plan);
   try {
     const mended = raise(plan);
@@ -88,12 +88,15 @@ export async function syncPeers(
 ): Promise<Pick<BroughtUp, "peers" | "incomplete">> {
   const plan = await planFor(network, { blocks });
   const { nodes, incomplete } = await source.nodes();
-  using _ = locked(plan);
-  const [finding] = inspect(plan).filter(({ piece }) => piece === `tunnel ${plan.tunnel.name}`);
+  const finding = inspect(plan).find(({ piece }) => piece === `tunnel ${plan.tunnel.name}`);
   if (finding !== undefined) {
-    const message = `${finding.piece} ${finding.problem}`;
-    throw new CniError(ErrorCode.stateDiffers, message, "bring the node up first: warren node up");
+    throw new CniError(
+      ErrorCode.stateDiffers,
+      findingText(finding),
+      "bring the node up first: warren node up",
+    );
   }
+  using _ = locked(plan);
   return { peers: syncNow(plan, nodes), incomplete };
 }
 
@@ -157,7 +160,8 @@ export async function look(network: NodeNetwork, { blocks, source }: Membership)
 /** Takes the mesh away: first what lets new pods come, then all the rest. Throws when everything was tried. */
 export async function takeDown(settings: MeshSettings): Promise<Lowered> {
   const names = namesOf(settings);
-  using _ = locked(names);
+  // where nothing was ever made nobody else is at work either
+  using _ = statFile(parentOf(names.record)) === undefined ? undefined : locked(names);
   let withdrawn: string[] = [];
   let failure: unknown;
   try {
@@ -173,7 +177,6 @@ export async function takeDown(settings: MeshSettings): Promise<Lowered> {
 /** The lock is on the directory of the record, which no other lock is on, and goes with the process. */
 function locked({ record }: MeshNames): Disposable {
   const folder = parentOf(record);
-  makeDirectories(folder, 0o700);
   const descriptor = openFile(folder, OpenFlag.readOnly | OpenFlag.directory);
   lockExclusively(descriptor.fd, folder);
   return { [Symbol.dispose]: () => descriptor.close() };

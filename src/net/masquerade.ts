@@ -93,12 +93,14 @@ export function removeClusterMasquerade(network: string): string[] {
   const nftables = openNfTablesIfAny();
   const doomed = listClusterMasquerade(network);
   if (nftables === undefined || doomed.length === 0) return [];
-  nftables.transaction(doomed.flatMap((name) => [flushChain(TABLE, name), deleteChain(TABLE, name)]));
+  const removal = doomed.flatMap((name) => [flushChain(TABLE, name), deleteChain(TABLE, name)]);
   try {
-    nftables.transaction([deleteEmptyTable(TABLE)]);
+    // in one transaction, so that nobody who is killed in between leaves an empty table
+    nftables.transaction([...removal, deleteEmptyTable(TABLE)]);
   } catch (error) {
-    // somebody else has something in it, or was quicker
-    if (!isNetlinkError(error, "EBUSY", "ENOENT")) throw error;
+    if (!isNetlinkError(error, "EBUSY")) throw error;
+    // somebody else has something in it
+    nftables.transaction(removal);
   }
   return doomed;
 }

@@ -161,7 +161,7 @@ function tunnelRequest(verb: string, type: number, flags: number, entry: TunnelE
     encode(writer) {
       neighbourMessage.encode(writer, {
         header: { family: AF_BRIDGE, index, state: NO_ARP | PERMANENT, flags: OWN, type: 0 },
-        attributes: { destination: tunnelEnd, hardwareAddress, port },
+        attributes: { hardwareAddress, destination: tunnelEnd, port },
       });
     },
   };

@@ -5,7 +5,9 @@ import * as v from "valibot";
 import { defineChained, requirePrevious } from "../attachment/addition.ts";
 import { CniError, ErrorCode } from "../cni/error.ts";
 import { parsePrefix } from "../ip/prefix.ts";
+import { KeyFileError } from "../mesh/key.ts";
 import { type NodeNetwork, planFor } from "../mesh/node-network.ts";
+import type { MeshPlan } from "../mesh/plan.ts";
 import { DEFAULT_CONFIG, readMeshSettings } from "../mesh/settings.ts";
 import { findingText, inspect, probe } from "../mesh/topology.ts";
 import { MissingFeatureError } from "../net/feature.ts";
@@ -38,12 +40,12 @@ async function requireMesh({ config: file, nodeCIDRs }: Config): Promise<void> {
   const configFile = file ?? DEFAULT_CONFIG;
   const network: NodeNetwork = { settings: readMeshSettings(configFile), configFile };
   const blocks = nodeCIDRs.map(parsePrefix).filter((block) => block !== undefined);
-  const plan = await planFor(network, { blocks });
+  let plan: MeshPlan;
   try {
+    plan = await planFor(network, { blocks });
     probe(plan);
   } catch (error) {
-    if (!(error instanceof MissingFeatureError)) throw error;
-    throw new CniError(ErrorCode.notReady, error.message, error.cure, { cause: error });
+    throw notReady(error);
   }
   const [finding, ...others] = inspect(plan);
   if (finding === undefined) return;
@@ -54,6 +56,15 @@ async function requireMesh({ config: file, nodeCIDRs }: Config): Promise<void> {
     `${findingText(finding)}${more}`,
     `bring this node up: warren node up --config ${configFile}`,
   );
+}
+
+/** Returns what keeps the mesh from being here as the STATUS that it is: a kernel, a key, or a way to others. */
+function notReady(error: unknown): unknown {
+  if (error instanceof MissingFeatureError || error instanceof KeyFileError) {
+    return new CniError(ErrorCode.notReady, error.message, error.cure, { cause: error });
+  }
+  if (!(error instanceof CniError)) return error;
+  return new CniError(ErrorCode.notReady, error.message, error.details, { cause: error });
 }
 
 export const mesh = defineChained({

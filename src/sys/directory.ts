@@ -114,12 +114,12 @@ export function renameFile(from: string, to: string): void {
 
 /**
  * Puts a file with this text into the place of `path` by one rename: a reader finds the old text or the new one, also
- * after a power failure. The directory has to be there. Throws SystemError.
+ * after a power failure. The directory has to be there, and nobody else writes the file meanwhile. Throws SystemError.
  */
 export function replaceFile(path: string, text: string, mode: number): void {
-  // no ending that runtimes read as a config
-  const draft = `${path}.${process.pid}.new`;
+  const draft = draftOf(path);
   try {
+    // of one that was killed
     removeFile(draft);
     using file = openFile(draft, OpenFlag.writeOnly | OpenFlag.create | OpenFlag.exclusive, mode);
     writeAll(file.fd, new TextEncoder().encode(text), draft);
@@ -131,6 +131,17 @@ export function replaceFile(path: string, text: string, mode: number): void {
   }
   using folder = openFile(parentOf(path), OpenFlag.readOnly | OpenFlag.directory);
   syncFile(folder.fd, parentOf(path));
+}
+
+/** No ending that runtimes read as a config. */
+function draftOf(path: string): string {
+  return `${path}.new`;
+}
+
+/** Removes a file, and what a killed replaceFile left of it; missing ones are success. Throws SystemError. */
+export function removeReplaced(path: string): void {
+  removeFile(draftOf(path));
+  removeFile(path);
 }
 
 /** Cuts an open file to `sizeBytes`; throws SystemError. */

@@ -217,6 +217,7 @@ describe("two nodes over vxlan", () => {
       return text.replace(/ tentative|valid_lft.*/g, "");
     };
     expect(await node.node("down")).toEqual(["nothing of the mesh was here"]);
+    expect((await node.warren("sync")).stderr).toContain("tunnel vxlan0 is missing; bring the node up first");
     await node.text(["mkdir", "-p", `${node.folder}/net.d`]);
     const before = await seen();
     await node.node("up");
@@ -528,6 +529,17 @@ describe("two nodes over vxlan", () => {
     });
     await node.node("up");
     expect(await status()).toEqual({});
+    // without an address that others know there is no tunnel
+    await node.configure({ address: null });
+    expect(await status()).toMatchObject({
+      code: 50,
+      msg: "there is no default route, and so no interface to other nodes",
+    });
+    await node.configure();
+    await node.attach("pod1");
+    expect((await node.warren("down")).stderr).toBe(
+      "warning: 1 pod has lost the network: DEL what is attached\n",
+    );
   });
 });
 

@@ -5,7 +5,7 @@ import { readFileSync } from "node:fs";
 import { tools } from "../../scripts/tools.ts";
 import type { Config, Target } from "../support/plugins.ts";
 import { PLUGIN_FOLDER, variables } from "../support/plugins.ts";
-import type { Outcome, Sandbox } from "../support/sandbox.ts";
+import type { Outcome, RunOptions, Sandbox } from "../support/sandbox.ts";
 
 /** The program that all of this needs. */
 export const strace = tools.program("strace");
@@ -15,7 +15,7 @@ export const strace = tools.program("strace");
  * memory that it shares with others (the index of SQLite's log) has no call; random kills (X-23) reach that.
  */
 const OUTWARD =
-  "sendto,write,pwrite64,openat,unlink,mkdir,ftruncate,fallocate,rename,setns,unshare,connect,flock,execve,exit_group";
+  "sendto,write,pwrite64,openat,unlink,mkdir,ftruncate,fallocate,rename,setns,unshare,mount,umount2,connect,flock,execve,exit_group";
 
 /** A call of a run: its name, and how many of that name the same thread made up to it. */
 export interface Step {
@@ -34,21 +34,32 @@ export interface PluginRun {
   readonly target?: Target | undefined;
 }
 
-function commandOf({ config }: PluginRun): string {
-  return `${PLUGIN_FOLDER}/${config.type}`;
+/** Any other command line. */
+export interface CommandRun {
+  readonly command: readonly string[];
+}
+
+type Run = PluginRun | CommandRun;
+
+/** Returns the command line of a run, and what it is given. */
+function lineOf(run: Run): { readonly command: readonly string[]; readonly options: RunOptions } {
+  if ("command" in run) return { command: run.command, options: {} };
+  const { verb, config, target } = run;
+  return {
+    command: [`${PLUGIN_FOLDER}/${config.type}`],
+    options: { env: variables(verb, target), stdin: JSON.stringify(config) },
+  };
 }
 
 async function traced(
   sandbox: Sandbox,
-  run: PluginRun,
+  run: Run,
   options: readonly string[],
 ): Promise<{ readonly outcome: Outcome; readonly trace: string }> {
   const file = `${sandbox.directory}/trace`;
-  const command = ["strace", "-f", "-o", file, "-e", `trace=${OUTWARD}`, ...options];
-  const outcome = await sandbox.run([...command, commandOf(run)], {
-    env: variables(run.verb, run.target),
-    stdin: JSON.stringify(run.config),
-  });
+  const tracer = ["strace", "-f", "-o", file, "-e", `trace=${OUTWARD}`, ...options];
+  const line = lineOf(run);
+  const outcome = await sandbox.run([...tracer, ...line.command], line.options);
   return { outcome, trace: readFileSync(file, "utf8") };
 }
 
@@ -96,7 +107,7 @@ function stepsOf(trace: string): Step[] {
 /** Makes the call to its end and returns its steps and what came of it. */
 export async function recordSteps(
   sandbox: Sandbox,
-  run: PluginRun,
+  run: Run,
 ): Promise<{ readonly outcome: Outcome; readonly steps: Step[] }> {
   const { outcome, trace } = await traced(sandbox, run, []);
   return { outcome, steps: stepsOf(trace) };
@@ -106,7 +117,7 @@ export async function recordSteps(
  * Makes the call and kills it with SIGKILL at this step; returns whether it got there. Where the kernel restarts a write
  * strace counts more of them than were recorded, and the kill comes a little early, which is a step as well.
  */
-export async function killAt(sandbox: Sandbox, run: PluginRun, step: Step): Promise<boolean> {
+export async function killAt(sandbox: Sandbox, run: Run, step: Step): Promise<boolean> {
   const inject = ["-e", `inject=${step.call}:signal=KILL:when=${step.ordinal}`];
   const { trace } = await traced(sandbox, run, inject);
   return trace.includes("+++ killed by SIGKILL +++");
@@ -124,11 +135,9 @@ export async function haltAt(
   const file = `${sandbox.directory}/trace`;
   const inject = `inject=${step.call}:signal=STOP:when=${step.ordinal}`;
   await Bun.write(file, "");
-  const command = ["strace", "-f", "-o", file, "-e", `trace=${OUTWARD}`, "-e", inject];
-  const child = sandbox.start([...command, commandOf(run)], {
-    env: variables(run.verb, run.target),
-    stdin: JSON.stringify(run.config),
-  });
+  const tracer = ["strace", "-f", "-o", file, "-e", `trace=${OUTWARD}`, "-e", inject];
+  const line = lineOf(run);
+  const child = sandbox.start([...tracer, ...line.command], line.options);
   const output = Promise.all([new Response(child.stdout).text(), new Response(child.stderr).text()]);
   const deadline = Date.now() + HALT_LIMIT_MS;
   const trace = () => readFileSync(file, "utf8");
