@@ -149,7 +149,8 @@ export async function lower(names: MeshNames): Promise<Lowered> {
   await failures.collect(() => {
     const links = allLinks(site.host);
     const pods = links.filter(({ alias }) => alias.startsWith(`warren ${names.network} `)).length;
-    if (pods > 0) notes.push(`${pods} ${pods === 1 ? "pod has" : "pods have"} lost the network: DEL what is attached`);
+    if (pods > 0)
+      notes.push(`${pods} ${pods === 1 ? "pod has" : "pods have"} lost the network: DEL what is attached`);
     const user = links.find(({ kind, alias }) => kind === "bridge" || isOfOthers(alias, names));
     if (user !== undefined) keepSettings(names.record);
     else removed.push(...giveBack(names.record).map((family) => `forwarding of IPv${family}`));
