@@ -1,25 +1,11 @@
 // The schema's versions: which one a database has, and how an older one becomes the one that this executable writes.
 // Every transaction looks, because another version of the executable may be at work on the same store.
 import type { Database } from "bun:sqlite";
-import migration0001 from "../../db/migrations/0001-store.sql" with { type: "text" };
-import migration0002 from "../../db/migrations/0002-events.sql" with { type: "text" };
-import migration0003 from "../../db/migrations/0003-released.sql" with { type: "text" };
-import migration0004 from "../../db/migrations/0004-pairs.sql" with { type: "text" };
-import migration0005 from "../../db/migrations/0005-shared-stores.sql" with { type: "text" };
-import migration0006 from "../../db/migrations/0006-sayers.sql" with { type: "text" };
-import migration0007 from "../../db/migrations/0007-default-namespace.sql" with { type: "text" };
+import { migrationsOf } from "../../db/migrations.ts" with { type: "macro" };
 import { StoreError } from "./store.ts";
 
 /** Each migration's SQL; applying number N takes the schema from version N to N + 1. Only ever append. */
-export const MIGRATIONS: readonly string[] = [
-  migration0001,
-  migration0002,
-  migration0003,
-  migration0004,
-  migration0005,
-  migration0006,
-  migration0007,
-];
+export const MIGRATIONS: readonly string[] = migrationsOf("migrations");
 
 /** The version of the schema that this executable writes. */
 export const SCHEMA_VERSION = MIGRATIONS.length;

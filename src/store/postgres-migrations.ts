@@ -1,11 +1,10 @@
 // The versions of the schema that nodes share. Whoever meets an older one, or none, brings it up to date under a lock of the
 // database, so that of many nodes that start at once the first does it and the others find it done.
-import migration0001 from "../../db/postgres/0001-leases.sql" with { type: "text" };
-import migration0002 from "../../db/postgres/0002-nodes.sql" with { type: "text" };
+import { migrationsOf } from "../../db/migrations.ts" with { type: "macro" };
 import { SharedStoreError } from "./store.ts";
 
 /** Each migration's SQL; applying number N takes the schema from version N to N + 1. Only ever append. */
-const MIGRATIONS: readonly string[] = [migration0001, migration0002];
+const MIGRATIONS: readonly string[] = migrationsOf("postgres");
 
 /** The version of the schema that this executable writes. */
 export const SHARED_SCHEMA_VERSION = MIGRATIONS.length;

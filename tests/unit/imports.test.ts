@@ -71,7 +71,8 @@ const RULE: Readonly<Record<string, readonly string[]>> = {
   ip: [],
   log: ["consola/core", "sys"],
   sys: ["bun:ffi"],
-  db: ["drizzle-orm"],
+  // at build time only
+  db: ["drizzle-orm", "node:"],
 };
 
 interface Import {
