@@ -1,7 +1,7 @@
 // Which plugin or command am I; nothing else. The name that the executable is called by decides: a plugin's
 // name runs that plugin, `warren` and `cnitool` are the operator's tool, which is loaded only then.
 import { versionAnswer } from "./cni/version.ts";
-import { pluginCalled } from "./plugins/index.ts";
+import { pluginCalled } from "./plugins/names.ts";
 import { isInRecorderFolder } from "./record/recorder-folder.ts";
 import { exitNow } from "./sys/process.ts";
 import { writeStdout } from "./sys/stdio.ts";

@@ -13,7 +13,8 @@ import { NetnsError } from "./net/netns.ts";
 import { PortStateError } from "./net/veth.ts";
 import { UnfilteredBridgeError } from "./net/vlan-filter.ts";
 import { NetlinkError } from "./netlink/message.ts";
-import { loadPlugin, PLUGIN_NAMES, pluginCalled } from "./plugins/index.ts";
+import { loadPlugin } from "./plugins/index.ts";
+import { PLUGIN_NAMES, type PluginName, pluginCalled } from "./plugins/names.ts";
 import { isInRecorderFolder } from "./record/recorder-folder.ts";
 import { maskText } from "./record/redaction.ts";
 import { DEFAULT_DATA_DIR, leaveStores } from "./store/sqlite.ts";
@@ -25,7 +26,7 @@ import { exitNow, ownExecutable } from "./sys/process.ts";
 import { readStdin, writeStderr, writeStdout } from "./sys/stdio.ts";
 
 /** Runs this process's call of the plugin of this name and ends the process. */
-export async function runAsPlugin(name: string): Promise<never> {
+export async function runAsPlugin(name: PluginName): Promise<never> {
   let exitCode = 1;
   const plugin = await loadPlugin(name);
   endPhase();

@@ -6,7 +6,7 @@ import { isObject, type JsonObject, memberOf } from "../conflist/json.ts";
 import type { NetworkList, PluginConfig } from "../conflist/network-list.ts";
 import { delegatedList } from "../delegation/delegated-network.ts";
 import { configuredRequests, type DelegatesConfig, delegatesSchema } from "../delegation/delegates-config.ts";
-import { pluginCalled } from "../plugins/index.ts";
+import { pluginCalled } from "../plugins/names.ts";
 
 /** True if it is the config of a plugin that hands attachments on to others. */
 export function delegatesOthers({ type }: Pick<PluginConfig, "type">): boolean {

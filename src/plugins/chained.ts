@@ -1,4 +1,4 @@
-// The plugins that stand behind others in a chain, as one piece of the executable (interfaces.ts). A call that needs
+// The plugins that stand behind others in a chain, as one piece of the executable (index.ts). A call that needs
 // none of them does not pay for them.
 export { bandwidth } from "./bandwidth.ts";
 export { firewall } from "./firewall.ts";

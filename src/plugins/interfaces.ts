@@ -1,6 +1,4 @@
-// The plugins that make other interfaces than the bridge does, as one piece of the executable: every further piece costs a
-// tenth of a millisecond.
-export { fused } from "../attachment/fused.ts";
+// The plugins that make other interfaces than pairs on a bridge, as one piece of the executable (index.ts).
 export { dummy } from "./dummy.ts";
 export { hostDevice } from "./host-device.ts";
 export { ipvlan } from "./ipvlan.ts";

@@ -14,7 +14,7 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { PLUGIN_NAMES } from "../../src/plugins/index.ts";
+import { PLUGIN_NAMES } from "../../src/plugins/names.ts";
 import { type Outcome, WARREN } from "../support/sandbox.ts";
 
 const LINKS = PLUGIN_NAMES.map((name) => `warren-${name}`).sort();

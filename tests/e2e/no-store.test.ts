@@ -3,7 +3,7 @@
 import { expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
-import { PLUGIN_NAMES } from "../../src/plugins/index.ts";
+import { PLUGIN_NAMES } from "../../src/plugins/names.ts";
 import { call, linkNames, ruleset, succeed } from "../support/plugins.ts";
 import { Sandbox } from "../support/sandbox.ts";
 

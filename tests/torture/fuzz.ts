@@ -7,7 +7,8 @@ import fc from "fast-check";
 import { ErrorCode } from "../../src/cni/error.ts";
 import type { Plugin } from "../../src/cni/plugin.ts";
 import { runPlugin } from "../../src/cni/runner.ts";
-import { loadPlugin, pluginCalled } from "../../src/plugins/index.ts";
+import { loadPlugin } from "../../src/plugins/index.ts";
+import { pluginCalled } from "../../src/plugins/names.ts";
 import { WORLD } from "../../src/world.ts";
 import { type FuzzedCall, fuzzedCall, type Grounds } from "./fuzzed-calls.ts";
 

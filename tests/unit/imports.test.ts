@@ -3,6 +3,7 @@
 import { expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { join, normalize, resolve } from "node:path";
+import { LATER_PIECES } from "../../scripts/build.ts";
 
 const ROOT = resolve(import.meta.dir, "../..");
 
@@ -80,6 +81,8 @@ interface Import {
   /** A path from the root, or the name of a package. */
   readonly target: string;
   readonly typesOnly: boolean;
+  /** True if it is loaded only when it is asked for. */
+  readonly lazy: boolean;
 }
 
 const IMPORT =
@@ -96,6 +99,7 @@ function importsOf(file: string, text: string): Import[] {
       file,
       target: spelled.startsWith(".") ? normalize(join(file, "..", spelled)) : spelled,
       typesOnly: groups.types !== undefined,
+      lazy: groups.lazy !== undefined,
     };
   });
 }
@@ -136,22 +140,23 @@ test("arrows point down only", () => {
   expect(breaches.map(spelled)).toEqual([]);
 });
 
-/** The catalogue loads plugins piece by piece. */
-const PIECES = [
-  "src/plugins/bridging.ts",
-  "src/plugins/interfaces.ts",
-  "src/plugins/chained.ts",
-  "src/plugins/delegating.ts",
-  "src/plugins/mesh.ts",
-];
+/** What everybody may know of the plugins, and the pieces that the catalogue loads later. */
+const CATALOGUE = ["src/plugins/index.ts", "src/plugins/names.ts"];
+const PIECES = ["src/plugins/interfaces.ts", "src/plugins/chained.ts", "src/plugins/delegating.ts"];
 
 test("plugins never import each other, and others import their catalogue only", () => {
   const breaches = IMPORTS.filter(({ file, target }) => {
-    if (layerOf(target) !== "plugins" || target === "src/plugins/index.ts") return false;
-    if (file === "src/plugins/index.ts") return !PIECES.includes(target);
-    return !PIECES.includes(file);
+    if (layerOf(target) !== "plugins" || CATALOGUE.includes(target)) return false;
+    return file !== "src/plugins/index.ts" && !PIECES.includes(file);
   });
   expect(breaches.map(spelled)).toEqual([]);
+});
+
+test("the build knows every piece that is loaded later", () => {
+  const later = IMPORTS.filter(
+    ({ file, lazy }) => lazy && file !== "src/main.ts" && !file.startsWith("src/cli/"),
+  );
+  expect(later.map(({ target }) => target).sort()).toEqual([...LATER_PIECES].sort());
 });
 
 test("the world knows netlink by its errors, and the ledger the protocol by its types", () => {
@@ -170,7 +175,11 @@ test("queries come into the executable as text only", () => {
   const breaches = [...TEXTS].flatMap(([file, text]) =>
     file.startsWith("db/")
       ? []
-      : [...text.matchAll(/^(import (?!type )[^;]*"[^"]*db\/(?:[a-z-]*queries|schema)\.ts"[^;]*;)$/gm)]
+      : [
+          ...text.matchAll(
+            /^(import (?!type )[^;]*"[^"]*db\/(?:[a-z-]*queries|schema|migrations)\.ts"[^;]*;)$/gm,
+          ),
+        ]
           .map(([statement]) => statement)
           .filter((statement) => !/ with \{\s*type: "macro",?\s*\};$/.test(statement))
           .map((statement) => `${file}: ${statement}`),
@@ -238,9 +247,9 @@ test("a breach and a circle are seen", () => {
   const text =
     'import {\n  a,\n} from "../cli/x.ts";\nimport type { B } from "node:fs";\nconst c = await import("./d.ts");\n';
   expect(importsOf("src/net/a.ts", text)).toEqual([
-    { file: "src/net/a.ts", target: "src/cli/x.ts", typesOnly: false },
-    { file: "src/net/a.ts", target: "node:fs", typesOnly: true },
-    { file: "src/net/a.ts", target: "src/net/d.ts", typesOnly: false },
+    { file: "src/net/a.ts", target: "src/cli/x.ts", typesOnly: false, lazy: false },
+    { file: "src/net/a.ts", target: "node:fs", typesOnly: true, lazy: false },
+    { file: "src/net/a.ts", target: "src/net/d.ts", typesOnly: false, lazy: true },
   ]);
   expect([layerOf("src/cli/x.ts"), layerOf("node:fs"), layerOf("src/log.ts")]).toEqual([
     "cli",

@@ -4,7 +4,7 @@ import { readdirSync } from "node:fs";
 import { VERBS } from "../../cni/version.ts";
 import { CHANGE_OBJECTS } from "../../net/change.ts";
 import { NETNS_DIRECTORY } from "../../net/netns.ts";
-import { PLUGIN_NAMES } from "../../plugins/index.ts";
+import { PLUGIN_NAMES } from "../../plugins/names.ts";
 import { DEFAULT_CACHE_FOLDER } from "../../runtime/cache.ts";
 import { readConfFolder } from "../../runtime/conf-folder.ts";
 import { PodRecords } from "../../runtime/pod-record.ts";

@@ -8,7 +8,8 @@ import type { Plugin } from "../../cni/plugin.ts";
 import { POD_ANNOTATIONS } from "../../cni/pod-annotations.ts";
 import { isObject, type JsonObject, memberOf } from "../../conflist/json.ts";
 import { INEFFECTIVE_KEYS } from "../../pairing/node-settings.ts";
-import { loadPlugin, PLUGIN_NAMES, pluginCalled } from "../../plugins/index.ts";
+import { loadPlugin } from "../../plugins/index.ts";
+import { PLUGIN_NAMES, pluginCalled } from "../../plugins/names.ts";
 import { delegatesOthers } from "../delegated-lists.ts";
 import { ipamTypeIn, rangeSetsOf } from "../pools.ts";
 import { nearestWord } from "../spelling.ts";
@@ -158,7 +159,8 @@ function entriesOf(schema: SchemaParts | undefined): SchemaParts["entries"] {
 async function insidesOf(plugin: Plugin): Promise<ReadonlyMap<string, Plugin>> {
   const inside = new Map<string, Plugin>();
   for (const name of Object.keys(entriesOf(plugin.config) ?? {})) {
-    if (CHAINED.has(name)) inside.set(name, await loadPlugin(name));
+    const chained = CHAINED.has(name) ? pluginCalled(name) : undefined;
+    if (chained !== undefined) inside.set(name, await loadPlugin(chained));
   }
   return inside;
 }

@@ -8,7 +8,8 @@ import { parseInput } from "../../cni/input.ts";
 import type { Plugin } from "../../cni/plugin.ts";
 import { CURRENT_VERSION } from "../../cni/version.ts";
 import { parseJson } from "../../conflist/json.ts";
-import { loadPlugin, pluginCalled } from "../../plugins/index.ts";
+import { loadPlugin } from "../../plugins/index.ts";
+import { pluginCalled } from "../../plugins/names.ts";
 import { ownerOf } from "../installation.ts";
 
 /** How long a plugin may take to say which versions it speaks. */

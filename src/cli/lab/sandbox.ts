@@ -16,7 +16,7 @@ import conflist from "../../../conf/lab-status-gc.conflist" with { type: "text" 
 import { CniError, ErrorCode } from "../../cni/error.ts";
 import { setLoopback } from "../../net/loopback.ts";
 import { NETNS_DIRECTORY, openNetns } from "../../net/netns.ts";
-import { PLUGIN_NAMES } from "../../plugins/index.ts";
+import { PLUGIN_NAMES } from "../../plugins/names.ts";
 import { DEFAULT_CACHE_FOLDER } from "../../runtime/cache.ts";
 import { replaceProcess } from "../../sys/exec.ts";
 import { OpenFlag, openFile } from "../../sys/files.ts";

@@ -11,7 +11,7 @@ import { parseAddress } from "../../ip/address.ts";
 import { isAssignable, parseHardwareAddress } from "../../ip/hardware-address.ts";
 import { parsePrefix } from "../../ip/prefix.ts";
 import { ImpairmentError, parseImpairments } from "../../net/impairment.ts";
-import { pluginCalled } from "../../plugins/index.ts";
+import { pluginCalled } from "../../plugins/names.ts";
 import { type GivenFlag, UsageError } from "../command.ts";
 
 /** A network that the pod is to be attached to. */
