@@ -1,11 +1,21 @@
 // The programs that tests drive or compare with and that npm can't bring: on Debian as root the packages of TOOLS,
-// and with Go at hand the newest cnitool and reference plugins, built once into node_modules/.cache. Run it to
+// and with Go at hand the newest cnitool and reference plugins, built once into .cache, which outlives node_modules. Run it to
 // install what is missing; import it to learn what is there.
-import { existsSync, mkdirSync } from "node:fs";
+import { existsSync, mkdirSync, renameSync } from "node:fs";
 import { join, resolve } from "node:path";
 
 const ROOT = resolve(import.meta.dir, "..");
-const CACHE = join(ROOT, "node_modules/.cache/warren-tools");
+/** Where what is dear to make is kept: `npm ci`, which a changed lock file calls for, empties node_modules. */
+export const CACHE_FOLDER = join(ROOT, ".cache");
+const CACHE = join(CACHE_FOLDER, "warren-tools");
+
+// what was kept in node_modules before is taken along
+for (const name of ["warren-tools", "warren-vm"]) {
+  const former = join(ROOT, "node_modules/.cache", name);
+  if (existsSync(join(CACHE_FOLDER, name)) || !existsSync(former)) continue;
+  mkdirSync(CACHE_FOLDER, { recursive: true });
+  renameSync(former, join(CACHE_FOLDER, name));
+}
 
 /** Programs by the Debian package that has them. */
 const TOOLS: Readonly<Record<string, string>> = {

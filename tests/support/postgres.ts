@@ -10,8 +10,8 @@ import {
   rmSync,
   writeFileSync,
 } from "node:fs";
-import { dirname, join, resolve } from "node:path";
-import { tools } from "../../scripts/tools.ts";
+import { dirname, join } from "node:path";
+import { CACHE_FOLDER, tools } from "../../scripts/tools.ts";
 import {
   asServerUser,
   initdbCommand,
@@ -25,7 +25,7 @@ import type { Json } from "./world.ts";
 export const PASSWORD = "p@ss:w/o?r#d%20'\"\\ $x&ü";
 const PORT = 5432;
 
-const CACHE = resolve(import.meta.dir, "../../node_modules/.cache/warren-tools");
+const CACHE = join(CACHE_FOLDER, "warren-tools");
 
 const server = tools.program("postgres");
 

@@ -12,12 +12,12 @@ import {
   writeFileSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
-import { dirname, join, resolve } from "node:path";
-import { tools } from "../../scripts/tools.ts";
+import { dirname, join } from "node:path";
+import { CACHE_FOLDER, tools } from "../../scripts/tools.ts";
 import { WARREN } from "../support/sandbox.ts";
 import { REFERENCE_FOLDER } from "./case.ts";
 
-const CACHE = resolve(import.meta.dir, "../../node_modules/.cache/warren-vm");
+const CACHE = join(CACHE_FOLDER, "warren-vm");
 
 /** What a machine is made of; each is there or has a reason why not. */
 export const NEEDED = [
