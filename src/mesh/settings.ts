@@ -288,10 +288,8 @@ function nodesOf(said: MeshDocument, settings: WithoutNodes, refuse: Refuse): No
   if (blocks.length === 0) {
     refuse(["nodeCIDRs"], '"nodeCIDRs" is []', "expected one block, or one of each family");
   }
-  const taken: { readonly whose: string; readonly block: Prefix }[] = blocks.map((block) => ({
-    whose: "this node",
-    block,
-  }));
+  // all have the same size: two that overlap are one and the same
+  const taken = new Map(blocks.map((block) => [formatPrefix(block), "this node"]));
   const names = new Set<string>();
   const descriptions = (peers ?? []).map((one, index): NodeDescription => {
     const path = ["peers", index] as const;
@@ -304,16 +302,16 @@ function nodesOf(said: MeshDocument, settings: WithoutNodes, refuse: Refuse): No
     }
     names.add(one.name);
     const theirs = blocksOf(one.nodeCIDRs ?? [], [...path, "nodeCIDRs"], settings, refuse);
-    for (const block of theirs) {
-      const other = taken.find((held) => overlap(held.block, block));
-      if (other !== undefined) {
+    for (const block of theirs.map(formatPrefix)) {
+      const whose = taken.get(block);
+      if (whose !== undefined) {
         refuse(
           [...path, "nodeCIDRs"],
-          `the block ${formatPrefix(block)} of ${one.name} overlaps with ${formatPrefix(other.block)} of ${other.whose}`,
+          `the block ${block} of ${one.name} overlaps with ${block} of ${whose}`,
           "expected blocks that have no address in common",
         );
       }
-      taken.push({ whose: one.name, block });
+      taken.set(block, one.name);
     }
     const endpoint = one.address ?? undefined;
     const at = endpoint === undefined ? undefined : parseAddress(endpoint);
