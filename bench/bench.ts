@@ -17,6 +17,7 @@ import { attachment } from "./scenarios/attachment.ts";
 import { chain } from "./scenarios/chain.ts";
 import { collection } from "./scenarios/collection.ts";
 import { memory } from "./scenarios/memory.ts";
+import { mesh } from "./scenarios/mesh.ts";
 import { parallel } from "./scenarios/parallel.ts";
 import { pool } from "./scenarios/pool.ts";
 import { shared } from "./scenarios/shared.ts";
@@ -26,7 +27,7 @@ import { traffic } from "./scenarios/traffic.ts";
 import { Stage } from "./stage.ts";
 
 const SCENARIOS: readonly Scenario[] = [
-  ...[startup, attachment, chain, parallel, pool, collection, status, traffic, memory, shared],
+  ...[startup, attachment, chain, parallel, pool, collection, status, traffic, memory, shared, mesh],
 ];
 
 const ROOT = resolve(import.meta.dir, "..");
