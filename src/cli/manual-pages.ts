@@ -498,7 +498,7 @@ export const MANUAL_PAGES: Readonly<Record<string, ManualPage>> = {
   },
   "node list": {
     description: [
-      "Lists the nodes of the mesh that are in the store: whose which block is, where each is reached, and when it was last heard of. One of which nothing was heard for a minute is silent: its daemon does not run, or does not reach the store. One that has left has its block for the time of grace.",
+      "Lists the nodes of the mesh that are in the store: whose which block is, where each is reached, and when it was last heard of. One of which nothing was heard for two minutes is silent: its daemon does not run, or does not reach the store. One that has left has its block for the time of grace.",
     ],
     files: [MESH_FILES[0]],
     examples: [["warren node list --json", "With keys, hardware addresses and times."]],

@@ -63,6 +63,7 @@ export class Daemon {
   #isUp = false;
   #isReady = false;
   #repairAtMs = 0;
+  #follower: Follower | undefined;
   #blocks: readonly Prefix[] = [];
   #presence: Presence | undefined;
   #announced = { words: "", atMs: Number.NEGATIVE_INFINITY };
@@ -76,6 +77,7 @@ export class Daemon {
   /** Looks at everything now, and not only when its time has come. */
   lookNow(): void {
     this.#repairAtMs = 0;
+    this.#follower?.lookNow();
     this.#alarm.ring();
   }
 
@@ -99,12 +101,14 @@ export class Daemon {
    */
   async follow(registry: Registry): Promise<void> {
     using follower = new Follower(registry, this.observer, () => this.#alarm.ring());
+    this.#follower = follower;
     await this.#live(
       () => this.#turn(follower),
-      () =>
-        follower.directory.own === undefined
-          ? follower.dueAtMs
-          : Math.min(follower.dueAtMs, this.#repairAtMs),
+      () => {
+        if (follower.directory.own !== undefined) return Math.min(follower.dueAtMs, this.#repairAtMs);
+        // a node that somebody has removed joins again at once
+        return follower.isCutOff ? follower.dueAtMs : 0;
+      },
     );
   }
 

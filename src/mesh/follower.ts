@@ -6,8 +6,11 @@ import { SharedStoreError } from "../store/store.ts";
 import { NodeDirectory } from "./directory.ts";
 import type { Registry } from "./registry.ts";
 
-/** How often the store is told that this node is alive. */
-const BEAT_MS = 10_000;
+/** How often the store is told that this node is alive: for each it takes a connection of a moment. */
+const BEAT_MS = 30_000;
+
+/** How long what was sent to itself may take to come back. */
+const DEAF_MS = 10_000;
 
 /** How often everything is read, whatever was told: somebody may have deleted rows by hand. */
 const WHOLE_MS = 300_000;
@@ -36,6 +39,7 @@ export class Follower implements Disposable {
   #newsAtMs = Number.POSITIVE_INFINITY;
   #wholeAtMs = 0;
   #beatAtMs = 0;
+  #deafAtMs = Number.POSITIVE_INFINITY;
   #pauseMs = 0;
   #retryAtMs = 0;
   /** The problems that were told since the store went away. */
@@ -58,7 +62,15 @@ export class Follower implements Disposable {
   /** When `follow` is to be called at the latest. */
   get dueAtMs(): number {
     if (this.isCutOff) return this.#retryAtMs;
-    return Math.min(this.#newsAtMs, this.#beatAtMs, this.#wholeAtMs);
+    if (this.#watching === undefined) return 0;
+    const deafAtMs = this.#isHeard ? Number.POSITIVE_INFINITY : this.#deafAtMs;
+    return Math.min(this.#newsAtMs, this.#beatAtMs, this.#wholeAtMs, deafAtMs);
+  }
+
+  /** Has everything be read and asked for anew, as soon as `follow` is called. */
+  lookNow(): void {
+    this.#wholeAtMs = 0;
+    this.#beatAtMs = 0;
   }
 
   /** Says that something has changed, of which it may not be told. */
@@ -101,10 +113,11 @@ export class Follower implements Disposable {
   }
 
   async #follow(): Promise<boolean> {
-    if (this.#watching !== undefined && !this.#isHeard && Date.now() >= this.#beatAtMs) this.#tellDeaf();
+    if (this.#watching !== undefined && !this.#isHeard && Date.now() >= this.#deafAtMs) this.#tellDeaf();
     if (this.#watching === undefined) await this.#watch();
     const isOther = await this.#read();
     if (Date.now() >= this.#beatAtMs) {
+      if (this.#isHeard) this.#deafAtMs = Date.now() + DEAF_MS;
       this.#isHeard = false;
       this.#beatAtMs = Date.now() + BEAT_MS;
       await this.registry.beat();
@@ -118,7 +131,7 @@ export class Follower implements Disposable {
     if (this.#isDeaf) return;
     this.#isDeaf = true;
     this.telling.warn(
-      `the ${this.registry.location} tells this node of no changes: they are looked for every ${BEAT_MS / 1000} s; a pooler in between has to be in session mode`,
+      `the ${this.registry.location} tells this node of no changes: they are looked for about every ${BEAT_MS / 1000} s; a pooler in between has to be in session mode`,
     );
   }
 

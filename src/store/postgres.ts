@@ -27,8 +27,8 @@ export interface PostgresSettings extends DatabasePlace {
 /** A transaction that its node leaves hanging holds up all others: after this time the server gives it up. */
 const IDLE_TIMEOUT_MS = 5_000;
 
-/** How long a process that lives on keeps a connection that it does not use. */
-const IDLE_SECONDS = 10;
+/** How long a process that lives on keeps a connection that it does not use: a thousand of them would be many. */
+const IDLE_SECONDS = 2;
 
 /** The server says by itself that a lock was waited for too long; it is given this much more to say so. */
 const LOCK_MARGIN_MS = 1_000;

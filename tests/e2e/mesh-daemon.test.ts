@@ -112,6 +112,7 @@ testWith(postgres)(
     );
     mesh.server.pause();
     for (const [pid] of sessions) process.kill(Number(pid), "SIGSTOP");
+    one.lookNow();
     await one.tells("did not answer within");
     expect(await mesh.peers(1)).toEqual(expect.arrayContaining(peers));
     for (const [pid] of sessions) process.kill(Number(pid), "SIGCONT");
@@ -157,7 +158,11 @@ testWith(postgres)(
       () => mesh.sql("SELECT port FROM warren.nodes WHERE node = 'node2'"),
       (rows) => String(rows) === "4789",
     );
-    expect(await mesh.peers(1)).toEqual(peers);
+    await eventually(
+      "the peers before",
+      () => mesh.peers(1),
+      (now) => Bun.deepEquals(now, peers),
+    );
     expect(await one.end()).toBe(0);
     expect(await two.end()).toBe(0);
   },
@@ -220,14 +225,17 @@ testWith(postgres)(
     await node.node("remove", "node1", "--force");
     await daemon.tells("this node was taken out of the mesh, and has joined it again");
     expect(await mesh.list()).toEqual(["node1 10.244.0.0/24 there"]);
+    const saysItsAddress = () =>
+      eventually(
+        "its own address",
+        () => mesh.sql("SELECT encode(address, 'hex') FROM warren.nodes"),
+        (rows) => String(rows) === "c0000201",
+      );
+    await saysItsAddress();
     // two machines of one name
     await mesh.sql("UPDATE warren.nodes SET address = '\\xc0000263'");
     await daemon.tells("somebody else says of node node1 that it is at 192.0.2.99 port 4789");
-    await eventually(
-      "its own address",
-      () => mesh.sql("SELECT encode(address, 'hex') FROM warren.nodes"),
-      (rows) => String(rows) === "c0000201",
-    );
+    await saysItsAddress();
     await node.text(["ip", "link", "delete", "warren0"]);
     const before = daemon.lines.length;
     daemon.lookNow();

@@ -12,7 +12,7 @@ import { printTable } from "../table.ts";
 import { explained, meshFlags } from "./mesh-command.ts";
 
 /** Whoever runs `warren node run` is heard of several times in this time. */
-export const SILENT_AFTER_MS = 60_000;
+export const SILENT_AFTER_MS = 120_000;
 
 /** A node as it is shown. Times are in ISO 8601. */
 interface ListedNode {
