@@ -1,5 +1,6 @@
 // Nodes of a mesh, each a namespace of one sandbox, on one wire that is a bridge of the sandbox; and pods on them, attached
 // by the conflists that the nodes wrote.
+import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { PLUGIN_FOLDER } from "./plugins.ts";
 import { type Outcome, Sandbox, WARREN } from "./sandbox.ts";
@@ -118,22 +119,41 @@ export class MeshStage implements AsyncDisposable {
 
   static async create(count: number, mtu = 1500): Promise<MeshStage> {
     const sandbox = await Sandbox.create();
+    try {
+      return await MeshStage.on(sandbox, count, mtu);
+    } catch (error) {
+      await sandbox[Symbol.asyncDispose]();
+      throw error;
+    }
+  }
+
+  /** The same on a host that is there already. */
+  static async on(sandbox: Sandbox, count: number, mtu = 1500): Promise<MeshStage> {
     const nodes = Array.from({ length: count }, (_, index) => new MeshNodeStage(sandbox, index + 1));
-    const script = [
-      `ip link add wire mtu ${mtu} type bridge`,
-      "ip link set wire up",
-      ...nodes.flatMap(({ name, number, folder }) => [
-        `mkdir -p ${folder}`,
-        `ip netns add ${name}`,
-        `ip -n ${name} link set lo up`,
-        `ip link add w${number} mtu ${mtu} master wire type veth peer name eth0 mtu ${mtu} netns ${name}`,
-        `ip link set w${number} up`,
-        `ip -n ${name} link set eth0 up`,
-        `ip -n ${name} addr add 192.0.2.${number}/24 dev eth0`,
-        `ip -n ${name} addr add 2001:db8::${number}/64 dev eth0 nodad`,
+    // in ip's own language, because some shells have an ip of their own
+    const ip = (lines: readonly string[], ...where: readonly string[]) =>
+      sandbox.text(["ip", ...where, "-batch", "-"], { stdin: lines.join("\n") });
+    for (const { name, folder } of nodes) {
+      await mkdir(folder);
+      await sandbox.addNetns(name);
+    }
+    await ip([
+      `link add wire mtu ${mtu} type bridge`,
+      "link set wire up",
+      ...nodes.flatMap(({ name, number }) => [
+        `link add w${number} mtu ${mtu} master wire type veth peer name eth0 mtu ${mtu} netns ${name}`,
+        `link set w${number} up`,
       ]),
-    ];
-    await sandbox.text(["sh", "-ec", script.join("\n")]);
+    ]);
+    for (const { name, number } of nodes) {
+      const lines = [
+        "link set lo up",
+        "link set eth0 up",
+        `addr add 192.0.2.${number}/24 dev eth0`,
+        `addr add 2001:db8::${number}/64 dev eth0 nodad`,
+      ];
+      await ip(lines, "-netns", name);
+    }
     return new MeshStage(sandbox, nodes);
   }
 

@@ -8,6 +8,7 @@ import { DIRECT_LINK_CASES } from "./direct-link.ts";
 import { EVERY_VERB_CASES } from "./every-verb.ts";
 import { LINK_KIND_CASES } from "./link-kinds.ts";
 import { MACVLAN_CASES } from "./macvlan.ts";
+import { MESH_CASES } from "./mesh.ts";
 import { MISSING_FEATURE_CASES } from "./missing-features.ts";
 import { NETEM_CASES } from "./netem.ts";
 import { OWN_INTERFACE_CASES } from "./own-interfaces.ts";
@@ -35,6 +36,7 @@ const CASES: readonly Case[] = [
   ...SIDE_BY_SIDE_CASES,
   ...MISSING_FEATURE_CASES,
   ...WIREGUARD_CASES,
+  ...MESH_CASES,
 ];
 
 /** How often the machine boots. */

@@ -105,22 +105,27 @@ class Node {
 }
 
 /** Counts by a rule of nft what comes in by the wire; what a link needs to find its neighbours is none of it. */
-const WIRE_RULES = (port: number) => `
+const WIRE_RULES = `
 table netdev wire { chain in {
   type filter hook ingress device "eth0" priority 0
   ether type arp return
   icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert, nd-router-solicit, mld-listener-report, mld2-listener-report } return
-  udp dport ${port} counter return comment "tunnel"
+  udp dport ${PORT} counter return comment "tunnel"
   counter comment "other"
   }
 }`;
 
 /** Returns how many packets came in by the wire of a node, those of the tunnel and all others. */
-async function onTheWire(host: Sandbox, node: string): Promise<{ tunnel: number; other: number }> {
+export async function onTheWire(host: Sandbox, node: string): Promise<{ tunnel: number; other: number }> {
   const text = await host.text(["ip", "netns", "exec", node, "nft", "list", "table", "netdev", "wire"]);
   const packets = (comment: string) =>
     Number(new RegExp(`packets (\\d+) bytes \\d+ .*comment "${comment}"`).exec(text)?.[1] ?? Number.NaN);
   return { tunnel: packets("tunnel"), other: packets("other") };
+}
+
+/** Begins to count what comes in by the wire of a node, its interface eth0. */
+export async function watchWire(host: Sandbox, node: string): Promise<void> {
+  await host.text(["ip", "netns", "exec", node, "nft", "-f", "-"], { stdin: WIRE_RULES });
 }
 
 async function wire(host: Sandbox): Promise<void> {
@@ -133,7 +138,7 @@ async function wire(host: Sandbox): Promise<void> {
       `addr add 2001:db8::${number}/64 dev eth0 nodad`,
     ];
     await ip(host, lines, `node${number}`);
-    await host.text(["ip", "netns", "exec", `node${number}`, "nft", "-f", "-"], { stdin: WIRE_RULES(PORT) });
+    await watchWire(host, `node${number}`);
   }
 }
 
