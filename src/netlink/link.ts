@@ -165,6 +165,18 @@ const deviceKinds = {
   vrf: attributes({
     table: [1, u32], // IFLA_VRF_TABLE
   }),
+  // only told: what they are is said by /dev/net/tun
+  tun: attributes({
+    type: [3, u8], // IFLA_TUN_TYPE: 2 is a tap
+    owner: [1, u32], // IFLA_TUN_OWNER
+    group: [2, u32], // IFLA_TUN_GROUP
+    packetInformation: [4, u8], // IFLA_TUN_PI
+    headers: [5, u8], // IFLA_TUN_VNET_HDR
+    persistent: [6, u8], // IFLA_TUN_PERSIST
+    multiQueue: [7, u8], // IFLA_TUN_MULTI_QUEUE
+    queues: [8, u32], // IFLA_TUN_NUM_QUEUES
+    disabledQueues: [9, u32], // IFLA_TUN_NUM_DISABLED_QUEUES
+  }),
   dummy: attributes({}),
   ifb: attributes({}),
   // keys and peers are told by generic netlink (wireguard.ts)

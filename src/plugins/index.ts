@@ -46,6 +46,7 @@ export async function loadPlugin(name: PluginName): Promise<Plugin> {
     case "dummy":
     case "loopback":
     case "ipvlan":
+    case "tap":
     case "vlan":
       return (await interfaces())[name];
     case "host-device":

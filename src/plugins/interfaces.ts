@@ -5,4 +5,5 @@ export { ipvlan } from "./ipvlan.ts";
 export { loopback } from "./loopback.ts";
 export { macvlan } from "./macvlan.ts";
 export { ptp } from "./ptp.ts";
+export { tap } from "./tap.ts";
 export { vlan } from "./vlan.ts";

@@ -7,6 +7,7 @@ export const PLUGIN_NAMES = [
   "ptp",
   "ipvlan",
   "vlan",
+  "tap",
   "dummy",
   "host-device",
   "delegates",

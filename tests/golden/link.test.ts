@@ -1,7 +1,8 @@
 // Link messages as iproute2 and bridge(8) send them.
-import { describe } from "bun:test";
+import { describe, expect, test } from "bun:test";
 import { parseAddress } from "../../src/ip/address.ts";
 import { vxlanDevice } from "../../src/net/vxlan.ts";
+import { Reader } from "../../src/netlink/codec.ts";
 import {
   addBridgeVlans,
   bridgeMessage,
@@ -12,10 +13,12 @@ import {
   IpvlanMode,
   type Link,
   linkMessage,
+  readLink,
   setBridgePort,
   setLink,
   veth,
 } from "../../src/netlink/link.ts";
+import { HEADER_BYTES } from "../../src/netlink/message.ts";
 import { golden, goldenRequest, message } from "./message.ts";
 
 const CREATE_VETH = message(
@@ -124,6 +127,22 @@ const CREATE_IPVLAN = message(
   "14 00 02 00", //   IFLA_INFO_DATA, 20 bytes
   "06 00 01 00  01 00 00 00", //     IFLA_IPVLAN_MODE
   "06 00 02 00  00 00 00 00", //     IFLA_IPVLAN_FLAGS
+);
+
+const TOLD_TAP = message(
+  "70 00 00 00  10 00  00 00  00 00 00 00  00 00 00 00", // length 112, RTM_NEWLINK, of all attributes these two
+  "00 00 00 00  02 00 00 00  00 00 00 00  00 00 00 00", // ifinfomsg
+  "50 00 12 00", // IFLA_LINKINFO, 80 bytes
+  "08 00 01 00  74 75 6e 00", //   IFLA_INFO_KIND "tun"
+  "44 00 02 00", //   IFLA_INFO_DATA, 68 bytes
+  "05 00 03 00  02 00 00 00", //     IFLA_TUN_TYPE, a tap
+  "08 00 01 00  e8 03 00 00", //     IFLA_TUN_OWNER, 1000
+  "05 00 04 00  00 00 00 00", //     IFLA_TUN_PI
+  "05 00 05 00  00 00 00 00", //     IFLA_TUN_VNET_HDR
+  "05 00 06 00  01 00 00 00", //     IFLA_TUN_PERSIST
+  "05 00 07 00  01 00 00 00", //     IFLA_TUN_MULTI_QUEUE
+  "08 00 08 00  00 00 00 00", //     IFLA_TUN_NUM_QUEUES
+  "08 00 09 00  00 00 00 00", //     IFLA_TUN_NUM_DISABLED_QUEUES
 );
 
 const CREATE_VRF = message(
@@ -382,6 +401,16 @@ describe("ip link add", () => {
     attributes: { parent: 3, name: "ipv0", info: { device: ipvlan } },
   });
   goldenRequest("ipvlan", CREATE_IPVLAN, createLink("ipv0", ipvlan, { parent: 3 }));
+
+  // told of: ip tuntap add dev t0 mode tap user 1000 multi_queue
+  test("tap: as the kernel tells of it", () => {
+    const { kind, device } = readLink(new Reader(TOLD_TAP, HEADER_BYTES));
+    const data = {
+      ...{ type: 2, owner: 1000, packetInformation: 0, headers: 0, persistent: 1, multiQueue: 1 },
+      ...{ queues: 0, disabledQueues: 0 },
+    };
+    expect<unknown>([kind, device]).toEqual(["tun", { kind: "tun", data }]);
+  });
 
   // ip link add vrf0 type vrf table 10
   const vrf = { kind: "vrf", data: { table: 10 } } as const;

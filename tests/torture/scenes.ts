@@ -138,6 +138,11 @@ export const SCENES: readonly Scene[] = [
     setUp: UPLINK,
   },
   {
+    name: "tap",
+    plugins: [{ type: "warren-tap", owner: 0, group: 0, mtu: 1400, ipam: IPAM }],
+    tortured: [0],
+  },
+  {
     name: "host-device",
     plugins: [{ type: "warren-host-device", device: "uplink", ipam: IPAM }],
     tortured: [0],

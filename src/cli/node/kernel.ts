@@ -12,6 +12,7 @@ import { probeImpairment } from "../../net/netem.ts";
 import { openPortMapTable, rehearsePortMaps } from "../../net/port-map-table.ts";
 import { probeShaping } from "../../net/shaping.ts";
 import { probeRules } from "../../net/source-routing.ts";
+import { probeTap } from "../../net/tap.ts";
 import { probeVlanFilter } from "../../net/vlan-filter.ts";
 import { probeWireguard } from "../../net/wireguard.ts";
 
@@ -66,6 +67,7 @@ const PROBES: readonly Probe[] = [
   { feature: "ipvlan", neededBy: "ipvlan", probe: driver("ipvlan") },
   { feature: "vlan", neededBy: "vlan", probe: driver("vlan") },
   { feature: "dummy", neededBy: "dummy", probe: driver("dummy") },
+  { feature: "taps", neededBy: "tap", probe: probeTap },
   { feature: "vxlan", neededBy: "pair, a mesh of nodes", probe: driver("vxlan") },
   { feature: "wireguard", neededBy: "an encrypted mesh of nodes", probe: probeWireguard },
 ];
