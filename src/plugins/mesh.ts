@@ -28,7 +28,7 @@ const config = v.object({
         v.check((text) => parsePrefix(text) !== undefined, "a subnet, such as 10.244.1.0/24"),
       ),
     ),
-    v.minLength(1),
+    v.check((list) => list.length > 0, "at least one"),
   ),
   dataDir: v.nullish(absolutePath),
 });

@@ -144,6 +144,24 @@ ${store}
   }
 }, 30_000);
 
+test("S3-P05 the key mesh of a bridge is examined as warren-mesh in the chain is", async () => {
+  const mesh = { confg: "/etc/warren/mesh.json", nodeCIDRs: ["10.88"] };
+  using folder = new Folder(
+    {
+      "10-a.conflist": bridge("a", { ...ipam("10.88.0.0/24"), mesh }),
+      "20-b.conflist": { cniVersion: "1.1.0", name: "b", plugins: [{ type: "warren-mesh", nodeCIDRs: [] }] },
+    },
+    ALL,
+  );
+  const found = (await findings(folder)).map((line) => line.replace(/^(\w+ \S+?):\d+:\d+/, "$1"));
+  expect(found).toEqual([
+    'warning 10-a.conflist warren-mesh knows no key "confg", and passes over it; did you mean "config"?',
+    'error 10-a.conflist warren-bridge, key "mesh": "nodeCIDRs[0]" is "10.88"; expected a subnet, such as 10.244.1.0/24',
+    "error 20-b.conflist warren-mesh is the first plugin, and works on what another one has made; put it behind a plugin that makes an interface",
+    'error 20-b.conflist warren-mesh: "nodeCIDRs" is []; expected at least one',
+  ]);
+});
+
 test("S3-P05 subnets that overlap, bridges that are shared, a version nobody speaks, a chained plugin in front", async () => {
   using folder = new Folder(
     {

@@ -29,6 +29,7 @@ const CHAINED: ReadonlyMap<string, string | undefined> = new Map([
   ["tuning", undefined],
   ["sbr", undefined],
   ["netem", undefined],
+  ["mesh", undefined],
   ["lat", undefined],
   ["quickack", POD_ANNOTATIONS],
 ]);
