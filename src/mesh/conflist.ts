@@ -86,16 +86,30 @@ export function parkedPath({ conflist }: MeshNames): string {
   return `${conflist}.parked`;
 }
 
-/** Puts the list where runtimes read it; returns false where it is there already. Throws CniError 102 or SystemError. */
+/** Puts the list where runtimes read it; returns false where it is there already. Throws CniError 102 or 5, or SystemError. */
 export function publish(plan: MeshPlan, configFile: string): boolean {
   const text = conflistText(plan, configFile);
   const present = ownText(plan, plan.conflist);
   if (present !== text) {
-    makeDirectories(parentOf(plan.conflist), 0o755);
-    replaceFile(plan.conflist, text, 0o644);
+    write(plan.conflist, text);
   }
   removeFile(parkedPath(plan));
   return present !== text;
+}
+
+function write(path: string, text: string): void {
+  try {
+    makeDirectories(parentOf(path), 0o755);
+    replaceFile(path, text, 0o644);
+  } catch (error) {
+    if (!isSystemError(error)) throw error;
+    throw new CniError(
+      ErrorCode.ioFailure,
+      `the conflist ${path} can't be written: ${error.message}`,
+      'say another "conflist" in the configuration of the mesh',
+      { cause: error },
+    );
+  }
 }
 
 /** Takes the list from where runtimes read it, and keeps it; returns whether there was one. Throws as `publish`. */

@@ -10,7 +10,7 @@ import { wireguardOverhead } from "../net/wireguard.ts";
 import { parentOf } from "../sys/directory.ts";
 import type { MeshKey } from "./key.ts";
 import type { Backend } from "./node.ts";
-import type { MeshSettings } from "./settings.ts";
+import { type MeshSettings, outerOf } from "./settings.ts";
 
 /** The least that IPv6 asks of a link, in bytes (RFC 8200), and IPv4 of what anybody would want to use. */
 const LEAST_MTU: Readonly<Record<Family, number>> = { 4: 576, 6: 1280 };
@@ -85,7 +85,7 @@ export function namesOf(settings: MeshSettings): MeshNames {
     ...{ network, bridge, keyFile, conflist },
     alias: `warren mesh ${network}`,
     netns: { name: netns, path: netnsPath(netns) },
-    pair: { outer: `veth${netns}`, inner: INNER },
+    pair: { outer: outerOf(netns), inner: INNER },
     record: `${parentOf(keyFile)}/mesh-${network}.json`,
     tunnelNames: Object.values(TUNNEL_NAMES),
   };

@@ -80,7 +80,13 @@ const peer = v.strictObject({
 
 /** The schema of the file. */
 export const meshSchema = v.strictObject({
-  network: v.optional(v.pipe(v.string(), v.check(isLegalName, "a name of a network")), "mesh"),
+  network: v.optional(
+    v.pipe(
+      v.string(),
+      v.check(isLegalName, "a name of a network: letters, digits, dots, hyphens and underscores"),
+    ),
+    "mesh",
+  ),
   clusterCIDRs: v.array(cidr),
   nodeMasks: v.optional(
     v.strictObject({
@@ -97,7 +103,13 @@ export const meshSchema = v.strictObject({
   bridge: v.optional(interfaceName, "warren0"),
   // it is part of the name of an interface
   netns: v.optional(
-    v.pipe(v.string(), v.regex(/^[A-Za-z0-9][A-Za-z0-9_.-]{0,10}$/, "a name of at most 11 characters")),
+    v.pipe(
+      v.string(),
+      v.regex(
+        /^[A-Za-z0-9][A-Za-z0-9_.-]{0,10}$/,
+        "a name of at most 11 letters, digits, dots, hyphens and underscores",
+      ),
+    ),
     "wg",
   ),
   keyFile: v.optional(absolutePath, "/var/lib/cni/warren/mesh.key"),
@@ -192,10 +204,23 @@ export function parseMeshSettings(document: unknown, what: string): MeshSettings
     ...{ bridge: said.bridge, netns: said.netns, keyFile: said.keyFile, conflist: said.conflist },
     graceSeconds: said.graceSeconds,
   };
+  const outer = outerOf(said.netns);
+  if (said.bridge === outer) {
+    refuse(
+      ["bridge"],
+      `"bridge" is ${shown(said.bridge)}, which is the interface that leads to the namespace ${shown(said.netns)}`,
+      "expected another name",
+    );
+  }
   if (settings.address !== undefined) {
     refuseInside(settings.address, clusterCIDRs, ["address"], "this node's address", refuse);
   }
   return { ...settings, nodes: nodesOf(said, settings, refuse) };
+}
+
+/** Returns the name of the interface on the bridge that leads to the namespace of the tunnel. */
+export function outerOf(netns: string): string {
+  return `veth${netns}`;
 }
 
 type Refuse = (path: InputPath, message: string, cure: string) => never;

@@ -138,6 +138,8 @@ function sorted(
     else if (endpoint.address.family !== own) {
       const reason = `its address ${formatAddress(endpoint.address)} is none of IPv${own}, as this node's`;
       unfit.push({ name, reason });
+    } else if (sameAddress(endpoint.address, plan.tunnel.address)) {
+      unfit.push({ name, reason: "it has this node's address" });
     } else if (first !== undefined) {
       fit.set(node, {
         hardwareAddress: node.hardwareAddress ?? vxlanHardwareAddress(routerOf(first)),

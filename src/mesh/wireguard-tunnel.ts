@@ -1,6 +1,7 @@
 // The mesh over wireguard: every packet between nodes is encrypted, and comes from whom it says. Each node is a peer whose
 // allowed prefixes are its blocks; what goes to a block of nobody the device refuses by itself.
 import { CniError, ErrorCode } from "../cni/error.ts";
+import { sameAddress } from "../ip/address.ts";
 import { linksWithAlias, removeLinkNumber, reshape, shapeProblem } from "../net/link-shape.ts";
 import { findLink, type Link } from "../net/veth.ts";
 import {
@@ -12,7 +13,7 @@ import {
   type WireguardDevice,
   type WireguardPeer,
 } from "../net/wireguard.ts";
-import type { MeshNode } from "./node.ts";
+import type { Endpoint, MeshNode } from "./node.ts";
 import type { MeshPlan } from "./plan.ts";
 import type { Inside, Site } from "./site.ts";
 import type { Tunnel, UnfitNode } from "./tunnel.ts";
@@ -114,6 +115,11 @@ function presentDevice(site: Site, name: string): WireguardDevice | undefined {
   return control.read(name);
 }
 
+/** Behind one address there can be several nodes, each with a port of its own. */
+function isOwnEndpoint({ tunnel }: MeshPlan, { address, port }: Endpoint): boolean {
+  return sameAddress(address, tunnel.address) && port === tunnel.port;
+}
+
 /** Returns the nodes that the tunnel can lead to, as it has to know them, and the others. */
 function sorted(
   plan: MeshPlan,
@@ -122,11 +128,16 @@ function sorted(
   const fit = new Map<MeshNode, WireguardPeer>();
   const unfit: UnfitNode[] = [];
   const families = new Set(plan.blocks.map(({ family }) => family));
+  const byKey = new Map<string, string>();
   for (const node of nodes) {
-    const { name, backend, publicKey } = node;
+    const { name, backend, publicKey, endpoint } = node;
+    const other = byKey.get(publicKey ?? "");
     if (backend !== "wireguard") unfit.push({ name, reason: `it uses ${backend}, this node wireguard` });
     else if (publicKey === plan.tunnel.key?.publicKey) unfit.push({ name, reason: "it has this node's key" });
+    else if (isOwnEndpoint(plan, endpoint)) unfit.push({ name, reason: "it has this node's address" });
+    else if (other !== undefined) unfit.push({ name, reason: `it has the key of node ${other}` });
     else if (publicKey !== undefined) {
+      byKey.set(publicKey, name);
       fit.set(node, {
         ...{ publicKey, endpoint: node.endpoint, keepaliveSeconds: KEEPALIVE_SECONDS },
         allowedPrefixes: node.blocks.filter(({ address: { family } }) => families.has(family)),

@@ -454,6 +454,20 @@ describe("two nodes over vxlan", () => {
     );
   }, 30_000);
 
+  test("a conflist that can't be written is told with its cure, and down takes back what was made by then", async () => {
+    await using stage = await MeshStage.create(1);
+    const node = stage.node(1);
+    await node.configure({ conflist: "/proc/nowhere/mesh.conflist" });
+    const { exitCode, stderr } = await node.warren("up");
+    expect([exitCode, stderr]).toEqual([
+      1,
+      expect.stringContaining("the conflist /proc/nowhere/mesh.conflist can't be written"),
+    ]);
+    expect(stderr).toContain('say another "conflist" in the configuration of the mesh');
+    expect((await node.warren("down")).exitCode).toBe(0);
+    expect((await node.run(["ip", "link", "show", "warren0"])).exitCode).not.toBe(0);
+  });
+
   test("S3-W11 a node that lacks something is left out with one warning that names it, and the others are not", async () => {
     await using stage = await MeshStage.create(2);
     const node = stage.node(1);
@@ -464,6 +478,8 @@ describe("two nodes over vxlan", () => {
         asPeer,
         { name: "n4", address: "2001:db8::4", nodeCIDRs: ["10.244.4.0/24"] },
         { name: "n5" },
+        // copied from another node, and not exchanged
+        { name: "n6", address: "192.0.2.1", nodeCIDRs: ["10.244.6.0/24"] },
       ],
     });
     const { exitCode, stdout, stderr } = await node.warren("up");
@@ -474,6 +490,7 @@ describe("two nodes over vxlan", () => {
         "warning: node n3 is left out: it has no address\n",
         "warning: node n5 is left out: it has no address and no CIDR\n",
         "warning: node n4 is left out: its address 2001:db8::4 is none of IPv4, as this node's\n",
+        "warning: node n6 is left out: it has this node's address\n",
       ].join(""),
     );
   });
