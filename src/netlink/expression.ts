@@ -1,5 +1,7 @@
 // The expressions that nf_tables rules are made of: each loads, compares or does one thing, and a rule is a list of
 // them that runs until one doesn't match. Numbers: linux/netfilter/nf_tables.h; attribute order: libnftnl.
+
+import type { Codec } from "./buffer.ts";
 import {
   attributes,
   be32,
@@ -7,7 +9,6 @@ import {
   be64,
   bytes,
   type Choice,
-  type Codec,
   choice,
   list,
   nested,

@@ -1,5 +1,7 @@
 // Links as rtnetlink speaks of them: RTM_NEWLINK, RTM_SETLINK, RTM_DELLINK and RTM_GETLINK, with the kinds of device
 // that Warren makes. Attribute numbers are those of linux/if_link.h; attributes are written in iproute2's order.
+
+import { type Codec, CodecError, type Reader } from "./buffer.ts";
 import {
   type Attributes,
   attributes,
@@ -7,15 +9,12 @@ import {
   be16,
   bytes,
   type Choice,
-  type Codec,
-  CodecError,
   choice,
   headed,
   i32,
   list,
   nested,
   padding,
-  type Reader,
   type Struct,
   struct,
   text,

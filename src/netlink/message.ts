@@ -1,7 +1,8 @@
 // Netlink messages apart from any family: the header, flags in words, what a request is, and what the kernel's
 // acknowledgements and errors say (linux/netlink.h).
 import { type ErrnoName, errnoName } from "../sys/errno.ts";
-import { aligned, CodecError, type Reader, text, Writer } from "./codec.ts";
+import { aligned, CodecError, type Reader, Writer } from "./buffer.ts";
+import { text } from "./codec.ts";
 
 /** Bytes of struct nlmsghdr. */
 export const HEADER_BYTES = 16;

@@ -1,7 +1,8 @@
 // Neighbours as rtnetlink speaks of them: which hardware address an address on a link has, and which port of a bridge a
 // hardware address is behind (linux/neighbour.h).
 import { addressText, FAMILIES, familyOf } from "./address.ts";
-import { attributes, be16, bytes, headed, i32, padding, type Reader, struct, u8, u16, u32 } from "./codec.ts";
+import type { Reader } from "./buffer.ts";
+import { attributes, be16, bytes, headed, i32, padding, struct, u8, u16, u32 } from "./codec.ts";
 import { MessageFlag, type Request } from "./message.ts";
 
 const RTM_NEWNEIGH = 28;

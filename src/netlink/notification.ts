@@ -1,7 +1,8 @@
 // What the kernel tells of changes to whoever listens: the messages of rtnetlink and of nf_tables that come without having
 // been asked for. What is read here is what the family files read; a message that can't be is told as unreadable.
 import { type LinkAddress, readAddress } from "./address.ts";
-import { attributes, be64, bytes, CodecError, headed, list, Reader, text } from "./codec.ts";
+import { CodecError, Reader } from "./buffer.ts";
+import { attributes, be64, bytes, headed, list, text } from "./codec.ts";
 import { type Link, readLink } from "./link.ts";
 import { type Message, splitMessages } from "./message.ts";
 import { namespaceIdMessage } from "./namespace-id.ts";

@@ -2,7 +2,8 @@
 // executes a program or ends, whoever started it.
 
 import type { FilterInstruction } from "../sys/multicast.ts";
-import { CodecError, i32, Reader, struct, u16, u32, u64, Writer } from "./codec.ts";
+import { CodecError, Reader, Writer } from "./buffer.ts";
+import { i32, struct, u16, u32, u64 } from "./codec.ts";
 import { MessageType, splitMessages, writeMessage } from "./message.ts";
 
 /** The multicast group of process events, which is also their number among connectors (CN_IDX_PROC, CN_VAL_PROC). */

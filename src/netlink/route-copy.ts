@@ -1,7 +1,8 @@
 // A route as the kernel told it, to be sent again with one thing changed and everything else as it was, byte for byte:
 // also what this code has no name for. Only what the kernel tells and does not take is left out (linux/rtnetlink.h).
 import { type AddressFamily, FAMILIES } from "./address.ts";
-import { bytes, CodecError, Reader, type Writer } from "./codec.ts";
+import { CodecError, Reader, type Writer } from "./buffer.ts";
+import { bytes } from "./codec.ts";
 import type { Request } from "./message.ts";
 import { decodeRoute, dumpRoutes, MODE_FLAGS, type Route, type RouteMode, Table } from "./route.ts";
 

@@ -1,20 +1,7 @@
 // Routes: RTM_NEWROUTE, RTM_DELROUTE and RTM_GETROUTE (linux/rtnetlink.h). Addresses are raw bytes, as in address.ts.
 import { type AddressFamily, addressText, FAMILIES, familyOf, Scope } from "./address.ts";
-import {
-  aligned,
-  attributes,
-  bytes,
-  type Codec,
-  CodecError,
-  headed,
-  type Reader,
-  struct,
-  type UnknownAttribute,
-  u8,
-  u16,
-  u32,
-  type ValueOf,
-} from "./codec.ts";
+import { aligned, type Codec, CodecError, type Reader, type ValueOf } from "./buffer.ts";
+import { attributes, bytes, headed, struct, type UnknownAttribute, u8, u16, u32 } from "./codec.ts";
 import { MessageFlag, type Request } from "./message.ts";
 
 const RTM_NEWROUTE = 24;

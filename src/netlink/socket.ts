@@ -2,7 +2,7 @@
 // into NetlinkErrors that name the request. Everything here is synchronous, and nothing knows of a family.
 import { SystemError } from "../sys/libc.ts";
 import { beginPhase, endPhase } from "../sys/phases.ts";
-import { CodecError, Reader, Writer } from "./codec.ts";
+import { CodecError, Reader, Writer } from "./buffer.ts";
 import { ANSWER_LIMIT_SECONDS, type Family, type Kernel, openKernel } from "./kernel.ts";
 import {
   type Message,

@@ -2,7 +2,7 @@
 // Used only with WARREN_NLDEBUG=1; without it this file costs nothing but its load. Of generic netlink no bytes are shown,
 // because those of wireguard are secret.
 import { writeStderr } from "../sys/stdio.ts";
-import { Reader } from "./codec.ts";
+import { Reader } from "./buffer.ts";
 import type { Family, Kernel } from "./kernel.ts";
 import { HEADER_BYTES, MessageType, readVerdict, splitMessages } from "./message.ts";
 

@@ -1,18 +1,18 @@
 // Traffic control as rtnetlink speaks of it: queueing disciplines, filters and the actions of a filter, as far as
 // Warren shapes traffic. Numbers are those of linux/pkt_sched.h, linux/pkt_cls.h and linux/tc_act/tc_mirred.h.
+
+import type { Codec, Reader } from "./buffer.ts";
 import {
   attributes,
   be32,
   bytes,
   type Choice,
-  type Codec,
   choice,
   headed,
   i32,
   list,
   nested,
   padding,
-  type Reader,
   struct,
   text,
   u8,

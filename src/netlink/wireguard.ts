@@ -1,12 +1,12 @@
 // Wireguard devices as generic netlink speaks of them (linux/wireguard.h). A device with many peers fits no message: what
 // is set is cut where the tool wg cuts it, and what is read comes in parts that are put together here.
+
+import { type Codec, CodecError, type ValueOf, Writer } from "./buffer.ts";
 import {
   attributes,
   be16,
   be32,
   bytes,
-  type Codec,
-  CodecError,
   exactBytes,
   headed,
   list,
@@ -18,8 +18,6 @@ import {
   u16,
   u32,
   u64,
-  type ValueOf,
-  Writer,
 } from "./codec.ts";
 import { genericHeader } from "./generic.ts";
 import { HEADER_BYTES, type Request } from "./message.ts";

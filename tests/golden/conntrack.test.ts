@@ -1,7 +1,7 @@
 // Connection tracking messages: connections as Linux 6.18 lists them, and as conntrack 1.4.7 deletes one. The filtered
 // dump is none of conntrack's; its attributes are those of linux/netfilter/nfnetlink_conntrack.h.
 import { describe, expect, test } from "bun:test";
-import { Reader, Writer } from "../../src/netlink/codec.ts";
+import { Reader, Writer } from "../../src/netlink/buffer.ts";
 import { connectionMessage, deleteConnection, dumpConnections } from "../../src/netlink/conntrack.ts";
 import { HEADER_BYTES } from "../../src/netlink/message.ts";
 import { golden, goldenRequest, message } from "./message.ts";

@@ -2,7 +2,7 @@
 import { describe, expect, test } from "bun:test";
 import { parseAddress } from "../../src/ip/address.ts";
 import { vxlanDevice } from "../../src/net/vxlan.ts";
-import { Reader } from "../../src/netlink/codec.ts";
+import { Reader } from "../../src/netlink/buffer.ts";
 import {
   addBridgeVlans,
   bridgeMessage,

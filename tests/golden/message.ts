@@ -1,7 +1,7 @@
 // Golden messages: bytes that iproute2 6.1 and nft 1.0.6 sent on Linux 6.18, recorded with strace in a throwaway
 // namespace, one row a field. Each is compared both ways with our codec, and with the request that Warren sends.
 import { expect, test } from "bun:test";
-import { type Codec, Reader, Writer } from "../../src/netlink/codec.ts";
+import { type Codec, Reader, Writer } from "../../src/netlink/buffer.ts";
 import { HEADER_BYTES, MessageFlag, type Request, writeMessage } from "../../src/netlink/message.ts";
 
 export { message } from "../support/recorded.ts";

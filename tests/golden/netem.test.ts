@@ -3,7 +3,7 @@
 import { describe, expect, test } from "bun:test";
 import { distributionTable } from "../../src/net/delay-distribution.ts";
 import { parseImpairment, settingsOf, wordsOf } from "../../src/net/impairment.ts";
-import { Reader, Writer } from "../../src/netlink/codec.ts";
+import { Reader, Writer } from "../../src/netlink/buffer.ts";
 import { HEADER_BYTES, MessageFlag, writeMessage } from "../../src/netlink/message.ts";
 import { netemData, netemOptions, netemSettings } from "../../src/netlink/netem.ts";
 import { classSorter, createClassifier } from "../../src/netlink/traffic-class.ts";

@@ -2,7 +2,7 @@
 // changed things in a throwaway namespace.
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import { CodecError } from "../../src/netlink/codec.ts";
+import { CodecError } from "../../src/netlink/buffer.ts";
 import { neighbourMessage } from "../../src/netlink/neighbour.ts";
 import { generationMessage } from "../../src/netlink/nftables.ts";
 import { type Notification, routeNotifications, rulesNotifications } from "../../src/netlink/notification.ts";

@@ -1,7 +1,7 @@
 // Messages of the process events connector: as Linux 6.18 sent them to a listener, recorded with a few lines of Python.
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import { CodecError, Writer } from "../../src/netlink/codec.ts";
+import { CodecError, Writer } from "../../src/netlink/buffer.ts";
 import {
   executedMessage,
   exitedMessage,

@@ -1,7 +1,7 @@
 // Routes as Linux 6.18 told them, recorded in a throwaway namespace, and the messages that send them again with one
 // metric changed: what `ip route replace ... quickack 1` sends, in the order in which the kernel told it.
 import { describe, expect, test } from "bun:test";
-import { Reader } from "../../src/netlink/codec.ts";
+import { Reader } from "../../src/netlink/buffer.ts";
 import { HEADER_BYTES, type Request } from "../../src/netlink/message.ts";
 import {
   deleteCopied,

@@ -1,6 +1,6 @@
 // Route messages as iproute2 sends them.
 import { describe, expect, test } from "bun:test";
-import { Reader } from "../../src/netlink/codec.ts";
+import { Reader } from "../../src/netlink/buffer.ts";
 import { addRoute, deleteRoute, dumpRoutes, routeMessage } from "../../src/netlink/route.ts";
 import { golden, goldenRequest, message } from "./message.ts";
 

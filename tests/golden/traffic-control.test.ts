@@ -1,6 +1,6 @@
 // Traffic control messages as tc sends them, and the question for a namespace's number as `ip netns` asks it.
 import { describe, expect, test } from "bun:test";
-import { Reader, Writer } from "../../src/netlink/codec.ts";
+import { Reader, Writer } from "../../src/netlink/buffer.ts";
 import { HEADER_BYTES, writeMessage } from "../../src/netlink/message.ts";
 import { getNamespaceId, namespaceIdMessage } from "../../src/netlink/namespace-id.ts";
 import {

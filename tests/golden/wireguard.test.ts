@@ -1,7 +1,7 @@
 // Messages about wireguard devices: what wg of wireguard-tools 1.0.20210914 sent to Linux 6.1 and what that answered, also
 // where it takes several messages. The keys are made up, 32 bytes in steps of seven.
 import { describe, expect, test } from "bun:test";
-import { Reader, Writer } from "../../src/netlink/codec.ts";
+import { Reader, Writer } from "../../src/netlink/buffer.ts";
 import { familyMessage, getFamilyNumber } from "../../src/netlink/generic.ts";
 import { HEADER_BYTES, writeMessage } from "../../src/netlink/message.ts";
 import { NetlinkSocket } from "../../src/netlink/socket.ts";

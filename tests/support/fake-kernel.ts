@@ -1,6 +1,6 @@
 // A kernel that is a function from what was sent to the datagrams that it answers with, so that conversations with
 // the real one can be played without root. When it has nothing more to say, waiting ends as the real time limit does.
-import { Reader, Writer } from "../../src/netlink/codec.ts";
+import { Reader, Writer } from "../../src/netlink/buffer.ts";
 import type { Kernel } from "../../src/netlink/kernel.ts";
 import { HEADER_BYTES, type Message, splitMessages } from "../../src/netlink/message.ts";
 import { SystemError } from "../../src/sys/libc.ts";

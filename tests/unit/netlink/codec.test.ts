@@ -1,5 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
+import { type Codec, CodecError, Reader, Writer } from "../../../src/netlink/buffer.ts";
 import {
   attributes,
   bareText,
@@ -7,22 +8,18 @@ import {
   be32Signed,
   be64,
   bytes,
-  type Codec,
-  CodecError,
   choice,
   headed,
   i32,
   list,
   nested,
   padding,
-  Reader,
   struct,
   text,
   u8,
   u16,
   u32,
   u64,
-  Writer,
 } from "../../../src/netlink/codec.ts";
 
 function encoded<T>(codec: Codec<T>, value: T): string {

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { Reader } from "../../../src/netlink/codec.ts";
+import { Reader } from "../../../src/netlink/buffer.ts";
 import { createLink, deleteLink } from "../../../src/netlink/link.ts";
 import {
   ignoring,
