@@ -9,15 +9,26 @@ import {
   requirePrevious,
   type Site,
 } from "../attachment/addition.ts";
-import { collectEntries, type StaleEntry, type StuckEntry } from "../attachment/chained-collection.ts";
+import { collectEntries } from "../attachment/chained-collection.ts";
 import { interfaceIn } from "../attachment/container-interface.ts";
-import { aliasOf, attachmentHash, ownerFromAlias } from "../attachment/identity.ts";
-import { detailOf } from "../attachment/object-detail.ts";
+import { aliasOf } from "../attachment/identity.ts";
 import { beginEntry, entryOf, isLivingEntry } from "../attachment/reservation.ts";
 import { dataDirOf, storeEntries } from "../attachment/settings.ts";
+import {
+  BANDWIDTH_PLUGIN,
+  collectLostDetours,
+  detourName,
+  detoursOf,
+  endShaping,
+  freeDetourName,
+  makeRoomFor,
+  NOT_YET_MADE,
+  removeDetours,
+  shapingObject,
+  takeBack,
+  unclaimedDetourName,
+} from "../attachment/shaping-entry.ts";
 import { CniError, ErrorCode, Failures, stateDiffers } from "../cni/error.ts";
-import { shown } from "../cni/input.ts";
-import type { AttachmentKey } from "../cni/network-config.ts";
 import type { Attachment } from "../cni/plugin.ts";
 import { podAnnotationEntries } from "../cni/pod-annotations.ts";
 import { podBandwidth } from "../cni/pod-bandwidth.ts";
@@ -25,14 +36,12 @@ import type { Result } from "../cni/result.ts";
 import {
   type Entry,
   findAttachment,
-  forgetAttachment,
-  isNameClaimed,
   type KernelObject,
   kernelObject,
   listObjects,
   recordAttachment,
 } from "../ledger/attachments.ts";
-import { describeOwner, holderOf, type Owner } from "../ledger/owner.ts";
+import { describeOwner, holderOf } from "../ledger/owner.ts";
 import { type Connection, connectHost, connectInside } from "../net/connection.ts";
 import { needing } from "../net/feature.ts";
 import { openNetns } from "../net/netns.ts";
@@ -40,12 +49,10 @@ import { findPeer } from "../net/peer.ts";
 import {
   createDetour,
   DisciplineTakenError,
-  endRedirectionsTo,
   FIRST_REDIRECTION,
   isRedirected,
   limitDifference,
   limitSending,
-  listTaggedDetours,
   planRedirection,
   probeShaping,
   type RateLimit,
@@ -53,15 +60,12 @@ import {
   redirect,
   refuseDiscipline,
   type ShapingNeeds,
-  stopRedirection,
-  unlimitSending,
 } from "../net/shaping.ts";
-import { findLink, type Link, removeLink, removeLinks } from "../net/veth.ts";
+import { findLink, type Link, removeLink } from "../net/veth.ts";
 import { beat } from "../store/heartbeat.ts";
 import { openStore, storeExists } from "../store/sqlite.ts";
 import type { Transaction } from "../store/store.ts";
 
-const PLUGIN = "bandwidth";
 const BITS_A_BYTE = 8;
 const DEFAULT_LATENCY_MS = 25;
 const LONGEST_LATENCY_MS = 10_000;
@@ -206,94 +210,6 @@ function placeOf(host: Connection, attachment: Attachment): Place {
   );
 }
 
-/** Returns a name for the device of the detour that no other attachment has. */
-async function unclaimedDetourName(store: Transaction, entry: Entry): Promise<string> {
-  for (let salt = 0; ; salt++) {
-    const name = detourName(entry, salt);
-    if (!(await isNameClaimed(store, entry, { kind: "link", name }))) return name;
-  }
-}
-
-/** Returns the name that an attachment's device has almost always, if no link has it now; an empty one otherwise. */
-function freeDetourName(entry: Entry): string {
-  using host = connectHost();
-  const name = detourName(entry);
-  return findLink(host, name) === undefined ? name : "";
-}
-
-function detourName(entry: Entry, salt = 0): string {
-  return `bwp${attachmentHash(entry, salt).toString(16).padStart(16, "0").slice(0, 12)}`;
-}
-
-/** Stands for an interface that this same call makes: the name is the attachment's own, and goes with it. */
-const NOT_YET_MADE = 0;
-
-const indexSchema = v.object({ index: v.number() });
-const redirectionSchema = v.object({ index: v.number(), priority: v.number(), ownsPlace: v.boolean() });
-
-/** What is written down of a limit or redirection: names can be given again, so the interface's number too. */
-function shapingObject(
-  kind: "limit" | "redirection",
-  { name, index }: Pick<Link, "name" | "index">,
-  more: object = {},
-): KernelObject {
-  return { kind, name, detail: JSON.stringify({ index, ...more }) };
-}
-
-/** Takes back a limit or a redirection, unless its interface is gone or another one has its name. */
-function stopShaping(host: Connection, object: KernelObject): void {
-  if (object.kind !== "limit" && object.kind !== "redirection") return;
-  const link = findLink(host, object.name);
-  if (link === undefined) return;
-  const isMeant = (index: number) => index === NOT_YET_MADE || index === link.index;
-  if (object.kind === "limit") {
-    if (isMeant(detailOf(indexSchema, object).index)) unlimitSending(host, link.index);
-    return;
-  }
-  const redirection = detailOf(redirectionSchema, object);
-  if (isMeant(redirection.index)) stopRedirection(host, link.index, redirection);
-}
-
-/** Takes back what is written down of an attachment, every part even if another fails, and forgets it. */
-async function endShaping(host: Connection, dataDir: string, entry: Entry): Promise<void> {
-  const store = openStore(dataDir);
-  const failures = new Failures();
-  const objects = await store.read((reader) => listObjects(reader, entry));
-  // the redirection before the device that it leads to
-  for (const object of objects) await failures.collect(() => stopShaping(host, object));
-  for (const name of detoursOf(objects)) await failures.collect(() => removeLink(host, name));
-  if (!failures.any) await store.transaction(async (writer) => void (await forgetAttachment(writer, entry)));
-  failures.rethrow(`the limits of ${describeOwner(entry)}`);
-}
-
-function detoursOf(objects: readonly KernelObject[]): string[] {
-  return objects.filter(({ kind }) => kind === "link").map(({ name }) => name);
-}
-
-/**
- * A detour of this attachment that a lost store left behind goes; anybody else's interface is refused. Returns whether
- * there was one.
- */
-function makeRoomFor(host: Connection, name: string, entry: Entry): boolean {
-  const found = findLink(host, name);
-  if (found === undefined) return false;
-  if (found.kind !== "ifb" || found.alias === "" || found.alias !== aliasOf(entry)) {
-    throw new CniError(
-      ErrorCode.nameTaken,
-      `interface ${shown(name)} already exists on the host`,
-      `it is a ${found.kind || "physical"} interface; remove it`,
-    );
-  }
-  removeDetours(host, [found]);
-  return true;
-}
-
-/** Removes devices that no store knows, after the redirections to them: what is redirected to nowhere is dropped. */
-function removeDetours(host: Connection, detours: readonly Link[]): void {
-  endRedirectionsTo(host, new Set(detours.map(({ index }) => index)));
-  for (const { name } of detours) removeLink(host, name);
-}
-
 /** Without limits of its own a config leaves them to the runtime, which may want either. */
 function needsOf({ ingress, egress }: Plan): ShapingNeeds {
   const any = ingress === undefined && egress === undefined;
@@ -344,7 +260,7 @@ function foundationOf(host: Connection, attachment: Attachment, { planned }: Sit
 function limitsFor(call: AdditionCall<Config>, plan: Plan): Addition {
   const { network, attachment, note } = call;
   const { dataDir, ingress, egress } = plan;
-  const entry = entryOf(call, PLUGIN);
+  const entry = entryOf(call, BANDWIDTH_PLUGIN);
   let foundation: Foundation;
   let where: Site;
   let device = "";
@@ -381,7 +297,7 @@ function limitsFor(call: AdditionCall<Config>, plan: Plan): Addition {
         foundation = foundationOf(host, attachment, where);
       }
       const { hostLink, redirection } = foundation;
-      await recordAttachment(store, holderOf(network, attachment, call.args), PLUGIN, [
+      await recordAttachment(store, holderOf(network, attachment, call.args), BANDWIDTH_PLUGIN, [
         ...(ingress === undefined ? [] : [shapingObject("limit", hostLink)]),
         ...(egress === undefined
           ? []
@@ -469,7 +385,7 @@ function checkShaping(
 }
 
 export const bandwidth = defineChained({
-  name: PLUGIN,
+  name: BANDWIDTH_PLUGIN,
   about: "Warren bandwidth: limits how fast a container receives and sends",
   config,
   cleanup,
@@ -482,7 +398,7 @@ export const bandwidth = defineChained({
   },
 
   async del({ network, config, attachment }): Promise<void> {
-    const entry = entryOf({ network, attachment }, PLUGIN);
+    const entry = entryOf({ network, attachment }, BANDWIDTH_PLUGIN);
     const dataDir = dataDirOf(config);
     using host = connectHost();
     const isKnown =
@@ -502,7 +418,7 @@ export const bandwidth = defineChained({
     const plan = planOf(call.config);
     requirePrevious(call.previous);
     if (plan.ingress === undefined && plan.egress === undefined) return;
-    const entry = entryOf(call, PLUGIN);
+    const entry = entryOf(call, BANDWIDTH_PLUGIN);
     using host = connectHost();
     const objects = storeExists(plan.dataDir)
       ? await openStore(plan.dataDir).transaction((store) => listObjects(store, entry))
@@ -530,7 +446,7 @@ export const bandwidth = defineChained({
       collectEntries({
         network,
         dataDir,
-        plugin: PLUGIN,
+        plugin: BANDWIDTH_PLUGIN,
         valid,
         failures,
         note,
@@ -545,59 +461,4 @@ export const bandwidth = defineChained({
 function checkLimit(host: Connection, link: Link, limit: RateLimit): void {
   const difference = limitDifference(host, link, limit);
   if (difference !== undefined) throw stateDiffers(difference);
-}
-
-/** Takes back many attachments, the devices as one group; returns those of which something stays. */
-function takeBack(host: Connection, entries: readonly StaleEntry[]): StuckEntry[] {
-  const stuck: StuckEntry[] = [];
-  const owners = new Map<string, StaleEntry>();
-  for (const entry of entries) {
-    try {
-      for (const object of entry.objects) stopShaping(host, object);
-      for (const name of detoursOf(entry.objects)) owners.set(name, entry);
-    } catch (error) {
-      stuck.push({ entry, error });
-    }
-  }
-  for (const { name, error } of removeLinks(host, [...owners.keys()])) {
-    const entry = owners.get(name);
-    if (entry !== undefined) stuck.push({ entry, error });
-  }
-  return stuck;
-}
-
-/** Removes devices whose attachment is not valid and that no store knows: by the tag that names the attachment. */
-async function collectLostDetours(
-  host: Connection,
-  {
-    network,
-    dataDir,
-    valid,
-    note,
-  }: {
-    readonly network: string;
-    readonly dataDir: string;
-    readonly valid: readonly AttachmentKey[];
-    readonly note: (text: string) => void;
-  },
-): Promise<void> {
-  // devices first, then the store: an ADD writes before it makes its device, so one without an entry is nobody's
-  const tagged = listTaggedDetours(host);
-  const lost: { readonly detour: Link; readonly owner: Owner }[] = [];
-  for (const detour of tagged) {
-    const owner = ownerFromAlias(detour.alias);
-    if (owner?.network !== network) continue;
-    if (valid.some((one) => one.containerId === owner.containerId && one.ifname === owner.ifname)) continue;
-    const entry = { ...owner, plugin: PLUGIN };
-    const known =
-      storeExists(dataDir) &&
-      (await openStore(dataDir).transaction((store) => findAttachment(store, entry))) !== undefined;
-    if (!known) lost.push({ detour, owner });
-  }
-  removeDetours(
-    host,
-    lost.map(({ detour }) => detour),
-  );
-  for (const { detour, owner } of lost)
-    note(`warren-bandwidth: removed interface ${detour.name} of ${describeOwner(owner)}`);
 }
