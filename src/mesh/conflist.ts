@@ -82,7 +82,7 @@ function isOwn(text: string, network: string): boolean {
 }
 
 /** Returns where the list is as long as the network is not ready. */
-export function parkedPath({ conflist }: MeshNames): string {
+function parkedPath({ conflist }: MeshNames): string {
   return `${conflist}.parked`;
 }
 

@@ -16,7 +16,7 @@ import { type MeshSettings, outerOf } from "./settings.ts";
 const LEAST_MTU: Readonly<Record<Family, number>> = { 4: 576, 6: 1280 };
 
 /** Returns how many bytes of a packet the tunnel takes that goes over this family. */
-export function overheadOf(backend: Backend, over: Family): number {
+function overheadOf(backend: Backend, over: Family): number {
   return backend === "wireguard" ? wireguardOverhead(over) : vxlanOverhead(over);
 }
 

@@ -15,6 +15,7 @@ import {
   type Prefix,
   parsePrefix,
 } from "../ip/prefix.ts";
+import { isPublicKey } from "../net/wireguard-key.ts";
 import { readText } from "../sys/files.ts";
 import { isSystemError } from "../sys/libc.ts";
 import type { Backend, NodeDescription } from "./node.ts";
@@ -23,7 +24,7 @@ import type { Backend, NodeDescription } from "./node.ts";
 export const DEFAULT_CONFIG = "/etc/warren/mesh.json";
 
 /** The UDP port of each backend: that of the original's wireguard, and the registered one of vxlan (RFC 7348). */
-export const DEFAULT_PORTS: Readonly<Record<Backend, number>> = { wireguard: 28_384, vxlan: 4789 };
+const DEFAULT_PORTS: Readonly<Record<Backend, number>> = { wireguard: 28_384, vxlan: 4789 };
 
 /** The number of the vxlan (VNI), unless the config says otherwise. */
 const DEFAULT_VNI = 1;
@@ -45,13 +46,7 @@ const absolutePath = v.pipe(
   v.check((path) => path.startsWith("/") && !path.includes("\0"), "an absolute path"),
 );
 const port = v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(65_535));
-const publicKey = v.pipe(
-  v.string(),
-  v.check(
-    (text) => /^[A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]=$/.test(text),
-    "a public key: 44 characters of base64",
-  ),
-);
+const publicKey = v.pipe(v.string(), v.check(isPublicKey, "a public key: 44 characters of base64"));
 const hardwareAddress = v.pipe(
   v.string(),
   v.check(
@@ -79,7 +74,7 @@ const peer = v.strictObject({
 });
 
 /** The schema of the file. */
-export const meshSchema = v.strictObject({
+const meshSchema = v.strictObject({
   network: v.optional(
     v.pipe(
       v.string(),

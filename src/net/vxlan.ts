@@ -1,8 +1,8 @@
 // A vxlan: Ethernet frames in UDP packets to one other node, or to those that it is told of, which have the same number for
 // it. The device is inside a namespace, while its packets leave by an interface of the host and obey the host's routes.
 import { type Address, addressBytes, addressFromBytes, type Family, formatAddress } from "../ip/address.ts";
-import { createLink, deleteLink, dumpLinks, type Link, type LinkDevice, setLink } from "../netlink/link.ts";
-import { ignoring, isNetlinkError } from "../netlink/message.ts";
+import { createLink, type Link, type LinkDevice, setLink } from "../netlink/link.ts";
+import { isNetlinkError } from "../netlink/message.ts";
 import { bornInside } from "./birth.ts";
 import type { Connection } from "./connection.ts";
 import { needing } from "./feature.ts";
@@ -10,7 +10,7 @@ import { probeLinkDriver } from "./link-driver.ts";
 import type { Netns } from "./netns.ts";
 
 /** The port that is registered for vxlan (RFC 7348). */
-export const VXLAN_PORT = 4789;
+const VXLAN_PORT = 4789;
 
 /** The largest number of a vxlan network (VNI, RFC 7348): 24 bits. */
 export const LARGEST_VNI = 0xff_ffff;
@@ -128,14 +128,4 @@ export function vxlanOf({ device }: Link): Vxlan | undefined {
     ...{ vni: id, port, remote: spelled(remote ?? remote6), local: spelled(local ?? local6) },
     learns: learning === 1,
   };
-}
-
-/** Returns the vxlans of a namespace that have this number. */
-export function vxlansWith(inside: Connection, vni: number): Link[] {
-  return inside.dump(dumpLinks({ kind: "vxlan" })).filter((link) => vxlanOf(link)?.vni === vni);
-}
-
-/** Removes a vxlan by its index, so that never another link goes in its place; a missing one is success. */
-export function removeVxlan(inside: Connection, index: number): void {
-  inside.execute([ignoring(deleteLink(index), "ENODEV")]);
 }

@@ -18,7 +18,7 @@ export interface WireTraffic {
 }
 
 /** The interface is not there. */
-export class NoInterfaceError extends Error {
+class NoInterfaceError extends Error {
   override readonly name = "NoInterfaceError";
 
   constructor(netns: Netns, name: string) {

@@ -503,11 +503,6 @@ export function getLink(target: LinkTarget): Request<Link> {
   };
 }
 
-/** Asks for the index of a link, and spends nothing on what else the kernel says of it. */
-export function getLinkIndex(name: string): Request<number> {
-  return { ...getLink(name), decode: (reader) => linkHeader.decode(reader).index };
-}
-
 /** Which links to list. */
 export interface LinkFilter {
   /** Only ports of this bridge or VRF. */

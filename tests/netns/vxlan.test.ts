@@ -8,16 +8,15 @@ import { ping, UnreachableError } from "../../src/net/echo.ts";
 import { configureInterface } from "../../src/net/interface.ts";
 import { probeLinkDriver } from "../../src/net/link-driver.ts";
 import { openNetns } from "../../src/net/netns.ts";
-import { findLink } from "../../src/net/veth.ts";
+import { findLink, type Link, removeLink } from "../../src/net/veth.ts";
 import {
   createVxlan,
-  removeVxlan,
   VniTakenError,
   type VxlanSettings,
   vxlanOf,
   vxlanOverhead,
-  vxlansWith,
 } from "../../src/net/vxlan.ts";
+import { dumpLinks } from "../../src/netlink/link.ts";
 import { inSecondRun, shell } from "../support/second-run.ts";
 
 const SET_UP = `
@@ -71,13 +70,14 @@ function parentOf(host: Connection) {
   return parent;
 }
 
+function vxlansWith(inside: Connection, vni: number): Link[] {
+  return inside.dump(dumpLinks({ kind: "vxlan" })).filter((link) => vxlanOf(link)?.vni === vni);
+}
+
 function detach(pod: string, vni: number): void {
   using netns = openNetns(`/run/netns/${pod}`);
   using inside = connectInside(netns);
-  for (const { index } of vxlansWith(inside, vni)) {
-    removeVxlan(inside, index);
-    removeVxlan(inside, index);
-  }
+  for (const { name } of vxlansWith(inside, vni)) removeLink(inside, name);
   expect(vxlansWith(inside, vni)).toEqual([]);
 }
 
