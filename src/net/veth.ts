@@ -1,6 +1,7 @@
 // The pair of interfaces that ties a container to the host: one end on the host, a port of a bridge where there is
 // one, the other born inside the container under its final name. Both come to be in one message, or neither does.
 import { formatHardwareAddress } from "../ip/hardware-address.ts";
+import { setBridgePort } from "../netlink/bridge-port.ts";
 import {
   createLink,
   deleteLink,
@@ -9,7 +10,6 @@ import {
   getLink,
   type Link,
   type LinkChanges,
-  setBridgePort,
   setLink,
   veth,
 } from "../netlink/link.ts";

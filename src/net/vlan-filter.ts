@@ -1,16 +1,14 @@
 // VLANs on the ports of a bridge: which ones a port takes part in, and the interface by which the host itself takes
 // part in one, where its gateway address stands. The bridge has to filter VLANs, or all of this means nothing.
-import type { Link } from "../netlink/link.ts";
+
 import {
   addBridgeVlans,
   type BridgeVlan,
-  createLink,
   deleteBridgeVlans,
   dumpBridgeVlans,
-  getLink,
-  setLink,
-  veth,
-} from "../netlink/link.ts";
+} from "../netlink/bridge-port.ts";
+import type { Link } from "../netlink/link.ts";
+import { createLink, getLink, setLink, veth } from "../netlink/link.ts";
 import { ignoring } from "../netlink/message.ts";
 import { NetlinkSocket } from "../netlink/socket.ts";
 import { inFreshNetworkNamespace } from "../sys/namespace.ts";

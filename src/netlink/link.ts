@@ -1,6 +1,5 @@
 // Links as rtnetlink speaks of them: RTM_NEWLINK, RTM_SETLINK, RTM_DELLINK and RTM_GETLINK, with the kinds of device
 // that Warren makes. Attribute numbers are those of linux/if_link.h; attributes are written in iproute2's order.
-
 import { type Codec, CodecError, type Reader } from "./buffer.ts";
 import {
   type Attributes,
@@ -12,8 +11,6 @@ import {
   choice,
   headed,
   i32,
-  list,
-  nested,
   padding,
   type Struct,
   struct,
@@ -24,12 +21,11 @@ import {
 } from "./codec.ts";
 import { MessageFlag, type Request } from "./message.ts";
 
+// linux/rtnetlink.h
 const RTM_NEWLINK = 16;
-const RTM_DELLINK = 17;
-const RTM_GETLINK = 18;
-const RTM_SETLINK = 19;
-const AF_BRIDGE = 7;
-const RTEXT_FILTER_BRVLAN = 2;
+export const RTM_DELLINK = 17;
+export const RTM_GETLINK = 18;
+export const RTM_SETLINK = 19;
 const RTEXT_FILTER_SKIP_STATS = 8;
 
 /** Device flags (IFF_*, linux/if.h). */
@@ -66,7 +62,7 @@ const hardwareAddress: Codec<string> = {
 };
 
 /** struct ifinfomsg, linux/rtnetlink.h */
-const linkHeader = struct({
+export const linkHeader = struct({
   family: u8,
   padding: padding(1),
   deviceType: u16,
@@ -83,7 +79,8 @@ type LinkHeader = Struct<{
   change: Codec<number>;
 }>;
 
-function header(index: number, flags = 0, change = 0, family = 0): LinkHeader {
+/** Returns the header of a message about a link. */
+export function header(index: number, flags = 0, change = 0, family = 0): LinkHeader {
   return { family, deviceType: 0, index, flags, change };
 }
 
@@ -106,7 +103,8 @@ const plainTable = {
   linkNamespaceId: [37, i32], // IFLA_LINK_NETNSID
 } as const;
 
-const bridgePort = attributes({
+/** What a bridge has of a port. */
+export const bridgePort = attributes({
   state: [1, u8], // IFLA_BRPORT_STATE
   priority: [2, u16], // IFLA_BRPORT_PRIORITY
   cost: [3, u32], // IFLA_BRPORT_COST
@@ -227,17 +225,6 @@ const protocols = attributes({
 const changeMessage = headed(linkHeader, attributes({ ...linkTable, protocols: [26, protocols] })); // IFLA_AF_SPEC
 
 const IN6_ADDR_GEN_MODE_NONE = 1; // linux/if_link.h
-
-// With AF_BRIDGE the same attribute numbers hold other things.
-/** The body of a link message of the family AF_BRIDGE. */
-export const bridgeMessage = headed(
-  linkHeader,
-  attributes({
-    port: [12, nested(bridgePort)], // IFLA_PROTINFO
-    vlans: [26, list(struct({ flags: u16, id: u16 }), 2)], // IFLA_AF_SPEC with IFLA_BRIDGE_VLAN_INFO
-    extensionMask: [29, u32], // IFLA_EXT_MASK
-  }),
-);
 
 /** What can be told to a link, new or old. What is left out stays as it is. */
 export interface LinkSettings {
@@ -447,7 +434,7 @@ export function setLink(
 }
 
 // Index 0 with no name means "every link of the group" or "a new link" to some kernels.
-function checkedIndex(index: number): number {
+export function checkedIndex(index: number): number {
   if (Number.isInteger(index) && index > 0) return index;
   throw new CodecError("index", `${index} is not the index of a link`);
 }
@@ -533,127 +520,6 @@ export function dumpLinks(filter: LinkFilter = {}): Request<Link> {
       if (master !== undefined && link.master !== master) return undefined;
       if (kind !== undefined && link.kind !== kind) return undefined;
       return link;
-    },
-  };
-}
-
-/** What can be told to a bridge about one of its ports. */
-export interface BridgePortSettings {
-  readonly hairpin?: boolean | undefined;
-  readonly isolated?: boolean | undefined;
-  readonly learning?: boolean | undefined;
-  readonly cost?: number | undefined;
-  readonly priority?: number | undefined;
-}
-
-function switchOf(setting: boolean | undefined): number | undefined {
-  return setting === undefined ? undefined : Number(setting);
-}
-
-/** Changes how its bridge treats the port `index`. */
-export function setBridgePort(index: number, settings: BridgePortSettings): Request<never> {
-  return {
-    operation: `set bridge port ${index}`,
-    type: RTM_SETLINK,
-    flags: 0,
-    encode(writer) {
-      bridgeMessage.encode(writer, {
-        header: header(checkedIndex(index), 0, 0, AF_BRIDGE),
-        attributes: {
-          port: {
-            priority: settings.priority,
-            cost: settings.cost,
-            hairpin: switchOf(settings.hairpin),
-            learning: switchOf(settings.learning),
-            isolated: switchOf(settings.isolated),
-          },
-        },
-      });
-    },
-  };
-}
-
-// BRIDGE_VLAN_INFO_*, linux/if_bridge.h
-const VLAN_PRIMARY = 2;
-const VLAN_UNTAGGED = 4;
-const VLAN_RANGE_BEGIN = 8;
-const VLAN_RANGE_END = 16;
-
-/** VLANs that a bridge port takes part in. */
-export interface BridgeVlan {
-  readonly id: number;
-  /** The last of a range that starts with `id`. */
-  readonly lastId?: number | undefined;
-  /** Frames that come in without a tag belong to it. */
-  readonly primary?: boolean | undefined;
-  /** Frames go out without a tag. */
-  readonly untagged?: boolean | undefined;
-}
-
-/** Lets the bridge port `index` take part in VLANs; its bridge must filter VLANs. */
-export function addBridgeVlans(index: number, vlans: readonly BridgeVlan[]): Request<never> {
-  return bridgeVlanRequest("add VLANs to", RTM_SETLINK, index, vlans);
-}
-
-/** Takes the bridge port `index` out of VLANs; those that it takes no part in are passed over. */
-export function deleteBridgeVlans(index: number, vlans: readonly BridgeVlan[]): Request<never> {
-  return bridgeVlanRequest("delete VLANs from", RTM_DELLINK, index, vlans);
-}
-
-function bridgeVlanRequest(
-  what: string,
-  type: number,
-  index: number,
-  vlans: readonly BridgeVlan[],
-): Request<never> {
-  return {
-    operation: `${what} bridge port ${index}`,
-    type,
-    flags: 0,
-    encode(writer) {
-      const entries: { flags: number; id: number }[] = [];
-      for (const { id, lastId, primary, untagged } of vlans) {
-        const flags = (primary ? VLAN_PRIMARY : 0) | (untagged ? VLAN_UNTAGGED : 0);
-        if (lastId === undefined || lastId === id) entries.push({ flags, id });
-        else {
-          entries.push({ flags: flags | VLAN_RANGE_BEGIN, id });
-          entries.push({ flags: flags | VLAN_RANGE_END, id: lastId });
-        }
-      }
-      bridgeMessage.encode(writer, {
-        header: header(checkedIndex(index), 0, 0, AF_BRIDGE),
-        attributes: { vlans: entries },
-      });
-    },
-  };
-}
-
-/** The VLANs of a bridge port. */
-export interface BridgePortVlans {
-  readonly index: number;
-  readonly vlans: readonly BridgeVlan[];
-}
-
-/** Asks for the VLANs of every bridge port, each VLAN by itself. */
-export function dumpBridgeVlans(): Request<BridgePortVlans> {
-  return {
-    operation: "list VLANs of bridge ports",
-    type: RTM_GETLINK,
-    flags: 0,
-    encode(writer) {
-      bridgeMessage.encode(writer, {
-        header: header(0, 0, 0, AF_BRIDGE),
-        attributes: { extensionMask: RTEXT_FILTER_BRVLAN },
-      });
-    },
-    decode(reader) {
-      const message = bridgeMessage.decode(reader);
-      const vlans = (message.attributes.vlans ?? []).map(({ flags, id }) => ({
-        id,
-        primary: (flags & VLAN_PRIMARY) !== 0,
-        untagged: (flags & VLAN_UNTAGGED) !== 0,
-      }));
-      return { index: message.header.index, vlans };
     },
   };
 }

@@ -2,19 +2,21 @@
 import { describe, expect, test } from "bun:test";
 import { parseAddress } from "../../src/ip/address.ts";
 import { vxlanDevice } from "../../src/net/vxlan.ts";
-import { Reader } from "../../src/netlink/buffer.ts";
 import {
   addBridgeVlans,
   bridgeMessage,
-  createLink,
   deleteBridgeVlans,
+  setBridgePort,
+} from "../../src/netlink/bridge-port.ts";
+import { Reader } from "../../src/netlink/buffer.ts";
+import {
+  createLink,
   deleteLink,
   deleteLinkGroup,
   IpvlanMode,
   type Link,
   linkMessage,
   readLink,
-  setBridgePort,
   setLink,
   veth,
 } from "../../src/netlink/link.ts";

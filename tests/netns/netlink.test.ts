@@ -4,6 +4,7 @@
 import { afterEach, beforeAll, describe, expect, test } from "bun:test";
 import { readlinkSync } from "node:fs";
 import { addAddress, deleteAddress, dumpAddresses } from "../../src/netlink/address.ts";
+import { setBridgePort } from "../../src/netlink/bridge-port.ts";
 import { masquerade, verdict } from "../../src/netlink/expression.ts";
 import {
   createLink,
@@ -12,7 +13,6 @@ import {
   dumpLinks,
   getLink,
   MacvlanMode,
-  setBridgePort,
   setLink,
   veth,
 } from "../../src/netlink/link.ts";

@@ -4,10 +4,11 @@
 // recording, because not every kernel has it. Run as a program inside a sandbox: `kernel-replies SEED COUNT`.
 import fc from "fast-check";
 import { dumpAddresses } from "../../src/netlink/address.ts";
+import { dumpBridgeVlans } from "../../src/netlink/bridge-port.ts";
 import { dumpConnections } from "../../src/netlink/conntrack.ts";
 import { getFamilyNumber } from "../../src/netlink/generic.ts";
 import { type Family, type Kernel, openKernel } from "../../src/netlink/kernel.ts";
-import { dumpBridgeVlans, dumpLinks, getLink } from "../../src/netlink/link.ts";
+import { dumpLinks, getLink } from "../../src/netlink/link.ts";
 import { isNetlinkError } from "../../src/netlink/message.ts";
 import { dumpAllChains, dumpChains, dumpRules, getChain, getGeneration } from "../../src/netlink/nftables.ts";
 import { dumpElements } from "../../src/netlink/nftables-set.ts";
