@@ -9,7 +9,8 @@ import {
   metaOf,
   synopsisOf,
 } from "./command-tree.ts";
-import { MANUAL_PAGES, type ManualPage } from "./manual-pages.ts";
+import type { ManualPage } from "./manual-page.ts";
+import { MANUAL_PAGES } from "./manual-pages.ts";
 import { folded, styled, terminalColumns } from "./terminal.ts";
 
 const WIDEST = 90;
