@@ -4,7 +4,14 @@
 import * as v from "valibot";
 import type { HostInterface } from "../attachment/addition.ts";
 import {
-  addressesIn,
+  addressesFrom,
+  checkGateways,
+  ensureGateways,
+  gatewayName,
+  routesFrom,
+  subnetsOf,
+} from "../attachment/bridge-gateways.ts";
+import {
   refuseTakenName,
   reportedInterface,
   spelledAddresses,
@@ -18,6 +25,7 @@ import {
   runtimeConfig,
 } from "../attachment/fused.ts";
 import { aliasOf, attachmentHash, hostLinkName } from "../attachment/identity.ts";
+import { vlansOf } from "../attachment/port-vlans.ts";
 import { confirmReservation, entryOf, reserve } from "../attachment/reservation.ts";
 import {
   dataDirOf,
@@ -31,22 +39,15 @@ import {
 import { CniError, ErrorCode, stateDiffers } from "../cni/error.ts";
 import { shown } from "../cni/input.ts";
 import { interfaceNameProblem, LONGEST_INTERFACE_NAME } from "../cni/names.ts";
-import { type Dns, dnsSchema, type Result, type Route } from "../cni/result.ts";
+import { type Dns, dnsSchema, type Result } from "../cni/result.ts";
 import { UndoList } from "../cni/undo.ts";
-import { addressBytes, formatAddress, sameAddress } from "../ip/address.ts";
-import { defaultGateway, formatPrefix, networkOf, type Prefix } from "../ip/prefix.ts";
-import {
-  type Entry,
-  isClaimed,
-  type KernelObject,
-  kernelObject,
-  listLivingEntries,
-} from "../ledger/attachments.ts";
+import { addressBytes } from "../ip/address.ts";
+import { formatPrefix } from "../ip/prefix.ts";
+import { type Entry, type KernelObject, kernelObject, listLivingEntries } from "../ledger/attachments.ts";
 import { describeOwner } from "../ledger/owner.ts";
 import { announceAddresses } from "../net/announcement.ts";
-import { addressesOf, type BridgeSettings, ensureBridge, ensureGateway, findBridge } from "../net/bridge.ts";
+import { type BridgeSettings, ensureBridge, findBridge } from "../net/bridge.ts";
 import { type Connection, connectHost, connectInside } from "../net/connection.ts";
-import { enableForwarding, forwards } from "../net/forwarding.ts";
 import {
   bringUp,
   configureInterface,
@@ -193,140 +194,6 @@ function planOf(config: Config, macArgument: string | undefined): Plan {
     sourceCheck: config.macspoofchk === true,
     dns: dnsOverride(config.dns),
   };
-}
-
-const LARGEST_VLAN = 4094;
-
-function refuseTrunk(message: string, cure = `expected VLAN ids from 1 to ${LARGEST_VLAN}`): never {
-  // clients compare these messages
-  throw new CniError(ErrorCode.invalidConfig, message, cure);
-}
-
-function isVlan(id: number, lowest = 1): boolean {
-  return Number.isInteger(id) && id >= lowest && id <= LARGEST_VLAN;
-}
-
-/** The VLANs of the host's end, in the words of the reference plugin where something is wrong. */
-function vlansOf(config: Config): PortVlans | undefined {
-  const vlan = config.vlan ?? 0;
-  if (!isVlan(vlan, 0)) {
-    throw new CniError(
-      ErrorCode.invalidConfig,
-      `invalid VLAN ID ${vlan} (must be between 0 and ${LARGEST_VLAN})`,
-      "0 means none",
-    );
-  }
-  const tagged = new Set((config.vlanTrunk ?? []).flatMap(trunkOf));
-  if (vlan === 0 && tagged.size === 0) return undefined;
-  return {
-    // a trunk without a VLAN of its own leaves untagged frames where a bridge has them from the start
-    native: vlan === 0 ? 1 : vlan,
-    tagged: [...tagged].sort((left, right) => left - right),
-    keepDefault: config.preserveDefaultVlan === true,
-  };
-}
-
-function trunkOf(trunk: {
-  readonly minID?: number | null | undefined;
-  readonly maxID?: number | null | undefined;
-  readonly id?: number | null | undefined;
-}): number[] {
-  const { minID, maxID, id } = trunk;
-  const ids: number[] = [];
-  if (minID !== null && minID !== undefined && !isVlan(minID)) refuseTrunk("incorrect trunk minID parameter");
-  if (maxID !== null && maxID !== undefined && !isVlan(maxID)) refuseTrunk("incorrect trunk maxID parameter");
-  if (typeof minID === "number" && typeof maxID === "number") {
-    if (minID > maxID) refuseTrunk("minID is greater than maxID in trunk parameter", "exchange the two");
-    for (let one = minID; one <= maxID; one++) ids.push(one);
-  } else if (typeof minID === "number" || typeof maxID === "number") {
-    const missing = typeof minID === "number" ? "maxID" : "minID";
-    refuseTrunk(
-      `minID and maxID should be configured simultaneously, ${missing} is missing`,
-      `add ${missing}`,
-    );
-  }
-  if (id !== null && id !== undefined) {
-    if (!isVlan(id)) refuseTrunk("incorrect trunk id parameter");
-    ids.push(id);
-  }
-  return ids;
-}
-
-/** The addresses that the IPAM plugin gave, with the gateway that a gateway bridge has where it named none. */
-function addressesFrom(leased: Result, plan: Plan): InterfaceAddress[] {
-  return addressesIn(leased.ips).map(({ prefix, gateway: named }) => {
-    const gateway = named ?? (plan.isGateway ? defaultGateway(prefix) : undefined);
-    if (gateway !== undefined && sameAddress(gateway, prefix.address)) {
-      throw new CniError(
-        ErrorCode.invalidConfig,
-        `the container would have its own gateway's address ${formatPrefix(prefix)}`,
-        'say which address is the gateway by "gateway" in ipam, so that no container gets it',
-      );
-    }
-    return { prefix, gateway };
-  });
-}
-
-/** The routes that the IPAM plugin gave, and the default ones that a default gateway adds where it gave none. */
-function routesFrom(leased: Result, addresses: readonly InterfaceAddress[], plan: Plan): Route[] {
-  const routes = [...leased.routes];
-  if (!plan.isDefaultGateway) return routes;
-  for (const { gateway } of addresses) {
-    if (gateway === undefined) continue;
-    const dst = gateway.family === 4 ? "0.0.0.0/0" : "::/0";
-    if (routes.some((route) => route.dst === dst && route.gw !== undefined)) continue;
-    routes.push({ dst, gw: formatAddress(gateway) });
-  }
-  return routes;
-}
-
-function subnetsOf(addresses: readonly InterfaceAddress[]): Prefix[] {
-  const distinct = new Map(
-    addresses.map(({ prefix }) => [formatPrefix(networkOf(prefix)), networkOf(prefix)]),
-  );
-  return [...distinct.values()];
-}
-
-/** Gives the link the gateway addresses that it lacks, and makes the host forward. */
-async function ensureGateways(
-  host: Connection,
-  link: Link,
-  addresses: readonly InterfaceAddress[],
-  { dataDir, forceAddress: force }: Plan,
-): Promise<void> {
-  const gateways = addresses.flatMap(({ prefix, gateway }) =>
-    gateway === undefined ? [] : [{ address: gateway, length: prefix.length }],
-  );
-  const present = new Set(addressesOf(host, link.index).map(formatPrefix));
-  // after the first ADD they are all there, and nobody has to be asked whose the others are
-  if (gateways.some((gateway) => !present.has(formatPrefix(gateway)))) {
-    const ours = await gatewaysOfPods(link, [...present], dataDir);
-    const isOurs = (prefix: Prefix) => ours.has(formatPrefix(prefix));
-    for (const gateway of gateways) ensureGateway(host, link, gateway, { force, isOurs });
-  }
-  for (const { address } of gateways) enableForwarding(address.family);
-}
-
-/**
- * Returns those addresses of a link that pods of any of our networks have as their gateway. A network may have
- * several subnets, and their gateways stand side by side; any other address is somebody else's.
- */
-async function gatewaysOfPods(
-  link: Link,
-  present: readonly string[],
-  dataDir: string,
-): Promise<ReadonlySet<string>> {
-  return openStore(dataDir).read(async (store) => {
-    const ours = new Set<string>();
-    for (const prefix of present) {
-      if (await isClaimed(store, "gateway", gatewayName(link.name, prefix))) ours.add(prefix);
-    }
-    return ours;
-  });
-}
-
-function gatewayName(link: string, prefix: string): string {
-  return `${link} ${prefix}`;
 }
 
 /** The interface that the gateway stands on: the bridge itself, or one that is in the network's VLAN. */
@@ -621,15 +488,5 @@ function checkHostLink(
   }
   if ((link.port?.isolated ?? false) !== plan.isolated) {
     throw stateDiffers(`isolation of port ${link.name} is ${plan.isolated ? "off" : "on"}`);
-  }
-}
-
-function checkGateways(host: Connection, link: Link, addresses: readonly InterfaceAddress[]): void {
-  const present = new Set(addressesOf(host, link.index).map(formatPrefix));
-  for (const { prefix, gateway } of addresses) {
-    if (gateway === undefined) continue;
-    const wanted = formatPrefix({ address: gateway, length: prefix.length });
-    if (!present.has(wanted)) throw stateDiffers(`${link.name} lacks the gateway address ${wanted}`);
-    if (!forwards(gateway.family)) throw stateDiffers(`the host does not forward IPv${gateway.family}`);
   }
 }
