@@ -60,7 +60,7 @@ export type { AttachmentRow, Entry };
  * `firewalld source` an address in a zone of firewalld.
  * `port map` is a port of the host with where it leads, and `port map sources` a chain that such ports share.
  * `default route` is one of a container that stands in the place of others, `source routing` the rules, tables and moved
- * routes of one of its interfaces.
+ * routes of one of its interfaces; `vrf` is one in a container, and `vrf port` an interface in it with what it had before.
  * `delegate` is another network that a plugin has added the container to, and how: delegation/ reads it back.
  * `reported address` and `real address` are no objects of the kernel's: what a runtime was told, and what is so.
  */
@@ -85,6 +85,8 @@ export type ObjectKind =
   | "default route"
   | "quick routes"
   | "source routing"
+  | "vrf"
+  | "vrf port"
   | "reported address"
   | "real address";
 
@@ -117,6 +119,8 @@ const KINDS: readonly string[] = [
   "default route",
   "quick routes",
   "source routing",
+  "vrf",
+  "vrf port",
   "reported address",
   "real address",
 ] satisfies ObjectKind[];

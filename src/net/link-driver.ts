@@ -14,6 +14,7 @@ const DEVICES = {
   veth: veth({ name: `${PROBE}-peer` }),
   macvlan: { kind: "macvlan", data: { mode: MacvlanMode.bridge } },
   dummy: { kind: "dummy" },
+  vrf: { kind: "vrf", data: { table: 1 } },
   vxlan: { kind: "vxlan", data: { id: 1 } },
   vlan: { kind: "vlan", data: { id: 1 } },
   ipvlan: { kind: "ipvlan", data: { mode: IpvlanMode.l2 } },

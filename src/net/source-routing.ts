@@ -73,9 +73,14 @@ function gatewaysOf({ route }: RouteCopy): Address[] {
   return route.paths.flatMap(({ gateway }) => (gateway === undefined ? [] : [addressFromBytes(gateway)]));
 }
 
+/** Returns all routes of the container, of every table and both families. Throws NetlinkError. */
+export function allRoutes(inside: Connection): RouteCopy[] {
+  return FAMILIES.flatMap((family) => inside.dump(dumpRouteCopies(family)));
+}
+
 /** Returns the routes of an interface in the main table, those that lead nowhere else. Throws NetlinkError. */
 export function mainRoutesOf(inside: Connection, index: number): RouteCopy[] {
-  return FAMILIES.flatMap((family) => inside.dump(dumpRouteCopies(family))).filter(({ route }) => {
+  return allRoutes(inside).filter(({ route }) => {
     const { table, type, paths, destination } = route;
     if (table !== Table.main || type !== RouteType.unicast || paths.length === 0) return false;
     if (destination !== undefined && contains(LINK_LOCAL, addressFromBytes(destination))) return false;
@@ -93,15 +98,20 @@ export function copiedRoutes(texts: readonly string[]): RouteCopy[] {
   return texts.map(routeCopyOf);
 }
 
-/** Returns tables from 100 upward that no rule and no route of the container knows, nor `taken` does. */
-export function freeTables(inside: Connection, count: number, taken: ReadonlySet<number>): number[] {
+/** Returns tables from `first` upward that no rule and no route of the container knows, nor `taken` does. */
+export function freeTables(
+  inside: Connection,
+  count: number,
+  taken: ReadonlySet<number>,
+  first = FIRST_TABLE,
+): number[] {
   const used = new Set(taken);
   for (const family of FAMILIES) {
     for (const { table } of inside.dump(dumpRules(family))) used.add(table);
     for (const { table } of inside.dump(dumpRoutes({ family }))) used.add(table);
   }
   const free: number[] = [];
-  for (let table = FIRST_TABLE; free.length < count; table++) if (!used.has(table)) free.push(table);
+  for (let table = first; free.length < count; table++) if (!used.has(table)) free.push(table);
   return free;
 }
 
@@ -201,7 +211,7 @@ export function endSourceRouting(inside: Connection, routing: SourceRouting, isT
   );
   if (isThere && ownTables) {
     const tables = new Set(sources.map(({ table }) => table));
-    const present = FAMILIES.flatMap((family) => inside.dump(dumpRouteCopies(family)));
+    const present = allRoutes(inside);
     if (hints) {
       for (const source of sources) {
         const hint = { ...hintOf(source, index), protocol: RouteProtocol.boot };
@@ -230,7 +240,7 @@ export function endSourceRouting(inside: Connection, routing: SourceRouting, isT
 export function sourceRoutingDifference(inside: Connection, routing: SourceRouting): string | undefined {
   const { index, sources, ownTables, routes, hints } = routing;
   const rules = FAMILIES.flatMap((family) => inside.dump(dumpRules(family)));
-  const present = FAMILIES.flatMap((family) => inside.dump(dumpRouteCopies(family)));
+  const present = allRoutes(inside);
   const known = new Set(present.map(identityOf));
   for (const source of sources) {
     const { prefix, gateway, table } = source;

@@ -9,3 +9,4 @@ export { rewrite } from "./rewrite.ts";
 export { sbr } from "./sbr.ts";
 export { trace } from "./trace.ts";
 export { tuning } from "./tuning.ts";
+export { vrf } from "./vrf.ts";

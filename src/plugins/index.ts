@@ -63,6 +63,7 @@ export async function loadPlugin(name: PluginName): Promise<Plugin> {
     case "netem":
     case "lat":
     case "sbr":
+    case "vrf":
     case "quickack":
     case "rewrite":
     case "trace":

@@ -20,6 +20,7 @@ export const PLUGIN_NAMES = [
   "netem",
   "mesh",
   "sbr",
+  "vrf",
   "quickack",
   "lat",
   "rewrite",

@@ -14,6 +14,7 @@ const OF_ONE_POD: readonly string[] = ["host-device.conflist", "vlan.conflist"];
 
 /** Samples of kinds of interfaces that not every kernel has, and the arguments by which ip asks for one. */
 const KINDS: Readonly<Record<string, readonly string[]>> = {
+  "vrf.conflist": ["type", "vrf", "table", "10"],
   "dummy.conflist": ["type", "dummy"],
   "ipvlan.conflist": ["link", "eth0", "type", "ipvlan"],
   "vlan.conflist": ["link", "eth0", "type", "vlan", "id", "1"],

@@ -138,7 +138,7 @@ function makeDisk(folder: string, kernel: string, suite: string): string {
   for (const link of readdirSync(dirname(WARREN)).filter((name) => name.startsWith("warren-"))) {
     run(["ln", "-sf", readlinkSync(join(dirname(WARREN), link)), join(root, "opt/bin", link)]);
   }
-  for (const name of ["bridge", "macvlan", "ipvlan", "vlan", "dummy", "host-local"]) {
+  for (const name of ["bridge", "macvlan", "ipvlan", "vlan", "dummy", "vrf", "host-local"]) {
     const { path } = tools.referencePlugin(name);
     if (path !== undefined) copyProgram(root, path, join(REFERENCE_FOLDER, name));
   }

@@ -46,6 +46,7 @@ const LACKS: readonly Lack[] = [
   ...lacks("warren-ptp", NO_NAT, { nf_nat: [{ ipMasq: true }, "nf_tables for masquerade"] }),
   ...lacks("warren-macvlan", "load the module", { macvlan: [{ master: "dum0" }, "macvlan"] }),
   ...lacks("warren-ipvlan", "load the module", { ipvlan: [{ master: "dum0" }, "ipvlan"] }),
+  ...lacks("warren-vrf", "load the module", { vrf: [{ vrfname: "blue" }, "vrf"] }),
   ...lacks("warren-vlan", "load the module", { "8021q": [{ master: "dum0", vlanId: 5 }, "vlan"] }),
   ...lacks("warren-portmap", NO_PORT_MAP, {
     nf_tables: [PORTS, "nf_tables"],
@@ -99,6 +100,7 @@ const CHAINED: readonly string[] = [
   "warren-bandwidth",
   "warren-netem",
   "warren-tuning",
+  "warren-vrf",
 ];
 
 function namesOf(lacking: readonly Lack[]): string {

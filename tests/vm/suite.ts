@@ -17,6 +17,7 @@ import { REBOOT_CASES, type RebootCase } from "./reboot.ts";
 import { SIDE_BY_SIDE_CASES } from "./side-by-side.ts";
 import { SOURCE_CHECK_CASES } from "./source-check.ts";
 import { VLAN_CASES } from "./vlan.ts";
+import { VRF_CASES } from "./vrf.ts";
 import { WIREGUARD_CASES } from "./wireguard.ts";
 
 /** What a line about a case begins with on the console. */
@@ -31,6 +32,7 @@ const CASES: readonly Case[] = [
   ...SOURCE_CHECK_CASES,
   ...MACVLAN_CASES,
   ...OWN_INTERFACE_CASES,
+  ...VRF_CASES,
   ...DIRECT_LINK_CASES,
   ...PAIR_CASES,
   ...SIDE_BY_SIDE_CASES,

@@ -28,6 +28,7 @@ const CHAINED: ReadonlyMap<string, string | undefined> = new Map([
   ["firewall", undefined],
   ["tuning", undefined],
   ["sbr", undefined],
+  ["vrf", undefined],
   ["netem", undefined],
   ["mesh", undefined],
   ["lat", undefined],

@@ -68,6 +68,7 @@ const PROBES: readonly Probe[] = [
   { feature: "vlan", neededBy: "vlan", probe: driver("vlan") },
   { feature: "dummy", neededBy: "dummy", probe: driver("dummy") },
   { feature: "taps", neededBy: "tap", probe: probeTap },
+  { feature: "vrf", neededBy: "vrf", probe: driver("vrf") },
   { feature: "vxlan", neededBy: "pair, a mesh of nodes", probe: driver("vxlan") },
   { feature: "wireguard", neededBy: "an encrypted mesh of nodes", probe: probeWireguard },
 ];
