@@ -82,6 +82,23 @@ function validConfigs({ directory }: Grounds): Record<string, Json>[] {
       runtimeConfig: { "io.kubernetes.cri.pod-annotations": { ratchet: "no" } },
     },
     { type: "warren-rewrite", addresses: [{ address: "192.0.2.7/24" }], prevResult: RESULT },
+    // kinds of interfaces that not every kernel has, which refuses them with an error as any other
+    {
+      type: "warren-vlan",
+      master: "uplink",
+      vlanId: 5,
+      mtu: 1400,
+      ipam: { type: "warren-ipam", subnet: "10.88.0.0/16" },
+    },
+    {
+      type: "warren-ipvlan",
+      master: "uplink",
+      mode: "l3",
+      ipam: { type: "warren-ipam", subnet: "10.88.0.0/16" },
+    },
+    { type: "warren-dummy", ipam: { type: "warren-ipam", subnet: "10.88.0.0/16" } },
+    { type: "warren-vrf", vrfname: "blue", table: 10, prevResult: RESULT },
+    { type: "warren-sbr", gateways: ["10.88.0.9"], addSourceHints: true, prevResult: RESULT },
     {
       type: "warren-quickack",
       enabled: true,
