@@ -134,7 +134,10 @@ export async function restoreSettings(
         inNetns(netns, () => restoreTunable(what, before));
       } else if (setting !== undefined) {
         const { index, before } = setting;
-        if (sameLink(inside, ifname, index) !== undefined) restoreAttributes(inside, index, before);
+        // one that takes them with it is not asked for: the answer waits for whoever changes links, and others for us
+        if (index !== 0 && sameLink(inside, ifname, index) !== undefined) {
+          restoreAttributes(inside, index, before);
+        }
       }
     });
   }
