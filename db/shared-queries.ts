@@ -1,6 +1,5 @@
 // The queries of the tables that many nodes can share, as PostgreSQL takes them. The same functions make both texts; each
 // is found by the other's, so that the store of a single node carries nothing for it.
-
 import {
   coolingLeases,
   coolLeases,

@@ -1,7 +1,6 @@
 // A device of the host, a network card above all, that a container has for a while: how it is found, how it moves in under
 // another name, and how it comes back under its own. Its alias says all that time whose it is, because a card outlives
 // its container: the kernel then puts it back on the host by itself, under whatever name is free.
-
 import { dumpLinks, getLink, type Link, setLink } from "../netlink/link.ts";
 import { isNetlinkError } from "../netlink/message.ts";
 import { directoryEntries } from "../sys/directory.ts";

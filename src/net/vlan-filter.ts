@@ -1,6 +1,5 @@
 // VLANs on the ports of a bridge: which ones a port takes part in, and the interface by which the host itself takes
 // part in one, where its gateway address stands. The bridge has to filter VLANs, or all of this means nothing.
-
 import {
   addBridgeVlans,
   type BridgeVlan,

@@ -1,6 +1,5 @@
 // Addresses of links: RTM_NEWADDR, RTM_DELADDR and RTM_GETADDR (linux/if_addr.h). An address is 4 or 16 raw bytes
 // here; what a text means is for ip/ to know.
-
 import { CodecError, type Reader } from "./buffer.ts";
 import { attributes, bytes, headed, struct, text, u8, u32 } from "./codec.ts";
 import { MessageFlag, type Request } from "./message.ts";

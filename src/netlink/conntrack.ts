@@ -1,6 +1,5 @@
 // The kernel's table of connections as nfnetlink speaks of it (linux/netfilter/nfnetlink_conntrack.h): a connection
 // is known by two tuples, one for each direction, of which the reply's shows what address translation made of it.
-
 import type { Codec } from "./buffer.ts";
 import { attributes, be16, be32, bytes, headed, nested, struct, u8, u32 } from "./codec.ts";
 import type { Request } from "./message.ts";

@@ -1,6 +1,5 @@
 // The expressions that nf_tables rules are made of: each loads, compares or does one thing, and a rule is a list of
 // them that runs until one doesn't match. Numbers: linux/netfilter/nf_tables.h; attribute order: libnftnl.
-
 import type { Codec } from "./buffer.ts";
 import {
   attributes,

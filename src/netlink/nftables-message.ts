@@ -1,6 +1,5 @@
 // What messages about nf_tables have in common, whatever they are about: the header with the family of the table, what is
 // kept beside an object for whoever lists it, and the shape of a request. Numbers: linux/netfilter/nf_tables.h.
-
 import { type Codec, CodecError } from "./buffer.ts";
 import { be16, bytes, struct, u8 } from "./codec.ts";
 import type { Request } from "./message.ts";

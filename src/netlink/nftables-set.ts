@@ -1,6 +1,5 @@
 // Sets and maps of nf_tables and their elements, as nfnetlink speaks of them; tables, chains and rules are in nftables.ts.
 // Requests that change something go through NetlinkSocket.transaction. Numbers: linux/netfilter/nf_tables.h.
-
 import type { Reader } from "./buffer.ts";
 import { attributes, be32, headed, list, nested, text } from "./codec.ts";
 import { data } from "./expression.ts";

@@ -1,7 +1,6 @@
 // nf_tables as nfnetlink speaks of it: tables, chains and rules, without the nft program; sets are in nftables-set.ts.
 // Requests that change something go through NetlinkSocket.transaction. Numbers: linux/netfilter/nf_tables.h;
 // attributes are written in libnftnl's order, so that our bytes can be compared with those of nft.
-
 import type { Codec } from "./buffer.ts";
 import { attributes, be32, be32Signed, be64, bytes, headed, nested, text } from "./codec.ts";
 import { type Expression, expressions } from "./expression.ts";

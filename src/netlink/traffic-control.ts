@@ -1,6 +1,5 @@
 // Traffic control as rtnetlink speaks of it: queueing disciplines, filters and the actions of a filter, as far as
 // Warren shapes traffic. Numbers are those of linux/pkt_sched.h, linux/pkt_cls.h and linux/tc_act/tc_mirred.h.
-
 import type { Codec, Reader } from "./buffer.ts";
 import {
   attributes,

@@ -1,6 +1,5 @@
 // Wireguard devices as generic netlink speaks of them (linux/wireguard.h). A device with many peers fits no message: what
 // is set is cut where the tool wg cuts it, and what is read comes in parts that are put together here.
-
 import { type Codec, CodecError, type ValueOf, Writer } from "./buffer.ts";
 import {
   attributes,
