@@ -8,7 +8,9 @@ import { findUnderlay, NoUnderlayError } from "../net/underlay.ts";
 import type { MeshNames, MeshUnderlay } from "./plan.ts";
 import { type MeshSettings, refuseOwnNetworks } from "./settings.ts";
 
-const CURE = 'say where other nodes reach this one: "address" in the configuration of the mesh';
+/** What helps, whether the configuration says an address already or not. */
+const CURE =
+  'say where other nodes reach this one: "address" in the configuration of the mesh, one that this node has';
 
 /** Returns by what other nodes are reached; throws CniError 7 where nobody says, and the routes don't either. */
 export function surveyUnderlay(settings: MeshSettings): MeshUnderlay {

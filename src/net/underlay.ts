@@ -31,9 +31,14 @@ export class NoUnderlayError extends Error {
 export function findUnderlay(host: Connection, { interfaceName, address }: UnderlayWish): Underlay {
   const link = interfaceName === undefined ? unnamed(host, address) : host.get(getLink(interfaceName));
   if (link === undefined) {
+    const noWay = "there is no default route, and so no interface to other nodes";
+    const noHolder =
+      address === undefined
+        ? ""
+        : `no interface of this node has the address ${formatAddress(address)}, and `;
     throw new NoUnderlayError(
       interfaceName === undefined
-        ? "there is no default route, and so no interface to other nodes"
+        ? `${noHolder}${noWay}`
         : `there is no interface ${JSON.stringify(interfaceName)} on this node`,
     );
   }

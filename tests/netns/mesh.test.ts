@@ -552,6 +552,13 @@ describe("two nodes over vxlan", () => {
       code: 50,
       msg: "there is no default route, and so no interface to other nodes",
     });
+    await node.configure({ address: "198.51.100.9" });
+    expect(await status()).toMatchObject({
+      code: 50,
+      msg: expect.stringMatching(
+        /^no interface of this node has the address 198\.51\.100\.9, and there is no default/,
+      ),
+    });
     await node.configure();
     await node.attach("pod1");
     expect((await node.warren("down")).stderr).toBe(
