@@ -6,6 +6,7 @@ import { linksWithAlias, removeLinkNumber, reshape, shapeProblem } from "../net/
 import { findLink, type Link } from "../net/veth.ts";
 import {
   createWireguard,
+  differsInEndpointOnly,
   peerChanges,
   probeWireguard,
   startWireguard,
@@ -93,12 +94,19 @@ export function wireguardTunnel(plan: MeshPlan): Tunnel {
       const device = presentDevice(site, name);
       const changes = device && peerChanges(device, [...fit.values()]);
       const present = new Map(device?.peers.map((peer) => [peer.publicKey, peer]));
+      // one that has spoken from another address of its own is reached there: nothing is missing of it
+      const roamed = new Set(
+        changes?.changed
+          .filter(differsInEndpointOnly)
+          .map(({ publicKey }) => publicKey)
+          .filter((publicKey) => present.get(publicKey)?.lastHandshakeMs !== undefined),
+      );
       return nodes.map((node) => {
         const publicKey = fit.get(node)?.publicKey ?? "";
         const peer = present.get(publicKey);
         return {
           name: node.name,
-          known: changes?.kept.includes(publicKey) === true,
+          known: roamed.has(publicKey) || changes?.kept.includes(publicKey) === true,
           lastHandshakeMs: peer?.lastHandshakeMs,
           receivedBytes: peer?.receivedBytes,
           sentBytes: peer?.sentBytes,

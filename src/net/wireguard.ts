@@ -286,6 +286,12 @@ function peerChange(now: WireguardPeer, wanted: WireguardPeer): PeerChange | und
   };
 }
 
+/** True if nothing differs but where the peer's packets go: then the kernel may have learned better from the peer itself. */
+export function differsInEndpointOnly(change: PeerChange): boolean {
+  const { keepaliveSeconds, gained, replaced } = change;
+  return keepaliveSeconds === undefined && gained.length === 0 && replaced === undefined;
+}
+
 function spelledNetwork(prefix: Prefix): string {
   return formatPrefix(networkOf(prefix));
 }

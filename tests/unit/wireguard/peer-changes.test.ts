@@ -3,6 +3,7 @@ import { describe, expect, test } from "bun:test";
 import { parseAddress } from "../../../src/ip/address.ts";
 import { parsePrefix } from "../../../src/ip/prefix.ts";
 import {
+  differsInEndpointOnly,
   type PeerChanges,
   peerChanges,
   type WireguardDevice,
@@ -99,5 +100,15 @@ describe("S3-W06 changes of peers", () => {
     const second = peer(A, { endpoint: endpoint("192.0.2.9") });
     expect(peerChanges(device(peer(A)), [peer(A), second])).toEqual({ ...NOTHING, kept: [A] });
     expect(peerChanges(device(), [peer(A), second])).toEqual({ ...NOTHING, added: [peer(A)] });
+  });
+
+  test("a peer that was heard from elsewhere differs in its endpoint only, one with another block does not", () => {
+    const wanted = [
+      peer(A, { endpoint: endpoint("192.0.2.9") }),
+      peer(B, { endpoint: endpoint("192.0.2.9"), allowedPrefixes: [prefix("10.244.7.0/24")] }),
+      peer(C, { keepaliveSeconds: 25 }),
+    ];
+    const { changed } = peerChanges(device(peer(A), peer(B), peer(C)), wanted);
+    expect(changed.map(differsInEndpointOnly)).toEqual([true, false, false]);
   });
 });
