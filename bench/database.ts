@@ -21,8 +21,8 @@ export class Database implements AsyncDisposable {
     this.#server = server;
   }
 
-  /** Starts a server in memory; throws if there is none to start, or if it does not come up. */
-  static async start(): Promise<Database> {
+  /** Starts a server in memory for so many connections; throws if there is none to start, or if it does not come up. */
+  static async start(connections = 300): Promise<Database> {
     const program = tools.program("postgres");
     if (program.path === undefined) throw new Error(program.reason);
     const programs = dirname(realpathSync(program.path));
@@ -40,7 +40,7 @@ export class Database implements AsyncDisposable {
     const options = [
       "listen_addresses=127.0.0.1",
       `unix_socket_directories=${folder}`,
-      "max_connections=300",
+      `max_connections=${connections}`,
     ];
     const server = Bun.spawn(
       [
