@@ -1,4 +1,4 @@
-// What runs inside the virtual machine: each case on a throwaway host of its own, as in the other suites, and its
+// What runs inside the virtual machines: each case on a throwaway host of its own, as in the other suites, and its
 // outcome in a line on the console. The test outside imports the names, so that both know the same cases.
 import { writeStdout } from "../../src/sys/stdio.ts";
 import { Sandbox } from "../support/sandbox.ts";
@@ -41,20 +41,23 @@ const CASES: readonly Case[] = [
   ...MESH_CASES,
 ];
 
-/** How often the machine boots. */
-export const BOOTS = 2;
+/** The machine that boots again, for the cases of a reboot. */
+const REBOOTING = 0;
+
+/** How often each machine boots. There are two, which share the cases, because each has one processor. */
+export const BOOTS = [2, 1] as const;
 
 /** All cases, as the test outside sees them, and how many lines the console has about each. */
 export const ALL_CASES: readonly (Pick<Case, "name" | "comparesWithReference"> & {
   readonly lines: number;
 })[] = [
   ...CASES.map((one) => ({ ...one, lines: 1 })),
-  ...REBOOT_CASES.map((one) => ({ ...one, lines: BOOTS })),
+  ...REBOOT_CASES.map((one) => ({ ...one, lines: BOOTS[REBOOTING] })),
 ];
 
 const FIRST_BOOT = 1;
 
-/** The machine has two processors; what waits for an answer that must not come leaves its own to another one. */
+/** What waits for an answer that must not come leaves the processor to another one. */
 const CASES_AT_ONCE = 3;
 
 /** A folder of a case's own on the disk. */
@@ -76,20 +79,25 @@ async function run(name: string, work: (host: Sandbox) => Promise<void>): Promis
   writeStdout(`${CASE_MARK}${JSON.stringify({ name, error, seconds })}\n`);
 }
 
-/** The first boot runs every case, several at once, and then those that must be alone; the second one what comes after. */
-async function main(boot: number): Promise<void> {
+/**
+ * The first boot runs every case of the machine, several at once, and then those that must be alone; the second one what
+ * comes after.
+ */
+async function main(machine: number, boot: number): Promise<void> {
   if (boot === FIRST_BOOT) {
-    const sociable = CASES.filter(({ alone }) => alone !== true).values();
+    // every other one: neighbours are of a kind, and take about as long
+    const own = CASES.filter((_, index) => index % BOOTS.length === machine);
+    const sociable = own.filter(({ alone }) => alone !== true).values();
     const work = async () => {
       for (const one of sociable) await run(one.name, one.run);
     };
     await Promise.all(Array.from({ length: CASES_AT_ONCE }, work));
-    for (const one of CASES) if (one.alone === true) await run(one.name, one.run);
+    for (const one of own) if (one.alone === true) await run(one.name, one.run);
   }
-  for (const one of REBOOT_CASES) {
+  for (const one of machine === REBOOTING ? REBOOT_CASES : []) {
     const half = boot === FIRST_BOOT ? one.before : one.after;
     await run(one.name, (host) => half(host, folderOf(one)));
   }
 }
 
-if (import.meta.main) await main(Number(process.argv[2]));
+if (import.meta.main) await main(Number(process.argv[2]), Number(process.argv[3]));

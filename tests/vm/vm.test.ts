@@ -1,9 +1,9 @@
-// The suite in the virtual machine: it boots twice for all, and there is a test for each of its cases.
+// The suite in the virtual machines: they boot once for all, and there is a test for each of its cases.
 import { expect } from "bun:test";
 import { join } from "node:path";
 import { tools } from "../../scripts/tools.ts";
 import { testWith } from "../support/sandbox.ts";
-import { NEEDED, runInMachine } from "./machine.ts";
+import { NEEDED, runInMachines } from "./machine.ts";
 import { ALL_CASES, BOOTS, CASE_MARK } from "./suite.ts";
 
 /** What the console said about a case: a line, or one of each boot. */
@@ -14,9 +14,9 @@ interface Line {
 
 let outcome: Promise<{ readonly cases: readonly Line[]; readonly problem?: Error }> | undefined;
 
-/** Boots the machine when first called; returns the lines about the cases that ran, and why there are no others. */
+/** Boots the machines when first called; returns the lines about the cases that ran, and why there are no others. */
 function outcomes(): NonNullable<typeof outcome> {
-  outcome ??= runInMachine(join(import.meta.dir, "suite.ts"), BOOTS).then(({ lines, ...rest }) => {
+  outcome ??= runInMachines(join(import.meta.dir, "suite.ts"), BOOTS).then(({ lines, ...rest }) => {
     const cases: Line[] = lines
       .filter((line) => line.includes(CASE_MARK))
       // the firmware's last escapes may stand before the first line
