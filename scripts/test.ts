@@ -1,11 +1,24 @@
 // Runs every suite that can run here, after installing the programs that the tests drive, and says at the end
-// what was skipped and why. Files run in parallel; the whole takes a few minutes on two cores.
+// what was skipped and why, and which files took longest. Files run in parallel; the whole takes a few minutes on two
+// cores.
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { installTools } from "./tools.ts";
 
 const ROOT = resolve(import.meta.dir, "..");
+
+/** One for each of two cores, and one that waits for virtual machines. */
+const WORKERS = 3;
+
+/**
+ * How long files once took, in milliseconds, so that the longest start first. `npm test -- --update-timings` writes the
+ * times of its own run.
+ */
+const TIMINGS = "tests/timings.json";
+
+/** How many of the longest files are named at the end. */
+const LONGEST = 15;
 
 /** What became of one test, as the report of `bun test` has it. */
 interface Case {
@@ -43,6 +56,13 @@ function parseReport(xml: string): Case[] {
   return cases;
 }
 
+/** Returns how long each file of a report took, in seconds, the longest first. */
+function parseTimes(xml: string): { readonly file: string; readonly seconds: number }[] {
+  return [...xml.matchAll(/<testsuite name="([^"]*)" file="\1"[^>]*? time="([\d.]+)"/g)]
+    .map(([, file = "", seconds]) => ({ file, seconds: Number(seconds) }))
+    .sort((one, other) => other.seconds - one.seconds);
+}
+
 const folder = mkdtempSync(join(tmpdir(), "warren-report-"));
 const report = join(folder, "report.xml");
 try {
@@ -52,7 +72,8 @@ try {
     [
       process.execPath,
       "test",
-      "--parallel=2",
+      `--parallel=${WORKERS}`,
+      `--timings=${TIMINGS}`,
       "--timeout=120000",
       "--reporter=junit",
       `--reporter-outfile=${report}`,
@@ -61,12 +82,15 @@ try {
     { cwd: ROOT, stdin: "ignore", stdout: "inherit", stderr: "inherit" },
   );
   const exitCode = await tests.exited;
-  const cases = parseReport(readFileSync(report, "utf8"));
+  const xml = readFileSync(report, "utf8");
+  const cases = parseReport(xml);
   const count = (outcome: Case["outcome"]) => cases.filter((one) => one.outcome === outcome).length;
   for (const { file, name } of cases.filter((one) => one.outcome === "skipped"))
     console.log(`skipped: ${file}: ${name}`);
   for (const { file, name } of cases.filter((one) => one.outcome === "failed"))
     console.log(`FAILED: ${file}: ${name}`);
+  for (const { file, seconds } of parseTimes(xml).slice(0, LONGEST))
+    console.log(`${seconds.toFixed(0).padStart(5)} s  ${file}`);
   console.log(`${((performance.now() - startedAt) / 1000).toFixed(0)} s`);
   console.log(`${count("passed")} passed, ${count("failed")} failed, ${count("skipped")} skipped`);
   process.exitCode = exitCode === 0 && count("failed") === 0 && count("passed") > 0 ? 0 : 1;
