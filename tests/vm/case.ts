@@ -154,7 +154,8 @@ export async function ip(host: Sandbox, lines: readonly string[], netns?: string
 
 /** True if an address answers a pod or, without one, the host. */
 export async function answers(host: Sandbox, address: string, from?: string): Promise<boolean> {
-  const where = from === undefined ? [] : ["ip", "netns", "exec", from];
+  // busybox starts in a tenth of the time that ip takes
+  const where = from === undefined ? [] : ["/bin/busybox", "nsenter", `--net=/run/netns/${from}`, "--"];
   return (await host.run([...where, "ping", "-c", "1", "-W", "3", address])).exitCode === 0;
 }
 

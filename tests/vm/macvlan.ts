@@ -12,10 +12,8 @@ function macvlan(host: Parameters<Case["run"]>[0], more: Config): Config {
 
 /** Makes a dummy interface that is up, in a namespace, or on the host beside one of the name that pods have for theirs. */
 async function addDummy(host: Parameters<Case["run"]>[0], netns?: string): Promise<void> {
-  const where = netns === undefined ? [] : ["-n", netns];
-  await host.text(["ip", ...where, "link", "add", "dum0", "type", "dummy"]);
-  await host.text(["ip", ...where, "link", "set", "dum0", "up"]);
-  if (netns === undefined) await host.text(["ip", "link", "add", "eth0", "type", "dummy"]);
+  const beside = netns === undefined ? ["link add eth0 type dummy"] : [];
+  await ip(host, ["link add dum0 type dummy", "link set dum0 up", ...beside], netns);
 }
 
 export const MACVLAN_CASES: readonly Case[] = [
@@ -37,9 +35,9 @@ export const MACVLAN_CASES: readonly Case[] = [
     },
   })),
   {
-    name: "macvlan with linkInContainer goes through every verb in every mode",
+    name: "macvlan with linkInContainer goes through every verb in modes bridge and passthru",
     async run(host) {
-      for (const mode of MODES) {
+      for (const mode of ["bridge", "passthru"] as const) {
         const name = `in-${mode}`;
         const target = await pod(host, name);
         await addDummy(host, name);
@@ -58,8 +56,8 @@ export const MACVLAN_CASES: readonly Case[] = [
     name: "macvlans of one master reach each other in mode bridge alone, and passthru has a master for itself",
     async run(host) {
       await addDummy(host);
-      const asked: unknown[] = [];
-      for (const mode of ["bridge", "private", "vepa"]) {
+      const modes = ["bridge", "private", "vepa"];
+      for (const mode of modes) {
         const config = macvlan(host, {
           name: mode,
           mode,
@@ -68,13 +66,9 @@ export const MACVLAN_CASES: readonly Case[] = [
         const [first, second] = [await pod(host, `${mode}1`), await pod(host, `${mode}2`)];
         await add(host, [config], first);
         await add(host, [config], second);
-        asked.push([mode, await answers(host, "10.91.0.3", `${mode}1`)]);
       }
-      same(asked, [
-        ["bridge", true],
-        ["private", false],
-        ["vepa", false],
-      ]);
+      const reached = await Promise.all(modes.map((mode) => answers(host, "10.91.0.3", `${mode}1`)));
+      same(reached, [true, false, false]);
       const { code, msg } = await refusal(
         host,
         "ADD",

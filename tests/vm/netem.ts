@@ -2,6 +2,7 @@
 // delay is only ever a lower bound, and what is compared was measured in one go.
 import { type Config, linkNames, succeed } from "../support/plugins.ts";
 import { type Sandbox, WARREN } from "../support/sandbox.ts";
+import { seenLink } from "../support/witness.ts";
 import {
   add,
   type Case,
@@ -27,25 +28,25 @@ function annotated(host: Sandbox, annotations: Readonly<Record<string, string>>,
   });
 }
 
+/** Returns the disciplines of a pod's interfaces, by the interface. */
+async function allDisciplines(host: Sandbox, name: string): Promise<ReadonlyMap<string, Printed[]>> {
+  const all = (await host.json(["tc", "-netns", name, "-s", "-json", "qdisc", "show"])) as Printed[];
+  return Map.groupBy(all, ({ dev }) => dev as string);
+}
+
 /** Returns the disciplines of an interface of a pod. */
-async function disciplines(host: Sandbox, name: string, device = "eth0"): Promise<Printed[]> {
-  return (await host.json([
-    "tc",
-    "-netns",
-    name,
-    "-s",
-    "-json",
-    "qdisc",
-    "show",
-    "dev",
-    device,
-  ])) as Printed[];
+async function disciplines(host: Sandbox, name: string): Promise<Printed[]> {
+  return (await allDisciplines(host, name)).get("eth0") ?? [];
+}
+
+/** Returns the options of the netem that is at the root; undefined if there is none. */
+function rootOf(found: readonly Printed[] = []): Printed | undefined {
+  return found.find(({ kind, root }) => kind === "netem" && root === true)?.options;
 }
 
 /** Returns what tc says of the netem at the root of a pod's interface; undefined if there is none. */
 async function rootNetem(host: Sandbox, name: string, device = "eth0"): Promise<Printed | undefined> {
-  return (await disciplines(host, name, device)).find((one) => one.kind === "netem" && one.root === true)
-    ?.options;
+  return rootOf((await allDisciplines(host, name)).get(device));
 }
 
 /** Returns the shortest of some round trips from a pod, in milliseconds. */
@@ -142,20 +143,13 @@ export const NETEM_CASES: readonly Case[] = [
       const lab = network(host, "warren-bridge", LAB);
       const target = await pod(host, "pod");
       const prevResult = await add(host, [lab], target);
+      const index = (await seenLink(host, "eth0", "pod"))?.ifindex;
       for (const [words, shown] of OPTIONS) {
         const plugin = chained(host, "warren-netem", { netem: `${words} direction=both` });
         await succeed(host, "ADD", { ...plugin, prevResult }, target);
-        const index = (await host.json([
-          "ip",
-          "-netns",
-          "pod",
-          "-json",
-          "link",
-          "show",
-          "eth0",
-        ])) as Printed[];
-        for (const device of ["eth0", `impair${index[0].ifindex}`]) {
-          const found = await rootNetem(host, "pod", device);
+        const all = await allDisciplines(host, "pod");
+        for (const device of ["eth0", `impair${index}`]) {
+          const found = rootOf(all.get(device));
           for (const [key, value] of Object.entries(shown)) {
             same(Bun.deepEquals(rounded(found[key]), value) ? value : found, value, `${words} at ${device}`);
           }

@@ -96,8 +96,9 @@ export const VLAN_CASES: readonly Case[] = [
         await host.text(command.replace("PORT", port).split(" "));
         const { code, msg } = await refusal(host, "CHECK", checked, target);
         same([code, msg], [103, message.replace("PORT", port)]);
-        await host.run(["bridge", "vlan", "del", "dev", port, "vid", "300"]);
-        await host.text(["bridge", "vlan", "add", "dev", port, "vid", "100", "pvid", "untagged"]);
+        // the first fails where no VLAN was added
+        const repair = [`vlan del dev ${port} vid 300`, `vlan add dev ${port} vid 100 pvid untagged`];
+        await host.run(["bridge", "-force", "-batch", "-"], { stdin: repair.join("\n") });
       }
       for (const config of [red, blue]) {
         await collect(host, [config]);
