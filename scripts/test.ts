@@ -8,8 +8,8 @@ import { installTools } from "./tools.ts";
 
 const ROOT = resolve(import.meta.dir, "..");
 
-/** One for each of two cores, and one that waits for virtual machines. */
-const WORKERS = 3;
+/** Two for each of two cores: much of a test is waiting for the kernel, and one of them only waits for virtual machines. */
+const WORKERS = 4;
 
 /**
  * How long files once took, in milliseconds, so that the longest start first. `npm test -- --update-timings` writes the
