@@ -53,6 +53,11 @@ describe("sample configs", () => {
       await expect(warren("status")).rejects.toThrow(`the kernel has no ${lacking}`);
       return;
     }
+    if (sample === "mesh.conflist") {
+      // this host is no node of a mesh, which tests/netns/mesh.test.ts has
+      await expect(warren("status")).rejects.toThrow("the configuration of the mesh can't be read");
+      return;
+    }
     expect(await warren("status")).toBe(`Network ${name} is ready for ADD requests\n`);
     const result = JSON.parse(await warren("add", "pod1"));
     expect(result.interfaces.length).toBeGreaterThan(0);
