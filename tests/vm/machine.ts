@@ -82,15 +82,25 @@ function copyProgram(root: string, path: string, name = path): void {
 }
 
 /**
- * Enters the namespaces of a sandbox, as its call of util-linux's nsenter says: --target, --net, --mount, --wdns=FOLDER, --.
- * In an emulated machine busybox, which no loader has to link, starts ten times as fast; but it runs its own applet where
- * a program of that name is given by its name alone.
+ * Enters namespaces, as the long options of util-linux's nsenter say. In an emulated machine busybox, which no loader has
+ * to link, starts ten times as fast; but it has no --wdns, and runs its own applet where a program of that name is given by
+ * its name alone.
  */
 const NSENTER = `#!/bin/sh
-pid=$2 folder=\${5#--wdns=} program=$7
-shift 7
+options= folder=.
+while [ $# -gt 0 ]; do
+  case $1 in
+    --) shift; break ;;
+    --target) options="$options -t $2"; shift 2 ;;
+    --wdns=*) folder=\${1#--wdns=}; shift ;;
+    -*) options="$options $1"; shift ;;
+    *) break ;;
+  esac
+done
+program=$1
+shift
 [ -x "/sbin/$program" ] && program=/sbin/$program
-exec /bin/busybox nsenter -t "$pid" -n -m -- /bin/sh -c 'cd "$0" && exec "$@"' "$folder" "$program" "$@"
+exec /bin/busybox nsenter $options -- /bin/sh -c 'cd "$0" && exec "$@"' "$folder" "$program" "$@"
 `;
 
 const INIT = `#!/bin/sh
