@@ -144,6 +144,8 @@ async function takeApart(stage: MeshStage, before: Printed): Promise<void> {
   await one.node("up");
   same(await answers(stage.sandbox, "10.244.2.3", "pod1"), true);
   await ip(stage.sandbox, ["link add wg0 type wireguard", 'link set wg0 alias "warren mesh mesh"'], "node1");
+  // the kernel takes a namespace's interfaces away some time after the namespace, and one that is named at once
+  await ip(stage.sandbox, ["link del eth0"], "pod1");
   await stage.sandbox.text(["ip", "netns", "del", "pod1"]);
   await one.node("down");
   same(await stateOf(one), before, "what is left");
