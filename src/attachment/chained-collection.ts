@@ -27,6 +27,21 @@ export interface ChainedCollection {
   takeBack(entries: readonly StaleEntry[]): readonly StuckEntry[] | Promise<readonly StuckEntry[]>;
 }
 
+/** Takes the entries back one by one; returns those of which something stays, with what `takeBack` threw. */
+export function takeBackEach(
+  entries: readonly StaleEntry[],
+  takeBack: (entry: StaleEntry) => void,
+): StuckEntry[] {
+  return entries.flatMap((entry): StuckEntry[] => {
+    try {
+      takeBack(entry);
+      return [];
+    } catch (error) {
+      return [{ entry, error }];
+    }
+  });
+}
+
 /** Takes back what is written down about attachments that are not valid, and forgets it. */
 export async function collectEntries(collection: ChainedCollection): Promise<void> {
   const { network, dataDir, plugin, valid, failures, note } = collection;

@@ -3,7 +3,12 @@
 // routes. Which routes it changed is written down first, so that DEL and GC change those back and no others.
 import * as v from "valibot";
 import { type Addition, type AdditionCall, defineChained, requirePrevious } from "../attachment/addition.ts";
-import { collectEntries, type StaleEntry, type StuckEntry } from "../attachment/chained-collection.ts";
+import {
+  collectEntries,
+  type StaleEntry,
+  type StuckEntry,
+  takeBackEach,
+} from "../attachment/chained-collection.ts";
 import { interfaceIn } from "../attachment/container-interface.ts";
 import { detailOf } from "../attachment/object-detail.ts";
 import { beginEntry, entryOf } from "../attachment/reservation.ts";
@@ -232,12 +237,5 @@ export const quickack = defineChained({
 });
 
 function takeBack(entries: readonly StaleEntry[]): StuckEntry[] {
-  return entries.flatMap((entry): StuckEntry[] => {
-    try {
-      restore(entry.objects, entry.row.netns);
-      return [];
-    } catch (error) {
-      return [{ entry, error }];
-    }
-  });
+  return takeBackEach(entries, ({ objects, row }) => restore(objects, row.netns));
 }

@@ -3,7 +3,12 @@
 // the plugin that made the interface. Rules, tables and routes as they were are written down first.
 import * as v from "valibot";
 import { type Addition, type AdditionCall, defineChained, requirePrevious } from "../attachment/addition.ts";
-import { collectEntries, type StaleEntry, type StuckEntry } from "../attachment/chained-collection.ts";
+import {
+  collectEntries,
+  type StaleEntry,
+  type StuckEntry,
+  takeBackEach,
+} from "../attachment/chained-collection.ts";
 import { addressesIn, interfaceIn } from "../attachment/container-interface.ts";
 import { detailOf } from "../attachment/object-detail.ts";
 import { beginEntry, entryOf } from "../attachment/reservation.ts";
@@ -289,12 +294,5 @@ export const sbr = defineChained({
 });
 
 function takeBack(entries: readonly StaleEntry[]): StuckEntry[] {
-  return entries.flatMap((entry): StuckEntry[] => {
-    try {
-      restore(entry.objects, entry.row.netns);
-      return [];
-    } catch (error) {
-      return [{ entry, error }];
-    }
-  });
+  return takeBackEach(entries, ({ objects, row }) => restore(objects, row.netns));
 }
