@@ -11,6 +11,7 @@ import {
   type WrittenEntry,
 } from "../ledger/attachments.ts";
 import type { Owner } from "../ledger/owner.ts";
+import type { Claimant } from "../net/firewall/claims.ts";
 import {
   listClaims,
   listFirewall,
@@ -19,16 +20,15 @@ import {
   type SharedClaim,
   type TaggedElement,
   withdrawFromFirewall,
-} from "../net/firewall.ts";
-import type { Claimant } from "../net/firewall-claims.ts";
+} from "../net/firewall/firewall.ts";
+import { removeZoneSources, type ZoneSource } from "../net/firewall/firewalld.ts";
 import {
   elementNamed,
   type FirewallElement,
   type FirewallFamily,
   isShared,
   nameOfElement,
-} from "../net/firewall-parts.ts";
-import { removeZoneSources, type ZoneSource } from "../net/firewalld.ts";
+} from "../net/firewall/parts.ts";
 import type { Transaction } from "../store/store.ts";
 import { aliasOf, claimantName, ownerFromAlias } from "./identity.ts";
 

@@ -46,16 +46,16 @@ import {
   type OtherForwardChain,
   otherForwardChains,
   probeFirewall,
-} from "../net/firewall.ts";
-import { adminChainProblem, type FirewallElement, nameOfElement, podElement } from "../net/firewall-parts.ts";
+} from "../net/firewall/firewall.ts";
 import {
   addZoneSources,
   firewalldRuns,
   missingZoneSource,
   type ZoneSource,
   zoneSource,
-} from "../net/firewalld.ts";
-import { BusError } from "../net/system-bus.ts";
+} from "../net/firewall/firewalld.ts";
+import { adminChainProblem, type FirewallElement, nameOfElement, podElement } from "../net/firewall/parts.ts";
+import { BusError } from "../net/firewall/system-bus.ts";
 import { findLink } from "../net/veth.ts";
 import { beat } from "../store/heartbeat.ts";
 import { inExistingStore, openStore, storeExists } from "../store/sqlite.ts";

@@ -4,7 +4,7 @@ import { release } from "node:os";
 import { describeError } from "../../cni/error.ts";
 import { connectHost } from "../../net/connection.ts";
 import { MissingFeatureError } from "../../net/feature.ts";
-import { probeFirewall } from "../../net/firewall.ts";
+import { probeFirewall } from "../../net/firewall/firewall.ts";
 import { forwards } from "../../net/forwarding.ts";
 import { probeLinkDriver } from "../../net/link-driver.ts";
 import { probeMasquerade } from "../../net/masquerade.ts";

@@ -6,7 +6,7 @@ import {
   elementNamed,
   nameOfElement,
   podElement,
-} from "../../../src/net/firewall-parts.ts";
+} from "../../../src/net/firewall/parts.ts";
 
 describe("the operator's chain", () => {
   test.each(["admin", "CNI-ADMIN", "a", "Z_9-x", "a".repeat(28)])("may be called %s", (name) => {

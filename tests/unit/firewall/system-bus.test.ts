@@ -1,6 +1,6 @@
 // D-Bus messages against the layout of the specification, and against what is no message.
 import { describe, expect, test } from "bun:test";
-import { encodeCall, readMessage } from "../../../src/net/system-bus.ts";
+import { encodeCall, readMessage } from "../../../src/net/firewall/system-bus.ts";
 
 const ZONE = {
   destination: "org.fedoraproject.FirewallD1",

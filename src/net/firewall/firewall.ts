@@ -1,8 +1,8 @@
 // The firewall between pods and the rest, in the kernel: made as far as it is not there, filled and emptied element by element,
 // looked at and taken away. The rules stand for all networks and never change, so that a pod is a few elements of sets; what
-// it consists of is in firewall-parts.ts. A bridge's own ports pass a chain of their own, where frames are seen.
-import { verdict } from "../netlink/expression.ts";
-import { isNetlinkError, type Request } from "../netlink/message.ts";
+// it consists of is in parts.ts. A bridge's own ports pass a chain of their own, where frames are seen.
+import { verdict } from "../../netlink/expression.ts";
+import { isNetlinkError, type Request } from "../../netlink/message.ts";
 import {
   addRule,
   createChain,
@@ -15,8 +15,8 @@ import {
   type ForeignChain,
   flushChain,
   getChain,
-} from "../netlink/nftables.ts";
-import type { TableFamily, TableName } from "../netlink/nftables-message.ts";
+} from "../../netlink/nftables.ts";
+import type { TableFamily, TableName } from "../../netlink/nftables-message.ts";
 import {
   addElements,
   createSet,
@@ -24,9 +24,10 @@ import {
   deleteEmptySet,
   dumpElements,
   type Element,
-} from "../netlink/nftables-set.ts";
-import type { NetlinkSocket } from "../netlink/socket.ts";
-import { needing } from "./feature.ts";
+} from "../../netlink/nftables-set.ts";
+import type { NetlinkSocket } from "../../netlink/socket.ts";
+import { needing } from "../feature.ts";
+import { openNfTables, openNfTablesIfAny, rehearseRules } from "../nf-tables.ts";
 import {
   type Claimant,
   claimantsIn,
@@ -34,7 +35,7 @@ import {
   claimSetOf,
   ELEMENTS_A_MESSAGE,
   withdrawClaims,
-} from "./firewall-claims.ts";
+} from "./claims.ts";
 import {
   ADMINS,
   CHAIN,
@@ -50,8 +51,7 @@ import {
   type Part,
   partOf,
   SHARED_SETS,
-} from "./firewall-parts.ts";
-import { openNfTables, openNfTablesIfAny, rehearseRules } from "./nf-tables.ts";
+} from "./parts.ts";
 
 /** An element that says whose it is; one that attachments share says nothing. */
 export interface TaggedElement extends FirewallElement {

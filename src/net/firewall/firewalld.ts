@@ -1,6 +1,6 @@
 // firewalld, where it runs: it refuses to forward what belongs to none of its zones, so pods' addresses are put into
 // one. That is its running configuration, which it forgets when it ends, and with it everything that we asked for.
-import { type Address, formatAddress } from "../ip/address.ts";
+import { type Address, formatAddress } from "../../ip/address.ts";
 import { BusError, type Method, SystemBus } from "./system-bus.ts";
 
 const NAME = "org.fedoraproject.FirewallD1";

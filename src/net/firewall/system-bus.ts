@@ -1,7 +1,7 @@
 // The system's D-Bus, as far as one question and its answer go: methods whose arguments are strings, and answers that
 // are a string, a flag or nothing. Format: the D-Bus specification, "Message Protocol" and "Authentication Protocol".
-import { isSystemError } from "../sys/libc.ts";
-import { LocalStream } from "../sys/local-stream.ts";
+import { isSystemError } from "../../sys/libc.ts";
+import { LocalStream } from "../../sys/local-stream.ts";
 
 /** Never from the environment, over which root has no control: it could lead to anybody. */
 const SYSTEM_BUS = "/run/dbus/system_bus_socket";

@@ -1,7 +1,13 @@
 // What the firewall consists of: two base chains with their rules, which never change, and the sets that they look into. An
 // element of a set is all that a pod, a bridge or a port is to it. Nothing in here asks the kernel.
-import { type Address, addressBytes, addressFromBytes, formatAddress, parseAddress } from "../ip/address.ts";
-import { type Expression, verdict } from "../netlink/expression.ts";
+import {
+  type Address,
+  addressBytes,
+  addressFromBytes,
+  formatAddress,
+  parseAddress,
+} from "../../ip/address.ts";
+import { type Expression, verdict } from "../../netlink/expression.ts";
 import {
   addressInSet,
   connectionState,
@@ -10,10 +16,10 @@ import {
   interfaceNameBytes,
   interfacePairIn,
   outputInterfaceIn,
-} from "../netlink/match.ts";
-import { Priority } from "../netlink/nftables.ts";
-import type { TableName } from "../netlink/nftables-message.ts";
-import { concatenated, type DataType } from "../netlink/nftables-set.ts";
+} from "../../netlink/match.ts";
+import { Priority } from "../../netlink/nftables.ts";
+import type { TableName } from "../../netlink/nftables-message.ts";
+import { concatenated, type DataType } from "../../netlink/nftables-set.ts";
 
 /** The table of forwarded packets. */
 export const INET: TableName = { family: "inet", name: "warren" };

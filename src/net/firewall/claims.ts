@@ -1,17 +1,17 @@
 // Who needs an element of the firewall that attachments share, such as a bridge that is guarded: every element of that
 // kind has a set of its claimants beside it, which no rule looks into. So the kernel itself knows the last claim and
 // takes no element away that somebody needs, whichever store he is written down in, and if it is none.
-import { interfaceNameBytes } from "../netlink/match.ts";
-import { isNetlinkError, type Request } from "../netlink/message.ts";
-import type { TableName } from "../netlink/nftables-message.ts";
+import { interfaceNameBytes } from "../../netlink/match.ts";
+import { isNetlinkError, type Request } from "../../netlink/message.ts";
+import type { TableName } from "../../netlink/nftables-message.ts";
 import {
   addElements,
   createSet,
   deleteElements,
   deleteEmptySet,
   dumpElements,
-} from "../netlink/nftables-set.ts";
-import type { NetlinkSocket } from "../netlink/socket.ts";
+} from "../../netlink/nftables-set.ts";
+import type { NetlinkSocket } from "../../netlink/socket.ts";
 
 /** An attachment as the kernel is told of it. */
 export interface Claimant {
