@@ -5,7 +5,7 @@ import { CniError, ErrorCode } from "../cni/error.ts";
 import { shown } from "../cni/input.ts";
 import { type Address, type Family, parseAddress } from "../ip/address.ts";
 import { contains, type Prefix } from "../ip/prefix.ts";
-import { isPort, type PortMap, TRANSPORTS } from "../net/port-map.ts";
+import { isPort, type PortMap, TRANSPORTS } from "../net/port-map/port-map.ts";
 
 /** The schema of a port mapping (CONVENTIONS.md). */
 export const portMapping = v.object({

@@ -32,15 +32,21 @@ import { describeOwner, holderOf, type Owner } from "../ledger/owner.ts";
 import { connectHost } from "../net/connection.ts";
 import { forgetFlows } from "../net/connection-tracking.ts";
 import { MissingFeatureError } from "../net/feature.ts";
-import { describePortMap, type PortMap, parsePortMap, portMapDetail, portMapName } from "../net/port-map.ts";
 import {
   isLoopbackLetOut,
   letLoopbackOut,
   linkTowards,
   listLoopbackClaims,
   withdrawLoopbackClaims,
-} from "../net/port-map-loopback.ts";
-import { sourceChainName } from "../net/port-map-rules.ts";
+} from "../net/port-map/loopback.ts";
+import {
+  describePortMap,
+  type PortMap,
+  parsePortMap,
+  portMapDetail,
+  portMapName,
+} from "../net/port-map/port-map.ts";
+import { sourceChainName } from "../net/port-map/rules.ts";
 import {
   addPortMaps,
   elementsOf,
@@ -52,7 +58,7 @@ import {
   rehearsePortMaps,
   removeElements,
   removeUnusedParts,
-} from "../net/port-map-table.ts";
+} from "../net/port-map/table.ts";
 import { beat } from "../store/heartbeat.ts";
 import { openStore, storeExists } from "../store/sqlite.ts";
 import type { Transaction } from "../store/store.ts";

@@ -9,7 +9,7 @@ import { forwards } from "../../net/forwarding.ts";
 import { probeLinkDriver } from "../../net/link-driver.ts";
 import { probeMasquerade } from "../../net/masquerade.ts";
 import { probeImpairment } from "../../net/netem.ts";
-import { openPortMapTable, rehearsePortMaps } from "../../net/port-map-table.ts";
+import { openPortMapTable, rehearsePortMaps } from "../../net/port-map/table.ts";
 import { probeShaping } from "../../net/shaping.ts";
 import { probeRules } from "../../net/source-routing.ts";
 import { probeTap } from "../../net/tap.ts";

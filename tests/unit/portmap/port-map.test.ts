@@ -11,9 +11,9 @@ import {
   portMapDetail,
   portMapName,
   TRANSPORTS,
-} from "../../../src/net/port-map.ts";
-import { sourceChainName } from "../../../src/net/port-map-rules.ts";
-import { elementsOf } from "../../../src/net/port-map-table.ts";
+} from "../../../src/net/port-map/port-map.ts";
+import { sourceChainName } from "../../../src/net/port-map/rules.ts";
+import { elementsOf } from "../../../src/net/port-map/table.ts";
 
 function address(text: string): Address {
   const parsed = parseAddress(text);

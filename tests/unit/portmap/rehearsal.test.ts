@@ -1,7 +1,7 @@
 // What STATUS finds out about a kernel, played by a kernel that lacks one thing after the other.
 import { expect, test } from "bun:test";
 import { MissingFeatureError } from "../../../src/net/feature.ts";
-import { rehearsePortMaps } from "../../../src/net/port-map-table.ts";
+import { rehearsePortMaps } from "../../../src/net/port-map/table.ts";
 import { NetlinkError } from "../../../src/netlink/message.ts";
 import { NetlinkSocket } from "../../../src/netlink/socket.ts";
 import { acknowledgement, type FakeKernel, fakeKernel } from "../../support/fake-kernel.ts";

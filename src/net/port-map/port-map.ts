@@ -1,8 +1,8 @@
 // A port map: packets to a port of the host go on to a port of a pod. Here it is a value with a name, under which it
 // is written down and by which two that want the same port are found out; what the kernel makes of it is in
-// port-map-table.ts.
-import { type Address, formatAddress, parseAddress } from "../ip/address.ts";
-import { formatPrefix, type Prefix, parsePrefix } from "../ip/prefix.ts";
+// table.ts.
+import { type Address, formatAddress, parseAddress } from "../../ip/address.ts";
+import { formatPrefix, type Prefix, parsePrefix } from "../../ip/prefix.ts";
 
 /** The protocols that have ports. */
 export const TRANSPORTS = ["tcp", "udp", "sctp"] as const;

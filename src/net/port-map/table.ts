@@ -1,11 +1,11 @@
 // Port maps in the kernel: a handful of chains and maps in our own nf_tables table, made once, and for each port map
 // two elements: where the port leads, and whose connections to it need an address of the host. So a pod that comes
 // or goes changes elements only, and a packet pays the same whether there is one map or a thousand.
-import { addressBytes } from "../ip/address.ts";
-import { VerdictCode } from "../netlink/expression.ts";
-import { ignoring, isNetlinkError, type Request } from "../netlink/message.ts";
-import { createTable, deleteChain, dumpRules, flushChain, getChain } from "../netlink/nftables.ts";
-import type { TableName } from "../netlink/nftables-message.ts";
+import { addressBytes } from "../../ip/address.ts";
+import { VerdictCode } from "../../netlink/expression.ts";
+import { ignoring, isNetlinkError, type Request } from "../../netlink/message.ts";
+import { createTable, deleteChain, dumpRules, flushChain, getChain } from "../../netlink/nftables.ts";
+import type { TableName } from "../../netlink/nftables-message.ts";
 import {
   addElements,
   concatenated,
@@ -14,13 +14,13 @@ import {
   dumpElements,
   type Element,
   getElement,
-} from "../netlink/nftables-set.ts";
-import type { NetlinkSocket } from "../netlink/socket.ts";
-import { needing } from "./feature.ts";
-import { TABLE } from "./masquerade.ts";
-import { openNfTables, rehearseRules } from "./nf-tables.ts";
+} from "../../netlink/nftables-set.ts";
+import type { NetlinkSocket } from "../../netlink/socket.ts";
+import { needing } from "../feature.ts";
+import { TABLE } from "../masquerade.ts";
+import { openNfTables, rehearseRules } from "../nf-tables.ts";
+import { LOOPBACK_CLAIMS, listLoopbackClaims } from "./loopback.ts";
 import { describePortMap, type PortMap, type PortTransport } from "./port-map.ts";
-import { LOOPBACK_CLAIMS, listLoopbackClaims } from "./port-map-loopback.ts";
 import {
   ALL,
   build,
@@ -31,7 +31,7 @@ import {
   sets,
   sourceChainName,
   staticChains,
-} from "./port-map-rules.ts";
+} from "./rules.ts";
 
 /** A connection to nf_tables. */
 export type { NetlinkSocket as PortMapTable };

@@ -1,7 +1,7 @@
 // The part of the port maps that stands for all of them: chains whose rules look into maps, and the maps themselves, so that a
 // port is a few elements and no rule. Nothing in here asks the kernel.
-import { addressBytes, type Family } from "../ip/address.ts";
-import { formatPrefix, networkOf, type Prefix } from "../ip/prefix.ts";
+import { addressBytes, type Family } from "../../ip/address.ts";
+import { formatPrefix, networkOf, type Prefix } from "../../ip/prefix.ts";
 import {
   type Expression,
   lookup,
@@ -13,7 +13,7 @@ import {
   payload,
   Register,
   verdict,
-} from "../netlink/expression.ts";
+} from "../../netlink/expression.ts";
 import {
   connectionStatus,
   destinationIn,
@@ -21,13 +21,13 @@ import {
   inputInterface,
   packetFamily,
   sourceIn,
-} from "../netlink/match.ts";
-import type { Request } from "../netlink/message.ts";
-import { addRule, type ChainBase, createChain, flushChain, Priority } from "../netlink/nftables.ts";
-import type { TableName } from "../netlink/nftables-message.ts";
-import { createSet, type DataType } from "../netlink/nftables-set.ts";
+} from "../../netlink/match.ts";
+import type { Request } from "../../netlink/message.ts";
+import { addRule, type ChainBase, createChain, flushChain, Priority } from "../../netlink/nftables.ts";
+import type { TableName } from "../../netlink/nftables-message.ts";
+import { createSet, type DataType } from "../../netlink/nftables-set.ts";
+import { LOOPBACK_CLAIMS_MAP } from "./loopback.ts";
 import type { PortMap } from "./port-map.ts";
-import { LOOPBACK_CLAIMS_MAP } from "./port-map-loopback.ts";
 
 const LOOKUP = "portmap";
 const PREROUTING = "portmap-prerouting";

@@ -1,10 +1,10 @@
 // Port maps on 127.0.0.1: a packet from there may leave the host only where the interface towards the pod says so
 // (route_localnet). IPv6 knows no such setting, so ::1 has no port maps. Who needs it, and what it was before, stands in
 // a map of nf_tables that no rule looks into: the kernel forgets both at the same moment, and no store has to know.
-import { type Address, addressBytes } from "../ip/address.ts";
-import { getLink } from "../netlink/link.ts";
-import { interfaceNameBytes } from "../netlink/match.ts";
-import { isNetlinkError, type Request } from "../netlink/message.ts";
+import { type Address, addressBytes } from "../../ip/address.ts";
+import { getLink } from "../../netlink/link.ts";
+import { interfaceNameBytes } from "../../netlink/match.ts";
+import { isNetlinkError, type Request } from "../../netlink/message.ts";
 import {
   addElements,
   concatenated,
@@ -12,12 +12,12 @@ import {
   deleteElements,
   dumpElements,
   type Element,
-} from "../netlink/nftables-set.ts";
-import { lookUpRoute } from "../netlink/route.ts";
-import type { NetlinkSocket } from "../netlink/socket.ts";
-import type { Connection } from "./connection.ts";
-import { TABLE } from "./masquerade.ts";
-import { ensureSetting, readSetting, writeSettingIfPresent } from "./sysctl.ts";
+} from "../../netlink/nftables-set.ts";
+import { lookUpRoute } from "../../netlink/route.ts";
+import type { NetlinkSocket } from "../../netlink/socket.ts";
+import type { Connection } from "../connection.ts";
+import { TABLE } from "../masquerade.ts";
+import { ensureSetting, readSetting, writeSettingIfPresent } from "../sysctl.ts";
 
 /** By interface and claimant: the value that route_localnet had before the first of them came. */
 export const LOOPBACK_CLAIMS = "portmap-loopback-out";
