@@ -2,8 +2,8 @@
 // plugin does to links, addresses, routes, neighbours, traffic control and nf_tables, on the host and in the pods.
 import { setTimeout as sleep } from "node:timers/promises";
 import { log } from "../log.ts";
-import { CHANGE_OBJECTS, type ChangeObject, type Facts } from "../net/change.ts";
-import { type Change, ChangeWatch, type Happening } from "../net/change-watch.ts";
+import { CHANGE_OBJECTS, type ChangeObject, type Facts } from "../net/watch/change.ts";
+import { type Change, ChangeWatch, type Happening } from "../net/watch/changes.ts";
 import { writeStdout } from "../sys/stdio.ts";
 import { operatorCommand, splitAtDashes, UsageError } from "./command.ts";
 import { findProgram } from "./enter.ts";

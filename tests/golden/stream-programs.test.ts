@@ -1,7 +1,7 @@
 // The programs that the kernel runs for `warren snoop --streams`: the instructions as it takes them (linux/bpf.h), and for both
 // kinds of machines where they look. That they do what they should only the kernel can tell: e2e/snoop-streams.
 import { expect, test } from "bun:test";
-import { copyingProgram, MACHINES, markingProgram } from "../../src/net/stream-programs.ts";
+import { copyingProgram, MACHINES, markingProgram } from "../../src/net/watch/stream-programs.ts";
 import { assemble, exit, jump } from "../../src/sys/bpf-assembly.ts";
 
 const MAPS = { marked: 3, scratch: 4, ring: 5 };

@@ -2,8 +2,8 @@
 // fail: who presses a key wants words and no errors.
 import { readdirSync } from "node:fs";
 import { VERBS } from "../../cni/version.ts";
-import { CHANGE_OBJECTS } from "../../net/change.ts";
 import { NETNS_DIRECTORY } from "../../net/netns.ts";
+import { CHANGE_OBJECTS } from "../../net/watch/change.ts";
 import { PLUGIN_NAMES } from "../../plugins/names.ts";
 import { DEFAULT_CACHE_FOLDER } from "../../runtime/cache.ts";
 import { readConfFolder } from "../../runtime/conf-folder.ts";

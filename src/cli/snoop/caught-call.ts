@@ -1,7 +1,7 @@
 // A call together with what was caught of its standard streams by the kernel's programs: what may be said of it, and
 // whether that is enough to make the call again.
 import { isObject } from "../../conflist/json.ts";
-import type { CaughtStream, CaughtStreams } from "../../net/stream-watch.ts";
+import type { CaughtStream, CaughtStreams } from "../../net/watch/streams.ts";
 import { type Caught, networkIn } from "../../record/call-record.ts";
 import type { OutlinedCall } from "./live-calls.ts";
 

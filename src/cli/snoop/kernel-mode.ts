@@ -3,8 +3,8 @@
 // run programs that copy it.
 import { CniError, ErrorCode } from "../../cni/error.ts";
 import { log } from "../../log.ts";
-import { ProcessWatch, ProcessWatchError } from "../../net/process-watch.ts";
-import { StreamWatch, StreamWatchError } from "../../net/stream-watch.ts";
+import { ProcessWatch, ProcessWatchError } from "../../net/watch/processes.ts";
+import { StreamWatch, StreamWatchError } from "../../net/watch/streams.ts";
 import { caughtRecord, outlineRecord, withMaskedSecrets } from "../../record/call-record.ts";
 import { takePrecedence } from "../../sys/process.ts";
 import { writeStdout } from "../../sys/stdio.ts";

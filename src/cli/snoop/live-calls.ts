@@ -1,7 +1,7 @@
 // The calls of plugins among everything that processes do: which one begins, which one it is part of, and which one has
 // ended. Fed with events; it looks into /proc but waits for nothing, so that what comes next is not missed.
 import { constants } from "node:os";
-import type { ProcessEvent } from "../../net/process-watch.ts";
+import type { ProcessEvent } from "../../net/watch/processes.ts";
 import { type CallDetails, type CallRecord, type Caught, callVariables } from "../../record/call-record.ts";
 import { statFile } from "../../sys/files.ts";
 import { commandOf, parentOfProcess } from "../../sys/process.ts";

@@ -1,25 +1,25 @@
 // Changes of the network as they happen: links, addresses, routes, neighbours, traffic control and nf_tables, in this
 // network namespace and in those that it has a number for. The kernel tells what a thing is like now; what it was like
 // before is remembered here, so that a change can be told from something new and from a repetition.
-import { dumpAddresses } from "../netlink/address.ts";
-import { dumpLinks, getLink } from "../netlink/link.ts";
-import { NetlinkListener } from "../netlink/listener.ts";
-import { ignoring, isNetlinkError, type Request } from "../netlink/message.ts";
-import { assignNamespaceId, getNamespaceId } from "../netlink/namespace-id.ts";
-import { dumpNeighbours } from "../netlink/neighbour.ts";
+import { dumpAddresses } from "../../netlink/address.ts";
+import { dumpLinks, getLink } from "../../netlink/link.ts";
+import { NetlinkListener } from "../../netlink/listener.ts";
+import { ignoring, isNetlinkError, type Request } from "../../netlink/message.ts";
+import { assignNamespaceId, getNamespaceId } from "../../netlink/namespace-id.ts";
+import { dumpNeighbours } from "../../netlink/neighbour.ts";
 import {
   type Notification,
   ROUTE_GROUPS,
   RULES_GROUP,
   routeNotifications,
   rulesNotifications,
-} from "../netlink/notification.ts";
-import { dumpRoutes } from "../netlink/route.ts";
-import { NetlinkSocket } from "../netlink/socket.ts";
-import { directoryEntries } from "../sys/directory.ts";
-import { isSystemError } from "../sys/libc.ts";
+} from "../../netlink/notification.ts";
+import { dumpRoutes } from "../../netlink/route.ts";
+import { NetlinkSocket } from "../../netlink/socket.ts";
+import { directoryEntries } from "../../sys/directory.ts";
+import { isSystemError } from "../../sys/libc.ts";
+import { inNetns, isOwnNetns, NETNS_DIRECTORY, NetnsError, openNetns } from "../netns.ts";
 import { type Facts, type Subject, subjectOf } from "./change.ts";
-import { inNetns, isOwnNetns, NETNS_DIRECTORY, NetnsError, openNetns } from "./netns.ts";
 
 /** Something that has changed. */
 export interface Change extends Pick<Subject, "object" | "name" | "facts"> {

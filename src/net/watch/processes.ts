@@ -1,17 +1,17 @@
 // Every program that is executed on this machine, as it happens, and how it ends. The kernel tells that to the machine's
 // own administrator only: not inside a container, and not to a user who is root of nothing but his own namespace.
-import { NetlinkListener } from "../netlink/listener.ts";
+import { NetlinkListener } from "../../netlink/listener.ts";
 import {
   PROCESS_EVENTS,
   PROCESS_FILTER,
   type ProcessEvent,
   processEvents,
   subscription,
-} from "../netlink/process-events.ts";
-import { OpenFlag, openFile, statFile } from "../sys/files.ts";
-import { isSystemError } from "../sys/libc.ts";
-import { inNetworkNamespace } from "../sys/namespace.ts";
-import { effectiveUser } from "../sys/process.ts";
+} from "../../netlink/process-events.ts";
+import { OpenFlag, openFile, statFile } from "../../sys/files.ts";
+import { isSystemError } from "../../sys/libc.ts";
+import { inNetworkNamespace } from "../../sys/namespace.ts";
+import { effectiveUser } from "../../sys/process.ts";
 
 export type { ProcessEvent };
 

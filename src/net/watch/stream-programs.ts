@@ -21,7 +21,7 @@ import {
   shiftRight,
   store32,
   store64,
-} from "../sys/bpf-assembly.ts";
+} from "../../sys/bpf-assembly.ts";
 
 /** The descriptors of the maps that the programs share with us. */
 export interface StreamMaps {

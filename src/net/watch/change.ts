@@ -1,10 +1,10 @@
 // A change of the network as an operator says it: what it is about, what about it, and which link by its name. Pure; what
-// was there before is known to change-watch.ts.
-import { addressFromBytes, formatAddress } from "../ip/address.ts";
-import { Scope } from "../netlink/address.ts";
-import type { Notification } from "../netlink/notification.ts";
-import { type Route, RouteType, Table } from "../netlink/route.ts";
-import { Handle, Parent } from "../netlink/traffic-control.ts";
+// was there before is known to changes.ts.
+import { addressFromBytes, formatAddress } from "../../ip/address.ts";
+import { Scope } from "../../netlink/address.ts";
+import type { Notification } from "../../netlink/notification.ts";
+import { type Route, RouteType, Table } from "../../netlink/route.ts";
+import { Handle, Parent } from "../../netlink/traffic-control.ts";
 
 /** What of a network can change. */
 export const CHANGE_OBJECTS = [

@@ -8,9 +8,9 @@ import {
   RingReader,
   readFromMap,
   removeFromMap,
-} from "../sys/bpf.ts";
-import { readText, statFile } from "../sys/files.ts";
-import { type Descriptor, memory, SystemError } from "../sys/libc.ts";
+} from "../../sys/bpf.ts";
+import { readText, statFile } from "../../sys/files.ts";
+import { type Descriptor, memory, SystemError } from "../../sys/libc.ts";
 import {
   CHUNK_BYTES,
   copyingProgram,
