@@ -16,7 +16,7 @@ import {
   parseImpairments,
   WORDS,
   wordsOf,
-} from "../net/impairment.ts";
+} from "../net/impairment/impairment.ts";
 import {
   endImpairment,
   type InstalledImpairment,
@@ -24,7 +24,7 @@ import {
   installedImpairments,
   needsOf,
   probeImpairment,
-} from "../net/netem.ts";
+} from "../net/impairment/netem.ts";
 import { isOwnNetns, NetnsError, openNetns } from "../net/netns.ts";
 import { DisciplineTakenError } from "../net/shaping.ts";
 import { findLink, type Link } from "../net/veth.ts";

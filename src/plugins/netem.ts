@@ -31,7 +31,7 @@ import {
   parseDelay,
   parseImpairments,
   WORDS,
-} from "../net/impairment.ts";
+} from "../net/impairment/impairment.ts";
 import {
   endImpairment,
   impair,
@@ -39,7 +39,7 @@ import {
   needsOf,
   probeImpairment,
   refuseOthers,
-} from "../net/netem.ts";
+} from "../net/impairment/netem.ts";
 import { netnsInode, openNetns } from "../net/netns.ts";
 import { DisciplineTakenError } from "../net/shaping.ts";
 import { findLink, type Link } from "../net/veth.ts";

@@ -1,8 +1,8 @@
 // What `tc qdisc replace dev ... root netem ...` sends for every option that a rule of words can say, and the tables of the
 // distributions, which are worked out here and lie in files there.
 import { describe, expect, test } from "bun:test";
-import { distributionTable } from "../../src/net/delay-distribution.ts";
-import { parseImpairment, settingsOf, wordsOf } from "../../src/net/impairment.ts";
+import { distributionTable } from "../../src/net/impairment/delay-distribution.ts";
+import { parseImpairment, settingsOf, wordsOf } from "../../src/net/impairment/impairment.ts";
 import { Reader, Writer } from "../../src/netlink/buffer.ts";
 import { HEADER_BYTES, MessageFlag, writeMessage } from "../../src/netlink/message.ts";
 import { netemData, netemOptions, netemSettings } from "../../src/netlink/netem.ts";

@@ -5,7 +5,7 @@ import conflist from "../../../conf/lab-latency.conflist" with { type: "text" };
 import { parseAddress } from "../../ip/address.ts";
 import { ping } from "../../net/echo.ts";
 import { MissingFeatureError } from "../../net/feature.ts";
-import { probeImpairment } from "../../net/netem.ts";
+import { probeImpairment } from "../../net/impairment/netem.ts";
 import { NETNS_DIRECTORY, openNetns } from "../../net/netns.ts";
 import { writeStdout } from "../../sys/stdio.ts";
 import { binned, histogramLines } from "../plot.ts";

@@ -8,7 +8,8 @@ import { assignmentOf } from "../../ipam/leases.ts";
 import { assignedPrefix } from "../../ipam/pool.ts";
 import { podOf } from "../../ledger/owner.ts";
 import { type Connection, connectHost, connectInside } from "../../net/connection.ts";
-import { wordsOf } from "../../net/impairment.ts";
+import { wordsOf } from "../../net/impairment/impairment.ts";
+import { installedImpairments, type Way } from "../../net/impairment/netem.ts";
 import {
   inspectNamespace,
   namespaceNumber,
@@ -16,7 +17,6 @@ import {
   type SeenRoute,
 } from "../../net/inspection.ts";
 import { listMasquerade, masqueradedSubnet } from "../../net/masquerade.ts";
-import { installedImpairments, type Way } from "../../net/netem.ts";
 import { NETNS_DIRECTORY, NetnsError, openNetns } from "../../net/netns.ts";
 import { isSystemError } from "../../sys/libc.ts";
 import type { KnownEntry, KnownLease, NodeStore } from "../node/stores.ts";

@@ -10,7 +10,7 @@ import type { NetworkList } from "../../conflist/network-list.ts";
 import { parseAddress } from "../../ip/address.ts";
 import { isAssignable, parseHardwareAddress } from "../../ip/hardware-address.ts";
 import { parsePrefix } from "../../ip/prefix.ts";
-import { ImpairmentError, parseImpairments } from "../../net/impairment.ts";
+import { ImpairmentError, parseImpairments } from "../../net/impairment/impairment.ts";
 import { pluginCalled } from "../../plugins/names.ts";
 import { type GivenFlag, UsageError } from "../command.ts";
 

@@ -2,12 +2,12 @@
 // interface, and what it receives takes a detour through an intermediate device (ifb) with a netem of its own. Where
 // peers have rules of their own, a sorter stands before: `htb`, because it passes what no rule is about at once and has
 // room for any number of classes, where `prio` has sixteen and not every kernel has it. A handle marks what is ours.
-import { addressBytes, addressFromBytes } from "../ip/address.ts";
-import { firstAddress, formatPrefix, maskOf, type Prefix } from "../ip/prefix.ts";
-import { createLink, deleteLink, getLink, type Link } from "../netlink/link.ts";
-import { ignoring } from "../netlink/message.ts";
-import { type NetemSettings, TIME_PRECISION_NS } from "../netlink/netem.ts";
-import { classSorter, createClass, createClassifier } from "../netlink/traffic-class.ts";
+import { addressBytes, addressFromBytes } from "../../ip/address.ts";
+import { firstAddress, formatPrefix, maskOf, type Prefix } from "../../ip/prefix.ts";
+import { createLink, deleteLink, getLink, type Link } from "../../netlink/link.ts";
+import { ignoring } from "../../netlink/message.ts";
+import { type NetemSettings, TIME_PRECISION_NS } from "../../netlink/netem.ts";
+import { classSorter, createClass, createClassifier } from "../../netlink/traffic-class.ts";
 import {
   createDiscipline,
   deleteDiscipline,
@@ -16,10 +16,9 @@ import {
   type PacketWord,
   Parent,
   type SortingRule,
-} from "../netlink/traffic-control.ts";
-import { type Connection, connectHost } from "./connection.ts";
-import { type Direction, type Impairment, parseImpairment, settingsOf, wordsOf } from "./impairment.ts";
-import { rehearse } from "./rehearsal.ts";
+} from "../../netlink/traffic-control.ts";
+import { type Connection, connectHost } from "../connection.ts";
+import { rehearse } from "../rehearsal.ts";
 import {
   DisciplineTakenError,
   disciplineAt,
@@ -28,8 +27,9 @@ import {
   redirect,
   stopRedirection,
   tryOut,
-} from "./shaping.ts";
-import { findLink } from "./veth.ts";
+} from "../shaping.ts";
+import { findLink } from "../veth.ts";
+import { type Direction, type Impairment, parseImpairment, settingsOf, wordsOf } from "./impairment.ts";
 
 /** The handle of our discipline at a root, which tc shows as `1a7:`. */
 const IMPAIRMENT_HANDLE = 0x01a7_0000;

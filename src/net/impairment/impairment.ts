@@ -1,8 +1,8 @@
 // What is to go wrong with a container's traffic, as operators, configs and annotations say it: rules of words such as
 // `delay=50ms jitter=5ms loss=1% direction=both peer=10.1.2.0/24`, one after the other with semicolons. Pure text and
 // numbers; netem.ts makes them so.
-import { formatPrefix, networkOf, type Prefix, parsePrefix } from "../ip/prefix.ts";
-import type { Chance, LossModel, NetemSettings } from "../netlink/netem.ts";
+import { formatPrefix, networkOf, type Prefix, parsePrefix } from "../../ip/prefix.ts";
+import type { Chance, LossModel, NetemSettings } from "../../netlink/netem.ts";
 import { DISTRIBUTIONS, type Distribution, distributionTable } from "./delay-distribution.ts";
 
 /** Words that say nothing sensible. */
