@@ -92,7 +92,7 @@ async function runAsWarren(args: readonly string[]): Promise<number> {
 
 /** Prints the manual page of the command that the words lead to, `lab status-gc` say. */
 async function help(words: readonly string[]): Promise<number> {
-  const { manualText } = await import("./manual.ts");
+  const { manualText } = await import("./manual/index.ts");
   writeStdout(await manualText(await findCommand(root, words)));
   return 0;
 }

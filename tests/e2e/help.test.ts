@@ -1,6 +1,6 @@
 // The manual: every command has a page, every page is about a command, and what its examples say can be called.
 import { expect, test } from "bun:test";
-import { MANUAL_PAGES } from "../../src/cli/manual-pages.ts";
+import { MANUAL_PAGES } from "../../src/cli/manual/pages.ts";
 import { WARREN } from "../support/sandbox.ts";
 
 async function help(...path: string[]): Promise<string> {

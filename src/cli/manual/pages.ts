@@ -1,7 +1,7 @@
 // What the manual says of the commands beyond their declarations. A command without an entry has a page all the same.
-import { LAB_PAGES } from "./manual-lab-pages.ts";
-import { NODE_PAGES } from "./manual-node-pages.ts";
-import { type ManualPage, PARAMETERS, PLACES, USAGE } from "./manual-page.ts";
+import { LAB_PAGES } from "./lab-pages.ts";
+import { NODE_PAGES } from "./node-pages.ts";
+import { type ManualPage, PARAMETERS, PLACES, USAGE } from "./page.ts";
 
 /** The pages by the words that lead to the command, "" for warren itself. */
 export const MANUAL_PAGES: Readonly<Record<string, ManualPage>> = {

@@ -1,5 +1,5 @@
 // The manual pages of the labs.
-import { type ManualPage, USAGE } from "./manual-page.ts";
+import { type ManualPage, USAGE } from "./page.ts";
 
 const LAB_CODES = [
   ["0", "The story was played through, and everything in it came true."],

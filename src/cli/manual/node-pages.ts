@@ -1,5 +1,5 @@
 // The manual pages of what is about the node: its part of a mesh, and its folder of network configs.
-import { type ManualPage, PLACES, USAGE } from "./manual-page.ts";
+import { type ManualPage, PLACES, USAGE } from "./page.ts";
 
 const MESH_FILES = [
   ["/etc/warren/mesh.json", "The configuration."],

@@ -1,4 +1,4 @@
-// `warren help X`: the manual page of a command, made of its declaration and of what manual-pages.ts says of it. Laid out
+// `warren help X`: the manual page of a command, made of its declaration and of what pages.ts says of it. Laid out
 // as man(1) lays pages out, and as wide as the terminal, but never so wide that lines are hard to read.
 import {
   type AnyCommand,
@@ -8,10 +8,10 @@ import {
   flagText,
   metaOf,
   synopsisOf,
-} from "./command-tree.ts";
-import type { ManualPage } from "./manual-page.ts";
-import { MANUAL_PAGES } from "./manual-pages.ts";
-import { folded, styled, terminalColumns } from "./terminal.ts";
+} from "../command-tree.ts";
+import { folded, styled, terminalColumns } from "../terminal.ts";
+import type { ManualPage } from "./page.ts";
+import { MANUAL_PAGES } from "./pages.ts";
 
 const WIDEST = 90;
 const INDENT = "       ";
