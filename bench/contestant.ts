@@ -2,7 +2,7 @@
 // in the way of `warren install`, because how a file came into the page cache decides about a millisecond.
 import { mkdirSync, realpathSync, statSync, symlinkSync } from "node:fs";
 import { join } from "node:path";
-import { copyExecutable } from "../src/cli/executable-copy.ts";
+import { copyExecutable } from "../src/cli/install/executable-copy.ts";
 
 /** A set of plugins under measurement. */
 export interface Contestant {

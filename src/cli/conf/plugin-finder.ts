@@ -10,7 +10,7 @@ import { CURRENT_VERSION } from "../../cni/version.ts";
 import { parseJson } from "../../conflist/json.ts";
 import { loadPlugin } from "../../plugins/index.ts";
 import { pluginCalled } from "../../plugins/names.ts";
-import { ownerOf } from "../installation.ts";
+import { ownerOf } from "../install/installation.ts";
 
 /** How long a plugin may take to say which versions it speaks. */
 const VERSION_TIMEOUT_MS = 10_000;

@@ -29,7 +29,7 @@ import {
   Namespace,
   unshareNamespaces,
 } from "../../sys/namespace.ts";
-import { EXECUTABLE } from "../installation.ts";
+import { EXECUTABLE } from "../install/installation.ts";
 import type { Variables } from "../settings.ts";
 
 /** The network that the sandbox comes with, as conf/lab-status-gc.conflist has it. */

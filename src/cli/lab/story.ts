@@ -8,7 +8,7 @@ import { replaceProcess } from "../../sys/exec.ts";
 import { exitNow } from "../../sys/process.ts";
 import { writeStderr } from "../../sys/stdio.ts";
 import { operatorCommand } from "../command.ts";
-import { EXECUTABLE } from "../installation.ts";
+import { EXECUTABLE } from "../install/installation.ts";
 import { type ConfFile, enterSandbox, INSTALLED } from "./sandbox.ts";
 import { Stage, StepError } from "./stage.ts";
 

@@ -14,7 +14,7 @@ import { checkStatus, type Runtime } from "../../runtime/chain.ts";
 import { type ConfFile, chooseByName, readConfFolder } from "../../runtime/conf-folder.ts";
 import { DEFAULT_DATA_DIR } from "../../store/sqlite.ts";
 import { delegatedLists } from "../delegated-lists.ts";
-import { isOurPlugin } from "../installation.ts";
+import { isOurPlugin } from "../install/installation.ts";
 import { dataDirsOf } from "../known-attachments.ts";
 import { ipamTypeIn, rangeSetsOf } from "../pools.ts";
 import { runtimeOf, type Settings } from "../settings.ts";

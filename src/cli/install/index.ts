@@ -3,9 +3,9 @@
 import { chmodSync, lstatSync, mkdirSync, renameSync, rmSync, symlinkSync } from "node:fs";
 import { join, resolve } from "node:path";
 import * as v from "valibot";
-import { CniError, describeError, ErrorCode } from "../cni/error.ts";
-import { writeStdout } from "../sys/stdio.ts";
-import { operatorCommand } from "./command.ts";
+import { CniError, describeError, ErrorCode } from "../../cni/error.ts";
+import { writeStdout } from "../../sys/stdio.ts";
+import { operatorCommand } from "../command.ts";
 import { copyExecutable } from "./executable-copy.ts";
 import { DEFAULT_FOLDER, EXECUTABLE, linkNames, ownerOf } from "./installation.ts";
 

@@ -2,7 +2,7 @@
 // they are and never by their names alone, so that nobody's bridge plugin is overwritten or removed.
 import { lstatSync, readFileSync, readlinkSync, realpathSync } from "node:fs";
 import { join } from "node:path";
-import { PLUGIN_NAMES, pluginCalled } from "../plugins/names.ts";
+import { PLUGIN_NAMES, pluginCalled } from "../../plugins/names.ts";
 
 /** The executable's name; every link points at it. */
 export const EXECUTABLE = "warren";

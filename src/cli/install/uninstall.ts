@@ -1,9 +1,9 @@
 // `warren uninstall`: takes away what `install` placed, the links first, and touches nothing else.
 import { lstatSync, readdirSync, rmSync } from "node:fs";
 import { join, resolve } from "node:path";
-import { CniError, describeError, ErrorCode } from "../cni/error.ts";
-import { writeStdout } from "../sys/stdio.ts";
-import { operatorCommand } from "./command.ts";
+import { CniError, describeError, ErrorCode } from "../../cni/error.ts";
+import { writeStdout } from "../../sys/stdio.ts";
+import { operatorCommand } from "../command.ts";
 import { DEFAULT_FOLDER, EXECUTABLE, ownerOf } from "./installation.ts";
 
 export const command = operatorCommand({
