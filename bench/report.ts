@@ -1,7 +1,7 @@
 // What a run found, for people and for programs: the table, and the results with the machine and the versions, because
 // a figure without them says nothing.
 import { cpus, release } from "node:os";
-import { formatTable } from "../src/cli/table.ts";
+import { formatTable } from "../src/cli/terminal/table.ts";
 import type { Comparison } from "./scenario.ts";
 import { type Summary, summaryOf } from "./statistics.ts";
 

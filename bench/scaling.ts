@@ -2,7 +2,7 @@
 // code, each with connections of its own to a real PostgreSQL, and a hundred leases of one shared pool for each.
 // `bun bench/scaling.ts [COUNT ...]` prints a table; it needs root, and leaves nothing behind.
 import { readdirSync, readFileSync } from "node:fs";
-import { formatTable } from "../src/cli/table.ts";
+import { formatTable } from "../src/cli/terminal/table.ts";
 import { parseAddress } from "../src/ip/address.ts";
 import { parsePrefix } from "../src/ip/prefix.ts";
 import { lease } from "../src/ipam/leases.ts";

@@ -24,8 +24,8 @@ import type { Transaction } from "../store/store.ts";
 import { writeStdout } from "../sys/stdio.ts";
 import { operatorCommand, UsageError } from "./command.ts";
 import { networkArgument, networkFlags, settingsOf } from "./settings.ts";
-import { printTable } from "./table.ts";
-import { plainText } from "./terminal.ts";
+import { plainText } from "./terminal/output.ts";
+import { printTable } from "./terminal/table.ts";
 
 const [PREFIX] = PREFIXES;
 

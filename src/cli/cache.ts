@@ -8,7 +8,7 @@ import { writeStdout } from "../sys/stdio.ts";
 import { operatorCommand } from "./command.ts";
 import { reportedAddresses } from "./reported-addresses.ts";
 import { matchingContainer } from "./show.ts";
-import { printTable } from "./table.ts";
+import { printTable } from "./terminal/table.ts";
 
 export const command = operatorCommand({
   name: "cache",

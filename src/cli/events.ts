@@ -9,7 +9,7 @@ import { writeStdout } from "../sys/stdio.ts";
 import { operatorCommand } from "./command.ts";
 import { endOnSignals } from "./interruption.ts";
 import { existingStore, storeFlags } from "./leases.ts";
-import { formatTable } from "./table.ts";
+import { formatTable } from "./terminal/table.ts";
 
 /** How often --follow looks for new calls. */
 const LOOK_PAUSE_MS = 200;

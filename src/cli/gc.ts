@@ -13,9 +13,9 @@ import { collectAbandonedRuns } from "./abandoned-runs.ts";
 import { operatorCommand, UsageError } from "./command.ts";
 import { type KnownAttachment, knownAttachments, previewCollection } from "./known-attachments.ts";
 import { findNetns, namesProcess } from "./netns-argument.ts";
-import { Progress } from "./progress.ts";
 import { containerIdOf, networkArgument, networkFlags, openNetwork } from "./settings.ts";
-import { printTable } from "./table.ts";
+import { Progress } from "./terminal/progress.ts";
+import { printTable } from "./terminal/table.ts";
 
 /** An attachment as the command line names it. */
 interface Entry {

@@ -35,7 +35,7 @@ import { exitCodeOf, Interruption } from "./interruption.ts";
 import { storeFlags } from "./leases.ts";
 import { findNetns, NETNS_FORMS } from "./netns-argument.ts";
 import { containerIdOf } from "./settings.ts";
-import { printTable } from "./table.ts";
+import { printTable } from "./terminal/table.ts";
 
 const NANOSECONDS_A_MILLISECOND = 1_000_000;
 /** How often a command that waits looks whether it was asked to end. */

@@ -12,7 +12,7 @@ import { currentBootId } from "../sys/process.ts";
 import { writeStdout } from "../sys/stdio.ts";
 import { operatorCommand } from "./command.ts";
 import { knownLeases } from "./known-leases.ts";
-import { printTable } from "./table.ts";
+import { printTable } from "./terminal/table.ts";
 
 /** The flag of the commands that read the store. */
 export const storeFlags = {

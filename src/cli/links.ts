@@ -5,8 +5,8 @@ import { type EverythingPaired, everythingPaired, type PairLinkRow } from "../pa
 import { writeStdout } from "../sys/stdio.ts";
 import { operatorCommand } from "./command.ts";
 import { existingStore, storeFlags } from "./leases.ts";
-import { printTable } from "./table.ts";
-import { plainText } from "./terminal.ts";
+import { plainText } from "./terminal/output.ts";
+import { printTable } from "./terminal/table.ts";
 
 /** A link, or a pod that belongs to none yet, as it is shown. */
 interface ShownLink {

@@ -8,7 +8,7 @@ import { writeStdout } from "../sys/stdio.ts";
 import { operatorCommand, splitAtDashes, UsageError } from "./command.ts";
 import { findProgram } from "./enter.ts";
 import { exitCodeOf, Interruption } from "./interruption.ts";
-import { paragraph, type Style, styled } from "./terminal.ts";
+import { paragraph, type Style, styled } from "./terminal/output.ts";
 
 /** How long it waits for changes before it looks whether it is to end. */
 const WAIT_MS = 50;

@@ -11,7 +11,7 @@ import { MASK } from "../record/redaction.ts";
 import { writeStdout } from "../sys/stdio.ts";
 import { operatorCommand, UsageError } from "./command.ts";
 import { replayLine } from "./replay-line.ts";
-import { printTable } from "./table.ts";
+import { printTable } from "./terminal/table.ts";
 
 const configSchema = v.object({ type: v.string(), name: v.optional(v.string(), "") });
 

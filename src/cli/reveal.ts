@@ -17,7 +17,7 @@ import { operatorCommand } from "./command.ts";
 import { storeFlags } from "./leases.ts";
 import { reportedAddresses } from "./reported-addresses.ts";
 import { matchingContainer } from "./show.ts";
-import { printTable } from "./table.ts";
+import { printTable } from "./terminal/table.ts";
 
 /** One address, as it was told and as it is. */
 interface RevealedAddress {

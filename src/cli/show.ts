@@ -12,7 +12,7 @@ import { eventDocument, shownEvent } from "./events.ts";
 import { knownLeases } from "./known-leases.ts";
 import { existingStore, shownLease, storeFlags } from "./leases.ts";
 import { containerIdOf } from "./settings.ts";
-import { printTable } from "./table.ts";
+import { printTable } from "./terminal/table.ts";
 
 interface ShownAttachment {
   readonly network: string;

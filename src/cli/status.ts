@@ -9,8 +9,8 @@ import { storeFlags } from "./leases.ts";
 import { prometheusText } from "./node/prometheus.ts";
 import { isTroubled, reportText } from "./node/report.ts";
 import { type NodeSurvey, surveyNode } from "./node/survey.ts";
-import { Progress } from "./progress.ts";
 import { type Flags, networkFlags, openNetwork, settingsOf } from "./settings.ts";
+import { Progress } from "./terminal/progress.ts";
 
 export const command = operatorCommand({
   name: "status",

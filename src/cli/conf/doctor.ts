@@ -4,7 +4,7 @@
 import { writeStdout } from "../../sys/stdio.ts";
 import { operatorCommand } from "../command.ts";
 import { networkFlags, settingsOf } from "../settings.ts";
-import { paragraph, type Style, styled } from "../terminal.ts";
+import { paragraph, type Style, styled } from "../terminal/output.ts";
 import { examineFile } from "./file-examination.ts";
 import type { Finding, Severity } from "./finding.ts";
 import { describeChoice, folderFlags, openFolder } from "./folder.ts";

@@ -2,8 +2,8 @@
 import { countUndoable } from "../../runtime/conf-file.ts";
 import { writeStdout } from "../../sys/stdio.ts";
 import { operatorCommand } from "../command.ts";
-import { printTable } from "../table.ts";
-import { paragraph } from "../terminal.ts";
+import { paragraph } from "../terminal/output.ts";
+import { printTable } from "../terminal/table.ts";
 import { describeChoice, folderFlags, openFolder, useOf } from "./folder.ts";
 
 export const command = operatorCommand({

@@ -9,8 +9,8 @@ import { type ConfFile, chooseByName } from "../../runtime/conf-folder.ts";
 import { writeStdout } from "../../sys/stdio.ts";
 import { operatorCommand } from "../command.ts";
 import { networkFlags, settingsOf } from "../settings.ts";
-import { formatTable } from "../table.ts";
-import { paragraph, terminalColumns } from "../terminal.ts";
+import { paragraph, terminalColumns } from "../terminal/output.ts";
+import { formatTable } from "../terminal/table.ts";
 import { type ChosenFolder, describeChoice, folderFlags, openFolder } from "./folder.ts";
 import { PluginFinder } from "./plugin-finder.ts";
 

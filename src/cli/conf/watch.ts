@@ -7,7 +7,7 @@ import { writeStdout } from "../../sys/stdio.ts";
 import { operatorCommand, UsageError } from "../command.ts";
 import { endOnSignals } from "../interruption.ts";
 import { type Flags, settingsOf } from "../settings.ts";
-import { paragraph } from "../terminal.ts";
+import { paragraph } from "../terminal/output.ts";
 import { fileFlags, fileOf, pluginText, positionFlags, positionOf } from "./editing.ts";
 import { type ChosenFolder, describeChoice, folderFlags, openFolder } from "./folder.ts";
 import { FolderChange } from "./folder-change.ts";

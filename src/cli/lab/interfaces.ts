@@ -4,7 +4,7 @@ import { inspectNamespace } from "../../net/inspection.ts";
 import { openNetns } from "../../net/netns.ts";
 import { operatorCommand } from "../command.ts";
 import { findNetns, NETNS_FORMS } from "../netns-argument.ts";
-import { printTable } from "../table.ts";
+import { printTable } from "../terminal/table.ts";
 
 export const command = operatorCommand({
   name: "interfaces",

@@ -8,7 +8,7 @@ import { MissingFeatureError } from "../../net/feature.ts";
 import { probeImpairment } from "../../net/impairment/netem.ts";
 import { NETNS_DIRECTORY, openNetns } from "../../net/netns.ts";
 import { writeStdout } from "../../sys/stdio.ts";
-import { binned, histogramLines } from "../plot.ts";
+import { binned, histogramLines } from "../terminal/plot.ts";
 import { type ConfFile, FOLDERS } from "./sandbox.ts";
 import { demand, demandAddress, demandNothingLeft, type Stage } from "./stage.ts";
 import { labCommand, type Step } from "./story.ts";

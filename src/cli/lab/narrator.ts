@@ -2,7 +2,7 @@
 // terminal it has colour (unless NO_COLOR is set) and keeps to the terminal's width; in a file every line of output
 // stands as the command wrote it.
 import { writeStdout } from "../../sys/stdio.ts";
-import { folded, styled, terminalColumns } from "../terminal.ts";
+import { folded, styled, terminalColumns } from "../terminal/output.ts";
 
 const PROSE_COLUMNS = 78;
 const INDENT = "    ";

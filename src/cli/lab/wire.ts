@@ -6,7 +6,7 @@ import { operatorCommand, splitAtDashes, UsageError } from "../command.ts";
 import { findProgram } from "../enter.ts";
 import { exitCodeOf, Interruption } from "../interruption.ts";
 import { findNetns, NETNS_FORMS } from "../netns-argument.ts";
-import { printTable } from "../table.ts";
+import { printTable } from "../terminal/table.ts";
 
 /** A socket has room for what comes in such a time. */
 const PAUSE_MS = 5;

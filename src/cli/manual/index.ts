@@ -9,7 +9,7 @@ import {
   metaOf,
   synopsisOf,
 } from "../command-tree.ts";
-import { folded, styled, terminalColumns } from "../terminal.ts";
+import { folded, styled, terminalColumns } from "../terminal/output.ts";
 import type { ManualPage } from "./page.ts";
 import { MANUAL_PAGES } from "./pages.ts";
 

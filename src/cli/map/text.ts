@@ -1,6 +1,6 @@
 // The map as a tree for a terminal: the host, its interfaces, and on each of them the pods that are tied to it.
 import type { SeenInterface } from "../../net/inspection.ts";
-import { styled, terminalColumns } from "../terminal.ts";
+import { styled, terminalColumns } from "../terminal/output.ts";
 import type { MapPod, NodeMap, PodInterface } from "./node-map.ts";
 import { interfaceLines, linkText, podText, routeText } from "./words.ts";
 

@@ -8,7 +8,7 @@ import { DEFAULT_DATA_DIR } from "../../store/sqlite.ts";
 import { writeStdout } from "../../sys/stdio.ts";
 import { operatorCommand } from "../command.ts";
 import { ageSince } from "../pod/known.ts";
-import { printTable } from "../table.ts";
+import { printTable } from "../terminal/table.ts";
 import { explained, meshFlags } from "./mesh-command.ts";
 
 /** Whoever runs `warren node run` is heard of several times in this time. */

@@ -1,7 +1,7 @@
 // The node at a glance as text: tables, a bar for each pool, and what is wrong in words.
 import { shownEvent } from "../events.ts";
-import { formatTable } from "../table.ts";
-import { paragraph, type Style, styled, terminalColumns } from "../terminal.ts";
+import { paragraph, type Style, styled, terminalColumns } from "../terminal/output.ts";
+import { formatTable } from "../terminal/table.ts";
 import type { NodePool, NodeSurvey } from "./survey.ts";
 
 const BAR_CELLS = 20;

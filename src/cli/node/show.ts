@@ -5,7 +5,7 @@ import { look, type Shown } from "../../mesh/node-network.ts";
 import { findingText } from "../../mesh/topology.ts";
 import { writeStdout } from "../../sys/stdio.ts";
 import { operatorCommand } from "../command.ts";
-import { printTable } from "../table.ts";
+import { printTable } from "../terminal/table.ts";
 import { explained, membershipOf, meshFlags, openMesh, warnOf } from "./mesh-command.ts";
 
 /** An address and a port, as both are written together (RFC 3986 for IPv6). */

@@ -23,7 +23,7 @@ import { writeStdout } from "../../sys/stdio.ts";
 import { givenFlags, operatorCommand } from "../command.ts";
 import { Interruption } from "../interruption.ts";
 import { findNetns } from "../netns-argument.ts";
-import { printTable } from "../table.ts";
+import { printTable } from "../terminal/table.ts";
 import { type EndWish, type PairWish, pairWishOf } from "./wish.ts";
 
 const flags = {

@@ -18,7 +18,7 @@ import {
   type Settings,
   settingsOf,
 } from "../settings.ts";
-import { printTable } from "../table.ts";
+import { printTable } from "../terminal/table.ts";
 import { checkPodName, rememberedAttachments, shownPod } from "./known.ts";
 import { makePod } from "./life.ts";
 import { resolverConfigOf } from "./resolver-config.ts";

@@ -5,7 +5,7 @@ import { AttachmentCache, DEFAULT_CACHE_FOLDER } from "../../runtime/cache.ts";
 import { PodRecords } from "../../runtime/pod-record.ts";
 import { writeStdout } from "../../sys/stdio.ts";
 import { operatorCommand } from "../command.ts";
-import { printTable } from "../table.ts";
+import { printTable } from "../terminal/table.ts";
 import { ageSince, rememberedAttachments, type ShownPod, shownPod } from "./known.ts";
 
 export const command = operatorCommand({

@@ -1,7 +1,8 @@
 // What a probe found, for a person: a table with the course of each measurement in a line, and how times are spread.
-import { binned, histogramLines, sparkline } from "../plot.ts";
-import { formatTable } from "../table.ts";
-import { terminalColumns } from "../terminal.ts";
+
+import { terminalColumns } from "../terminal/output.ts";
+import { binned, histogramLines, sparkline } from "../terminal/plot.ts";
+import { formatTable } from "../terminal/table.ts";
 import type { Findings, Spread } from "./findings.ts";
 
 const DIRECTIONS = ["there", "back"] as const;

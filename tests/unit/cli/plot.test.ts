@@ -1,7 +1,7 @@
 // The small drawings: every value has its character, nothing is wider than it may be, and histograms lose no value.
 import { expect, test } from "bun:test";
 import fc from "fast-check";
-import { binned, histogramLines, sparkline } from "../../../src/cli/plot.ts";
+import { binned, histogramLines, sparkline } from "../../../src/cli/terminal/plot.ts";
 
 test("a sparkline shows each value, or averages those that share a character", () => {
   expect(sparkline([1, 2, 3, 4, 5, 6, 7, 8], 8)).toBe("▁▂▃▄▅▆▇█");

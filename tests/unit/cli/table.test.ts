@@ -1,7 +1,7 @@
 // Tables on terminals that are too narrow for them: nothing is lost, and no line is wider than the terminal.
 import { expect, test } from "bun:test";
 import fc from "fast-check";
-import { formatTable } from "../../../src/cli/table.ts";
+import { formatTable } from "../../../src/cli/terminal/table.ts";
 
 test("a table breaks the cells of its widest columns and leaves drawings whole", () => {
   const bar = "\u001b[32m█████\u001b[0m\u001b[2m·····\u001b[0m";

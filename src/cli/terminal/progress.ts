@@ -1,8 +1,8 @@
 // How far long work is, on a terminal: one line on standard error that is written over, and is gone at the end. Who has
 // standard error in a file or a pipe wants what happened, and gets none of it.
 import { isatty } from "node:tty";
-import { writeStderr } from "../sys/stdio.ts";
-import { terminalColumns } from "./terminal.ts";
+import { writeStderr } from "../../sys/stdio.ts";
+import { terminalColumns } from "./output.ts";
 
 /** What is done by then needs no progress. */
 const PATIENCE_MS = 500;

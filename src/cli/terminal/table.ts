@@ -1,7 +1,7 @@
 // Tables for people. Columns that are empty in every row are left out, and on a terminal that is too narrow the widest
 // columns break their cells into several lines.
-import { writeStdout } from "../sys/stdio.ts";
-import { folded, terminalColumns } from "./terminal.ts";
+import { writeStdout } from "../../sys/stdio.ts";
+import { folded, terminalColumns } from "./output.ts";
 
 const GAP = "   ";
 
