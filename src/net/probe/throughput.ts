@@ -41,6 +41,8 @@ class Course {
   readonly #bytes: number[];
   readonly #runInMs: number;
   #measured = 0;
+  /** Since when bytes count, from the start; undefined until then. */
+  #sinceMs: number | undefined;
 
   constructor({ durationMs, runInMs }: ThroughputOptions) {
     const wholeMs = runInMs + durationMs;
@@ -55,7 +57,18 @@ class Course {
     const sinceMs = performance.now() - this.startMs;
     const step = Math.min(this.#bytes.length - 1, Math.floor(sinceMs / this.intervalMs));
     this.#bytes[step] = (this.#bytes[step] ?? 0) + bytes;
-    if (sinceMs >= this.#runInMs) this.#measured += bytes;
+    this.#measured += bytes;
+  }
+
+  /**
+   * Takes note that everything that has arrived is counted. Only such a moment can be the begin of what is measured, or
+   * its end: a process that had to wait for a processor finds more, and that came while it waited.
+   */
+  settle(): void {
+    const sinceMs = performance.now() - this.startMs;
+    if (this.#sinceMs !== undefined || sinceMs < this.#runInMs || !this.isOpen) return;
+    this.#sinceMs = sinceMs;
+    this.#measured = 0;
   }
 
   /** True while the measurement goes on. */
@@ -63,9 +76,9 @@ class Course {
     return performance.now() < this.endMs;
   }
 
-  /** What was counted until now. */
+  /** What was counted until now, when everything that has arrived is. */
   result(): Throughput {
-    const measuredMs = performance.now() - this.startMs - this.#runInMs;
+    const measuredMs = performance.now() - this.startMs - (this.#sinceMs ?? 0);
     return {
       bitsPerSecond: rate(this.#measured, measuredMs),
       intervalMs: this.intervalMs,
@@ -90,7 +103,17 @@ export function measureTcp(
   const content = memory(CHUNK_BYTES);
   const received = memory(CHUNK_BYTES);
   const course = new Course(options);
+  const takeBytes = () => {
+    let count: number | undefined;
+    do {
+      count = receiver.receive(received);
+      if (count !== undefined) course.count(count);
+      // less than there was room for was everything
+    } while (count === CHUNK_BYTES);
+    course.settle();
+  };
   while (course.isOpen) {
+    takeBytes();
     awaitReady(
       [
         { socket: sender, until: "writable" },
@@ -99,9 +122,8 @@ export function measureTcp(
       course.endMs - performance.now(),
     );
     sender.send(content);
-    const count = receiver.receive(received);
-    if (count !== undefined) course.count(count);
   }
+  takeBytes();
   return course.result();
 }
 
@@ -164,8 +186,11 @@ export function measureUdp(path: ProbePath<Netns>, direction: Direction, options
       if (number % 16 === 0) takePackets((bytes) => course.count(bytes));
     }
     takePackets((bytes) => course.count(bytes));
+    course.settle();
     awaitReady([{ socket: receiver, until: "readable" }], TICK_MS);
   }
+  takePackets((bytes) => course.count(bytes));
+  course.settle();
   const result = course.result();
   const endMs = performance.now() + TAIL_MS;
   while (counts.received < counts.sent && performance.now() < endMs) {
