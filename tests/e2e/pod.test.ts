@@ -1,7 +1,7 @@
 // X-42: `warren pod`, throwaway pods for labs and tests. What a pod is made of is asked of the kernel and of the plugins
 // that were called, and whatever becomes of a pod, `rm` leaves nothing of it.
 import { expect, test } from "bun:test";
-import { readdirSync, readFileSync } from "node:fs";
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { containerIdOf } from "../../src/cli/settings.ts";
 import { linkNames, ruleset } from "../support/plugins.ts";
@@ -348,7 +348,9 @@ test("X-42 rm removes the file of a namespace that a killed rm had unmounted alr
 
 test("X-42 rm of a pod whose create was killed waits for the plugin that it had called", async () => {
   await using stage = await PodStage.create();
-  stage.files.script("a", "ADD", "touch $folder/.adding; sleep 0.4; echo late >>$folder/.order");
+  const adding =
+    "touch $folder/.adding; for i in $(seq 600); do [ -e $folder/.end ] && break; sleep 0.05; done; echo late >>$folder/.order";
+  stage.files.script("a", "ADD", adding);
   stage.files.script("a", "DEL", "echo del >>$folder/.order");
   const child = stage.start("create", "web", "--net", "one");
   while (!readdirSync(stage.files.bin).includes(".adding")) await Bun.sleep(5);
@@ -358,7 +360,10 @@ test("X-42 rm of a pod whose create was killed waits for the plugin that it had 
   await child.exited;
   expect(await stage.list()).toMatchObject([{ state: "half made" }]);
   expect((await stage.pod("exec", "web", "--", "true")).stderr).toContain("pod web is half made");
-  await stage.succeed("rm", "web");
+  const removing = stage.start("rm", "web");
+  expect(await Promise.race([removing.exited, Bun.sleep(300)])).toBeUndefined();
+  writeFileSync(join(stage.files.bin, ".end"), "");
+  expect(await removing.exited).toBe(0);
   expect(readFileSync(join(stage.files.bin, ".order"), "utf8")).toBe("late\ndel\n");
 });
 
