@@ -65,10 +65,6 @@ export async function endStaleAttachments(
   more: Pick<Collection, "removeInside"> = {},
 ): Promise<void> {
   const { network, config, valid, note } = call;
-  if (valid === undefined) {
-    note(`warren-${plugin}: no list of valid attachments came for network ${network}: nothing is collected`);
-    return;
-  }
   const failures = new Failures();
   let ipam: Delegate | undefined;
   await failures.collect(async () => {

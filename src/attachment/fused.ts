@@ -157,8 +157,6 @@ export function fused<Config extends FusedKeys, Cleanup extends FusedKeys>(
     async gc(call) {
       const failures = new Failures();
       await failures.collect(() => plugin.gc?.(call));
-      // without a list nothing is collected, and the plugin has said so for all
-      if (call.valid === undefined) return failures.rethrow(`GC of network ${call.network}`);
       const recorded = await networkPlugins(call);
       for (const chained of await concerned(recorded, call)) {
         await failures.collect(() => chained.gc?.({ ...call, config: cleanupOf(call) }));

@@ -3,7 +3,7 @@
 import * as v from "valibot";
 import { CniError, ErrorCode, Failures } from "../cni/error.ts";
 import { shown } from "../cni/input.ts";
-import type { AttachmentKey } from "../cni/network-config.ts";
+import type { GcCall } from "../cni/plugin.ts";
 import {
   type Entry,
   findAttachment,
@@ -137,17 +137,8 @@ export function takeBack(host: Connection, entries: readonly StaleEntry[]): Stuc
 /** Removes devices whose attachment is not valid and that no store knows: by the tag that names the attachment. */
 export async function collectLostDetours(
   host: Connection,
-  {
-    network,
-    dataDir,
-    valid,
-    note,
-  }: {
-    readonly network: string;
-    readonly dataDir: string;
-    readonly valid: readonly AttachmentKey[];
-    readonly note: (text: string) => void;
-  },
+  { network, valid, note }: GcCall<unknown>,
+  dataDir: string,
 ): Promise<void> {
   // devices first, then the store: an ADD writes before it makes its device, so one without an entry is nobody's
   const tagged = listTaggedDetours(host);

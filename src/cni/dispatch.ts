@@ -85,12 +85,22 @@ export async function dispatch(plugin: Plugin, verb: Verb, request: Request): Pr
     case "STATUS":
       await plugin.status?.({ ...base, config: full() });
       return undefined;
-    case "GC":
-      await plugin.gc?.({ ...base, config: cleanup(), valid: validAttachments(config) });
+    case "GC": {
+      if (plugin.gc === undefined) return undefined;
+      const call = { ...base, config: cleanup() };
+      const valid = validAttachments(config);
+      // who says nothing of what is alive has not said that nothing is
+      if (valid === undefined) base.note(nothingCollected(plugin, config));
+      else await plugin.gc({ ...call, valid });
       return undefined;
+    }
     case "VERSION":
       return undefined;
   }
+}
+
+function nothingCollected({ name }: Plugin, { network }: NetworkConfig): string {
+  return `warren-${name}: no list of valid attachments came for network ${network}: nothing is collected`;
 }
 
 /** True if there is something at a place, whatever the case of the keys on the way there. */

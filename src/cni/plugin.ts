@@ -77,9 +77,9 @@ export interface CheckCall<Config> extends AttachmentCall<Config> {
   readonly previous: Result | undefined;
 }
 
-/** What GC gets: the attachments to keep, or undefined if the runtime sent no list. */
+/** What GC gets: the attachments to keep. A runtime that sent no list of them gets no GC (dispatch.ts). */
 export interface GcCall<Config> extends Call<Config> {
-  readonly valid: readonly AttachmentKey[] | undefined;
+  readonly valid: readonly AttachmentKey[];
 }
 
 /** A call as it came and what it is answered. */

@@ -298,14 +298,10 @@ export interface DelegateCollection {
 /**
  * Removes what attachments that are not valid have: DELs their networks with what was used at ADD, and forgets them. Then
  * the plugins of the networks get a GC, with the attachments there that are somebody's. Everything is tried. Throws the
- * only failure, or CniError 107 naming all. Call it only for a GC that came with a list.
+ * only failure, or CniError 107 naming all.
  */
-export async function collectDelegates(
-  call: GcCall<unknown>,
-  valid: readonly AttachmentKey[],
-  collection: DelegateCollection,
-): Promise<void> {
-  const { network, note } = call;
+export async function collectDelegates(call: GcCall<unknown>, collection: DelegateCollection): Promise<void> {
+  const { network, valid, note } = call;
   const { plugin, dataDir } = collection;
   const failures = new Failures();
   const stale = await inExistingStore(
@@ -327,16 +323,16 @@ export async function collectDelegates(
       note(`warren-${plugin}: removed ${describeOwner(row)}`);
     });
   }
-  await failures.collect(() => forwardCollection(call, valid, collection, failures));
+  await failures.collect(() => forwardCollection(call, collection, failures));
   failures.rethrow(`GC of network ${network}`);
 }
 
 async function forwardCollection(
   call: GcCall<unknown>,
-  valid: readonly AttachmentKey[],
   { plugin, dataDir, networks }: DelegateCollection,
   failures: Failures,
 ): Promise<void> {
+  const { valid } = call;
   if (networks.length === 0) return;
   const known = await inExistingStore(
     dataDir,

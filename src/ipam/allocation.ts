@@ -264,14 +264,10 @@ export async function checkReady(
   );
 }
 
-/** GC: releases what belongs to attachments that are not valid; without a list nothing. Throws StoreError. */
+/** GC: releases what belongs to attachments that are not valid. Throws StoreError. */
 export async function collectAddresses(call: GcCall<unknown>, place: Place): Promise<void> {
   const { network, valid } = call;
   const note = noteOf(place, call.note);
-  if (valid === undefined) {
-    note(`no list of valid attachments came for network ${network}: nothing is collected`);
-    return;
-  }
   const isStale = ({ containerId, ifname }: { readonly containerId: string; readonly ifname: string }) =>
     !valid.some(
       (one) => one.containerId === containerId && (one.ifname === ifname || ifname === UNKNOWN_INTERFACE),

@@ -28,7 +28,7 @@ import {
   takeBack,
   unclaimedDetourName,
 } from "../attachment/shaping-entry.ts";
-import { CniError, ErrorCode, Failures, stateDiffers } from "../cni/error.ts";
+import { CniError, ErrorCode, stateDiffers } from "../cni/error.ts";
 import type { Attachment } from "../cni/plugin.ts";
 import { podAnnotationEntries } from "../cni/pod-annotations.ts";
 import { podBandwidth } from "../cni/pod-bandwidth.ts";
@@ -432,29 +432,15 @@ export const bandwidth = defineChained({
     probeShaping(needsOf(plan));
   },
 
-  async gc({ network, config, valid, note }): Promise<void> {
-    if (valid === undefined) {
-      note(
-        `warren-bandwidth: no list of valid attachments came for network ${network}: nothing is collected`,
-      );
-      return;
-    }
-    const dataDir = dataDirOf(config);
-    const failures = new Failures();
+  async gc(call): Promise<void> {
+    const dataDir = dataDirOf(call.config);
     using host = connectHost();
-    await failures.collect(() =>
-      collectEntries({
-        network,
-        dataDir,
-        plugin: BANDWIDTH_PLUGIN,
-        valid,
-        failures,
-        note,
-        takeBack: (entries) => takeBack(host, entries),
-      }),
-    );
-    await failures.collect(() => collectLostDetours(host, { network, dataDir, valid, note }));
-    failures.rethrow(`GC of network ${network}`);
+    await collectEntries(call, {
+      plugin: BANDWIDTH_PLUGIN,
+      dataDir,
+      takeBack: (entries) => takeBack(host, entries),
+      also: () => collectLostDetours(host, call, dataDir),
+    });
   },
 });
 

@@ -307,14 +307,7 @@ export const delegates = definePlugin({
   },
 
   async gc(call): Promise<void> {
-    const { network, valid, note } = call;
-    if (valid === undefined) {
-      note(
-        `warren-${PLUGIN}: no list of valid attachments came for network ${network}: nothing is collected`,
-      );
-      return;
-    }
-    await collectDelegates(call, valid, {
+    await collectDelegates(call, {
       plugin: PLUGIN,
       dataDir: dataDirOf(call.config),
       networks: ownNetworks(call),

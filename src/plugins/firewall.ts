@@ -332,10 +332,6 @@ export const firewall = defineChained({
   },
 
   async gc({ network, config, valid, note }): Promise<void> {
-    if (valid === undefined) {
-      note(`warren-firewall: no list of valid attachments came for network ${network}: nothing is collected`);
-      return;
-    }
     const gone: Owner[] = [];
     await inExistingStore(dataDirOf(config), async (store) => {
       if (store !== undefined) {

@@ -3,11 +3,11 @@
 // config or by the pod's annotations `lat` and `netem`. All that it makes is inside the container and written down first.
 import * as v from "valibot";
 import { type Addition, type AdditionCall, defineChained, requirePrevious } from "../attachment/addition.ts";
-import { collectEntries, type StaleEntry, type StuckEntry } from "../attachment/chained-collection.ts";
+import { collectEntries, takeBackEach } from "../attachment/chained-collection.ts";
 import { openContainer, type RecordedContainer } from "../attachment/container-interface.ts";
 import { entryOf } from "../attachment/reservation.ts";
 import { dataDirOf, storeEntries } from "../attachment/settings.ts";
-import { CniError, describeError, ErrorCode, Failures, stateDiffers } from "../cni/error.ts";
+import { CniError, describeError, ErrorCode, stateDiffers } from "../cni/error.ts";
 import { shown } from "../cni/input.ts";
 import type { Attachment } from "../cni/plugin.ts";
 import { podAnnotationEntries, podAnnotations } from "../cni/pod-annotations.ts";
@@ -276,39 +276,16 @@ export const netem = defineChained({
     if (!plan.ignoresMissing) probeImpairment(needsOf(plan.rules));
   },
 
-  async gc({ network, config, valid, note }): Promise<void> {
-    if (valid === undefined) {
-      note(`warren-netem: no list of valid attachments came for network ${network}: nothing is collected`);
-      return;
-    }
-    const failures = new Failures();
-    await failures.collect(() =>
-      collectEntries({
-        network,
-        dataDir: dataDirOf(config),
-        plugin: PLUGIN,
-        valid,
-        failures,
-        note,
-        takeBack: (entries) => entries.flatMap(stuckEntry),
-      }),
-    );
-    failures.rethrow(`GC of network ${network}`);
-  },
+  gc: (call) =>
+    collectEntries(call, {
+      plugin: PLUGIN,
+      dataDir: dataDirOf(call.config),
+      takeBack: (entries) => takeBackEach(entries, ({ objects, row }) => takeAway(row, objects)),
+    }),
 });
 
 /** The same by the name that a plugin for delays alone has in existing lists. */
 export const lat = { ...netem, name: "lat" };
-
-/** Takes back an entry; returns it if that fails. */
-function stuckEntry(entry: StaleEntry): StuckEntry[] {
-  try {
-    takeAway(entry.row, entry.objects);
-    return [];
-  } catch (error) {
-    return [{ entry, error }];
-  }
-}
 
 function isMissing(rules: readonly Impairment[]): boolean {
   try {

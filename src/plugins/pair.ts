@@ -342,11 +342,7 @@ export const pair = definePlugin({
   },
 
   async gc(call): Promise<void> {
-    const { network, config, valid, note } = call;
-    if (valid === undefined) {
-      note(`warren-pair: no list of valid attachments came for network ${network}: nothing is collected`);
-      return;
-    }
+    const { network, config } = call;
     const dataDir = dataDirOf(config);
     const failures = new Failures();
     const where = { ifname: "eth0", args: "" };
@@ -357,7 +353,7 @@ export const pair = definePlugin({
       });
     }
     await failures.collect(() =>
-      collectDelegates(call, valid, {
+      collectDelegates(call, {
         ...{ plugin: PAIR_PLUGIN, dataDir, networks },
         release: ({ containerId, ifname }) => endPod({ network, containerId, ifname }, dataDir, "end"),
       }),

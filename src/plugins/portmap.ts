@@ -458,10 +458,6 @@ export const portmap = defineChained({
   },
 
   async gc({ network, config, valid, note }): Promise<void> {
-    if (valid === undefined) {
-      note(`warren-portmap: no list of valid attachments came for network ${network}: nothing is collected`);
-      return;
-    }
     const dataDir = dataDirOf(config);
     const table = openTableIfAny();
     // elements first, then the store: an ADD writes before it makes its elements, so one without an entry is nobody's

@@ -3,18 +3,13 @@
 // routes. Which routes it changed is written down first, so that DEL and GC change those back and no others.
 import * as v from "valibot";
 import { type Addition, type AdditionCall, defineChained, requirePrevious } from "../attachment/addition.ts";
-import {
-  collectEntries,
-  type StaleEntry,
-  type StuckEntry,
-  takeBackEach,
-} from "../attachment/chained-collection.ts";
+import { collectEntries, takeBackEach } from "../attachment/chained-collection.ts";
 import { interfaceIn } from "../attachment/container-interface.ts";
 import { detailOf } from "../attachment/object-detail.ts";
 import { beginEntry, entryOf } from "../attachment/reservation.ts";
 import { dataDirOf, storeEntries } from "../attachment/settings.ts";
 import { openRecorded } from "../attachment/tuned-settings.ts";
-import { CniError, ErrorCode, Failures, stateDiffers } from "../cni/error.ts";
+import { CniError, ErrorCode, stateDiffers } from "../cni/error.ts";
 import { shown } from "../cni/input.ts";
 import { podAnnotationEntries, podAnnotations } from "../cni/pod-annotations.ts";
 import type { Result } from "../cni/result.ts";
@@ -222,20 +217,10 @@ export const quickack = defineChained({
     );
   },
 
-  async gc({ network, config, valid, note }): Promise<void> {
-    if (valid === undefined) {
-      note(`warren-quickack: no list of valid attachments came for network ${network}: nothing is collected`);
-      return;
-    }
-    const failures = new Failures();
-    const dataDir = dataDirOf(config);
-    await failures.collect(() =>
-      collectEntries({ network, dataDir, plugin: PLUGIN, valid, failures, note, takeBack }),
-    );
-    failures.rethrow(`GC of network ${network}`);
-  },
+  gc: (call) =>
+    collectEntries(call, {
+      plugin: PLUGIN,
+      dataDir: dataDirOf(call.config),
+      takeBack: (entries) => takeBackEach(entries, ({ objects, row }) => restore(objects, row.netns)),
+    }),
 });
-
-function takeBack(entries: readonly StaleEntry[]): StuckEntry[] {
-  return takeBackEach(entries, ({ objects, row }) => restore(objects, row.netns));
-}

@@ -3,7 +3,7 @@
 import * as v from "valibot";
 import { collectEntries } from "../attachment/chained-collection.ts";
 import { entryOf } from "../attachment/reservation.ts";
-import { CniError, ErrorCode, Failures, stateDiffers } from "../cni/error.ts";
+import { CniError, ErrorCode, stateDiffers } from "../cni/error.ts";
 import { shown } from "../cni/input.ts";
 import { type AddCall, type CheckCall, definePlugin } from "../cni/plugin.ts";
 import type { AttachedAddress, Result } from "../cni/result.ts";
@@ -283,20 +283,15 @@ export const rewrite = definePlugin({
   },
 
   async gc(call): Promise<void> {
-    const { network, valid, note } = call;
     const place = placeOf(call.config);
-    const { dataDir } = place;
-    if (!storeExists(dataDir)) return;
-    const failures = new Failures();
-    await failures.collect(() => collectAddresses({ ...call, network: reportedNetwork(network) }, place));
-    if (valid !== undefined) {
-      await collectEntries({
-        ...{ network, dataDir, plugin: PLUGIN, valid, failures, note },
-        // nothing of it is in the kernel
-        takeBack: () => [],
-      });
-    }
-    failures.rethrow(`GC of network ${network}`);
+    if (!storeExists(place.dataDir)) return;
+    await collectEntries(call, {
+      plugin: PLUGIN,
+      dataDir: place.dataDir,
+      // nothing of it is in the kernel
+      takeBack: () => [],
+      also: () => collectAddresses({ ...call, network: reportedNetwork(call.network) }, place),
+    });
   },
 });
 

@@ -3,6 +3,7 @@
 // namespace still exists.
 import * as v from "valibot";
 import { type Addition, type AdditionCall, defineChained, requirePrevious } from "../attachment/addition.ts";
+import { collectOneByOne } from "../attachment/chained-collection.ts";
 import { interfaceIn } from "../attachment/container-interface.ts";
 import { entryOf } from "../attachment/reservation.ts";
 import { dataDirOf, requestedHardwareAddress, storeEntries } from "../attachment/settings.ts";
@@ -25,7 +26,6 @@ import {
   forgetAttachment,
   type KernelObject,
   listObjects,
-  listStaleAttachments,
   recordAttachment,
 } from "../ledger/attachments.ts";
 import { describeOwner, holderOf } from "../ledger/owner.ts";
@@ -413,23 +413,10 @@ export const tuning = defineChained({
     );
   },
 
-  async gc({ network, config, valid, note }): Promise<void> {
-    if (valid === undefined) {
-      note(`warren-tuning: no list of valid attachments came for network ${network}: nothing is collected`);
-      return;
-    }
-    const dataDir = dataDirOf(config);
-    if (!storeExists(dataDir)) return;
-    const store = openStore(dataDir);
-    const failures = new Failures();
-    for (const row of await store.read((reading) => listStaleAttachments(reading, network, PLUGIN, valid))) {
-      await failures.collect(async () => {
-        await store.transaction((transaction) => endTuning(transaction, row, ""));
-        note(`warren-tuning: removed ${describeOwner(row)}`);
-      });
-    }
-    failures.rethrow(`GC of network ${network}`);
-  },
+  gc: (call) =>
+    collectOneByOne(call, { plugin: PLUGIN, dataDir: dataDirOf(call.config) }, (store, row) =>
+      endTuning(store, row, ""),
+    ),
 });
 
 async function recordedOf(

@@ -3,12 +3,13 @@
 // it along. What the kernel forgets of an interface on its way in is written down first, and put back on both ways.
 import * as v from "valibot";
 import { type Addition, type AdditionCall, defineChained, requirePrevious } from "../attachment/addition.ts";
+import { collectOneByOne } from "../attachment/chained-collection.ts";
 import { interfaceIn } from "../attachment/container-interface.ts";
 import { detailOf } from "../attachment/object-detail.ts";
 import { beginEntry, entryOf } from "../attachment/reservation.ts";
 import { dataDirOf, storeEntries } from "../attachment/settings.ts";
 import { openRecorded } from "../attachment/tuned-settings.ts";
-import { CniError, ErrorCode, Failures, stateDiffers } from "../cni/error.ts";
+import { CniError, ErrorCode, stateDiffers } from "../cni/error.ts";
 import { shown } from "../cni/input.ts";
 import { interfaceNameProblem } from "../cni/names.ts";
 import type { Result } from "../cni/result.ts";
@@ -20,7 +21,6 @@ import {
   type KernelObject,
   listObjects,
   listObjectsOfKind,
-  listStaleAttachments,
   recordAttachment,
 } from "../ledger/attachments.ts";
 import { describeOwner, holderOf } from "../ledger/owner.ts";
@@ -288,21 +288,8 @@ export const vrf = defineChained({
     probeLinkDriver(host, "vrf");
   },
 
-  async gc({ network, config, valid, note }): Promise<void> {
-    if (valid === undefined) {
-      note(`warren-vrf: no list of valid attachments came for network ${network}: nothing is collected`);
-      return;
-    }
-    const dataDir = dataDirOf(config);
-    if (!storeExists(dataDir)) return;
-    const store = openStore(dataDir);
-    const failures = new Failures();
-    for (const row of await store.read((reading) => listStaleAttachments(reading, network, PLUGIN, valid))) {
-      await failures.collect(async () => {
-        await store.transaction((transaction) => endMembership(transaction, row, ""));
-        note(`warren-vrf: removed ${describeOwner(row)}`);
-      });
-    }
-    failures.rethrow(`GC of network ${network}`);
-  },
+  gc: (call) =>
+    collectOneByOne(call, { plugin: PLUGIN, dataDir: dataDirOf(call.config) }, (store, row) =>
+      endMembership(store, row, ""),
+    ),
 });

@@ -90,9 +90,8 @@ const handOn = definePlugin({
     await checkDelegatesStatus(call, networksOf(call, ""));
   },
   async gc(call) {
-    if (call.valid === undefined) return;
     const networks = networksOf({ ...call, config: { ...call.config, runtimeConfig: {} } }, "");
-    await collectDelegates(call, call.valid, { plugin: "hand-on", dataDir: call.config.dataDir, networks });
+    await collectDelegates(call, { plugin: "hand-on", dataDir: call.config.dataDir, networks });
   },
 });
 
