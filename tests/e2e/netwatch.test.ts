@@ -107,9 +107,9 @@ test("S3-N08 as text: neighbours, a route by two ways, a namespace that comes an
     ip neigh add 10.9.0.9 dev br0 lladdr 02:00:00:00:00:01
     ip link set br0 mtu 1400
     ip route add 10.99.0.0/24 nexthop via 10.9.0.2 dev br0 nexthop via 10.9.0.3 dev br0
-    ip netns add late && sleep 0.3
-    ip -n late link set lo up && sleep 0.3
-    ip netns del late && sleep 0.3
+    ip netns add late && sleep 0.6
+    ip -n late link set lo up && sleep 0.6
+    ip netns del late && sleep 0.6
     ip link set br0 name br1
     nft add table inet mine
     echo said; exit 3`;

@@ -1,7 +1,7 @@
 // X-42: `warren pod`, throwaway pods for labs and tests. What a pod is made of is asked of the kernel and of the plugins
 // that were called, and whatever becomes of a pod, `rm` leaves nothing of it.
 import { expect, test } from "bun:test";
-import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { containerIdOf } from "../../src/cli/settings.ts";
 import { linkNames, ruleset } from "../support/plugins.ts";
@@ -348,12 +348,10 @@ test("X-42 rm removes the file of a namespace that a killed rm had unmounted alr
 
 test("X-42 rm of a pod whose create was killed waits for the plugin that it had called", async () => {
   await using stage = await PodStage.create();
-  const adding =
-    "touch $folder/.adding; for i in $(seq 600); do [ -e $folder/.end ] && break; sleep 0.05; done; echo late >>$folder/.order";
-  stage.files.script("a", "ADD", adding);
+  stage.files.hold("a", "ADD", "echo late >>$folder/.order");
   stage.files.script("a", "DEL", "echo del >>$folder/.order");
   const child = stage.start("create", "web", "--net", "one");
-  while (!readdirSync(stage.files.bin).includes(".adding")) await Bun.sleep(5);
+  await stage.files.holding();
   expect(await stage.list()).toMatchObject([{ state: "being made" }]);
   expect((await stage.pod("exec", "web", "--", "true")).stderr).toBe("Error: pod web is still being made\n");
   child.kill("SIGKILL");
@@ -362,17 +360,20 @@ test("X-42 rm of a pod whose create was killed waits for the plugin that it had 
   expect((await stage.pod("exec", "web", "--", "true")).stderr).toContain("pod web is half made");
   const removing = stage.start("rm", "web");
   expect(await Promise.race([removing.exited, Bun.sleep(300)])).toBeUndefined();
-  writeFileSync(join(stage.files.bin, ".end"), "");
+  stage.files.release();
   expect(await removing.exited).toBe(0);
   expect(readFileSync(join(stage.files.bin, ".order"), "utf8")).toBe("late\ndel\n");
 });
 
 test("X-42 Ctrl-C during a create takes back what was made", async () => {
   await using stage = await PodStage.create();
-  stage.files.script("a", "ADD", "touch $folder/.adding; sleep 0.4");
+  stage.files.hold("a", "ADD");
   const child = stage.start("create", "web", "--net", "one", "--net", "two");
-  while (!readdirSync(stage.files.bin).includes(".adding")) await Bun.sleep(5);
+  await stage.files.holding();
   child.kill("SIGINT");
+  // the signal is to come first
+  await Bun.sleep(200);
+  stage.files.release();
   expect(await child.exited).toBe(130);
   expect(stage.files.takeNames()).toEqual(["ADD a", "DEL a"]);
   expect(await stage.list()).toEqual([]);

@@ -1,6 +1,5 @@
 // X-41: `warren run`, a namespace for the length of one command. Whatever ends it, nothing stays behind.
 import { expect, test } from "bun:test";
-import { readdirSync } from "node:fs";
 import { tools } from "../../scripts/tools.ts";
 import { leases, linkNames, PLUGIN_FOLDER } from "../support/plugins.ts";
 import { type RunOptions, Sandbox, testWith, WARREN } from "../support/sandbox.ts";
@@ -170,10 +169,13 @@ test("X-41 a command that handles Ctrl-C itself decides on the exit code", async
 
 test("X-41 Ctrl-C during an ADD: what was added is deleted, the command never starts", async () => {
   await using stage = await Stage.create();
-  stage.files.script("a", "ADD", "echo adding >&2; touch $folder/.adding; sleep 0.7");
+  stage.files.hold("a", "ADD", "echo adding >&2");
   const child = stage.host.start([WARREN, "run", "one", "two", "--", "echo", "started"], stage.options);
-  while (!readdirSync(stage.files.bin).includes(".adding")) await Bun.sleep(10);
+  await stage.files.holding();
   child.kill("SIGINT");
+  // the signal is to come first
+  await Bun.sleep(200);
+  stage.files.release();
   expect(await child.exited).toBe(130);
   expect(await new Response(child.stdout).text()).toBe("");
   expect(await stage.finish()).toEqual(["ADD a eth0", "DEL a eth0"]);
@@ -264,11 +266,12 @@ test("X-41 a run that is killed in the middle of an ADD is taken back too, and o
   await using stage = await Stage.create();
   const other = await stage.start("one", "--", "sh", "-c", "echo up; exec sleep 60");
   stage.files.takeNames();
-  stage.files.script("b", "ADD", "touch $folder/.adding; sleep 0.3");
+  stage.files.hold("b", "ADD");
   const child = stage.host.start([WARREN, "run", "one", "two", "--", "true"], stage.options);
-  while (!readdirSync(stage.files.bin).includes(".adding")) await Bun.sleep(10);
+  await stage.files.holding();
   child.kill("SIGKILL");
   await child.exited;
+  stage.files.release();
   expect((await stage.run("one", "--", "true")).exitCode).toBe(0);
   const names = stage.files.takeNames();
   expect(names).toEqual(["ADD a", "ADD b", "DEL b", "DEL a", "ADD a", "DEL a"]);

@@ -74,6 +74,26 @@ export class Recorder implements Disposable {
     writeFileSync(join(this.bin, `.answer-${plugin}-${verb}.sh`), commands);
   }
 
+  /**
+   * From now on the plugin waits for `release` when it is called with the verb, half a minute at most, and then runs the
+   * commands.
+   */
+  hold(plugin: string, verb: string, commands = ""): void {
+    rmSync(join(this.bin, ".released"), { force: true });
+    const wait = "for try in $(seq 600); do [ -e $folder/.released ] && break; sleep 0.05; done";
+    this.script(plugin, verb, `touch $folder/.holding; ${wait}\n${commands}`);
+  }
+
+  /** Ends when a plugin was called that is to wait. */
+  async holding(): Promise<void> {
+    while (!existsSync(join(this.bin, ".holding"))) await Bun.sleep(5);
+  }
+
+  /** Lets the plugins that wait go on, and those that come. */
+  release(): void {
+    writeFileSync(join(this.bin, ".released"), "");
+  }
+
   /** Takes back what fail and script laid down. */
   recover(plugin: string, verb: string): void {
     for (const kind of ["error", "sh"]) {
