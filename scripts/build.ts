@@ -1,7 +1,7 @@
 // Builds the executable: one file with the runtime in it, and a relative link for each plugin. The typed API is
 // used because the command line ignores switches that it doesn't know, and half of these are for safety.
 import { mkdirSync, renameSync, rmSync, symlinkSync, utimesSync, writeFileSync } from "node:fs";
-import { resolve } from "node:path";
+import { relative, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { PLUGIN_NAMES } from "../src/plugins/names.ts";
 
@@ -88,28 +88,43 @@ function replaced(module: string, file: string): Bun.BunPlugin {
   };
 }
 
-/** The pieces of the program that are loaded only where a config asks for them. */
-export const LATER_PIECES = [
-  "src/plugins/interfaces.ts",
-  "src/plugins/chained.ts",
-  "src/plugins/delegating.ts",
-  "src/plugins/mesh.ts",
-  "src/ipam/shared-leases.ts",
+const WORLD = "src/world.ts";
+const CHAINED = "src/plugins/chained.ts";
+
+/** The pieces of the program that are loaded only where a config asks for them, and the piece that each stands behind. */
+export const LATER_PIECES: Readonly<Record<string, string>> = {
+  "src/plugins/interfaces.ts": WORLD,
+  [CHAINED]: WORLD,
+  "src/plugins/chained-seldom.ts": CHAINED,
+  "src/plugins/delegating.ts": WORLD,
+  "src/plugins/mesh.ts": WORLD,
+  "src/ipam/shared-leases.ts": WORLD,
+};
+
+/** Small modules that several of these pieces share: they come with the world, which costs less than a module of each. */
+const SHARED_BY_PIECES = [
+  "src/attachment/addition.ts",
+  "src/attachment/object-detail.ts",
+  "src/net/peer.ts",
+  "src/net/rehearsal.ts",
+  "src/sys/socket-calls.ts",
 ];
 
 /**
- * Returns a build plugin that has each of these pieces import everything that a plugin call begins with, which is there by
- * then. What they share with it would otherwise become a module for each combination of pieces that shares something: a
- * dozen, and each import that crosses from one to another costs every call two microseconds.
+ * Returns a build plugin that has each of these pieces import the piece that it stands behind, which is there by then or
+ * is needed anyway: for most, everything that a plugin call begins with. What they share with it would otherwise become a
+ * module for each combination of pieces that shares something: a dozen, and each import that crosses from one to another
+ * costs every call two microseconds.
  */
-function behindTheWorld(pieces: readonly string[]): Bun.BunPlugin {
+function inPieces(behind: Readonly<Record<string, string>>, shared: readonly string[]): Bun.BunPlugin {
+  const importsOf = (file: string) => (file === WORLD ? shared : [behind[file] ?? []].flat());
   return {
-    name: "behind the world",
+    name: "in pieces",
     setup: (build) => {
       build.onLoad({ filter: /\.ts$/ }, async ({ path }) => {
-        if (!pieces.some((piece) => path === resolve(ROOT, piece))) return undefined;
-        const contents = `import "${resolve(ROOT, "src/world.ts")}";\n${await Bun.file(path).text()}`;
-        return { contents, loader: "ts" };
+        const imports = importsOf(relative(ROOT, path)).map((file) => `import "${resolve(ROOT, file)}";\n`);
+        if (imports.length === 0) return undefined;
+        return { contents: `${imports.join("")}${await Bun.file(path).text()}`, loader: "ts" };
       });
     },
   };
@@ -149,7 +164,7 @@ export async function build(target: Target, folder: string): Promise<string> {
     bytecode: true,
     // in pieces (plugins/index.ts), and the operator's commands are loaded by no plugin
     splitting: true,
-    plugins: [replaced("src/cli/index.ts", commands), behindTheWorld(LATER_PIECES)],
+    plugins: [replaced("src/cli/index.ts", commands), inPieces(LATER_PIECES, SHARED_BY_PIECES)],
     sourcemap: "none",
     define: definitions(libc),
     compile: {

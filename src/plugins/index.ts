@@ -1,6 +1,6 @@
 // The catalogue: every plugin in the executable, by the name that chooses it. What a container on a bridge takes is there
 // at once, for a call of the one usually needs the other. All else comes in further pieces: other interfaces, what stands
-// behind them in a chain, what hands attachments on, a mesh of nodes. A call that needs none does not pay for them.
+// behind them in most chains and in few, what hands attachments on, a mesh of nodes. A call that needs none does not pay for them.
 import { type ChainedPiece, fused } from "../attachment/fused.ts";
 import type { Plugin } from "../cni/plugin.ts";
 import { bridge } from "./bridge.ts";
@@ -11,6 +11,7 @@ import { fixedAddresses } from "./static.ts";
 
 const interfaces = () => import("./interfaces.ts");
 const chained = () => import("./chained.ts");
+const seldomChained = () => import("./chained-seldom.ts");
 const delegating = () => import("./delegating.ts");
 const meshed = () => import("./mesh.ts");
 
@@ -24,7 +25,7 @@ export const CHAIN: readonly ChainedPiece[] = [
     uniqueKeys: ["sysctl", "args.cni.sysctl"],
     load: async () => (await chained()).tuning,
   },
-  { name: "netem", load: async () => (await chained()).netem },
+  { name: "netem", load: async () => (await seldomChained()).netem },
   { name: "mesh", statusOnly: true, load: async () => (await meshed()).mesh },
 ];
 
@@ -60,6 +61,7 @@ export async function loadPlugin(name: PluginName): Promise<Plugin> {
     case "bandwidth":
     case "firewall":
     case "tuning":
+      return (await chained())[name];
     case "netem":
     case "lat":
     case "sbr":
@@ -67,6 +69,6 @@ export async function loadPlugin(name: PluginName): Promise<Plugin> {
     case "quickack":
     case "rewrite":
     case "trace":
-      return (await chained())[name];
+      return (await seldomChained())[name];
   }
 }
