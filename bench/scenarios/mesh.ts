@@ -49,7 +49,7 @@ export const mesh: Scenario = {
         config,
         JSON.stringify({
           ...{ clusterCIDRs: ["10.0.0.0/12"], backend: "vxlan", address: "172.16.255.1" },
-          ...{ nodeCIDRs: ["10.0.0.0/24"], keyFile: stage.file("mesh.key") },
+          ...{ nodeCIDRs: ["10.0.0.0/24"], dataDir: stage.file("mesh") },
           conflist: stage.file("mesh.conflist"),
           peers: Array.from({ length: count }, (_, index) => peer(index + 1)),
         }),

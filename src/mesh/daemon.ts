@@ -1,14 +1,15 @@
 // The mesh on this node as it is kept: made, told of the other nodes as they come and go, repaired, and left running when the
 // daemon ends. What it can't do now it tells once and tries again; only what it could not even begin with ends it.
-import { describeError } from "../cni/error.ts";
+import { CniError, describeError } from "../cni/error.ts";
 import { formatAddress } from "../ip/address.ts";
 import { formatPrefix, type Prefix } from "../ip/prefix.ts";
 import { NodeDirectory } from "./directory.ts";
 import { Follower, type Telling } from "./follower.ts";
 import { type IncompleteNode, incompleteText } from "./node.ts";
 import { type BroughtUp, bringUp, type Membership, type NodeNetwork, syncPeers } from "./node-network.ts";
+import { namesOf } from "./plan.ts";
 import type { Presence, Registry } from "./registry.ts";
-import { presenceOf } from "./store-membership.ts";
+import { presenceOf, rememberedPlace, rememberedText } from "./store-membership.ts";
 
 /** How often everything is looked at and repaired, and the network tried out. */
 const REPAIR_MS = 30_000;
@@ -65,6 +66,8 @@ export class Daemon {
   #repairAtMs = 0;
   #follower: Follower | undefined;
   #blocks: readonly Prefix[] = [];
+  /** What the mesh is made by as long as the store has never answered; `null` where nothing can be. */
+  #remembered: Membership | null | undefined;
   #presence: Presence | undefined;
   #announced = { words: "", atMs: Number.NEGATIVE_INFINITY };
   #correctedAtMs = Number.NEGATIVE_INFINITY;
@@ -115,14 +118,16 @@ export class Daemon {
   async #live(turn: () => Promise<void>, dueAtMs: () => number): Promise<void> {
     while (!this.#isStopped) {
       this.observer.alive();
+      let earliestMs = 0;
       try {
         await turn();
       } catch (error) {
         if (!this.#isUp) throw error;
         this.#tell("turn", describeError(error));
-        this.#repairAtMs = Math.min(this.#repairAtMs, Date.now() + RETRY_MS);
+        earliestMs = Date.now() + RETRY_MS;
+        this.#repairAtMs = Math.min(this.#repairAtMs, earliestMs);
       }
-      await this.#alarm.until(dueAtMs());
+      await this.#alarm.until(Math.max(earliestMs, dueAtMs()));
     }
   }
 
@@ -130,25 +135,52 @@ export class Daemon {
     const { directory } = follower;
     if (directory.own === undefined) await this.#join(follower);
     const isOther = Date.now() >= follower.dueAtMs && (await follower.follow());
+    if (this.#blocks.length === 0) {
+      await this.#keepRemembered(follower.registry);
+      return;
+    }
     // as long as nothing was ever read, the peers that are there stay
-    if (this.#blocks.length === 0 || directory.own === undefined) return;
-    const membership = { blocks: this.#blocks, source: directory };
+    if (directory.own === undefined) return;
+    const membership = { blocks: this.#blocks, source: directory, origin: follower.registry.origin };
     if (Date.now() >= this.#repairAtMs) await this.#repair(membership);
     else if (isOther) this.#take(await syncPeers(this.network, membership));
     await this.#announce(follower);
     this.#tellLacking(directory.lacking());
   }
 
+  /** Makes and repairs the mesh as this node remembers it; without that, it waits for the store with what is there. */
+  async #keepRemembered(registry: Registry): Promise<void> {
+    if (Date.now() < this.#repairAtMs) return;
+    this.#remembered ??= this.#recall(registry) ?? null;
+    if (this.#remembered === null) return;
+    await this.#repair(this.#remembered);
+  }
+
+  #recall(registry: Registry): Membership | undefined {
+    try {
+      const place = rememberedPlace(namesOf(this.network.settings), registry);
+      if (place !== undefined) this.observer.warn(rememberedText(place));
+      return place;
+    } catch (error) {
+      if (!(error instanceof CniError)) throw error;
+      this.observer.warn(`${error.message}; ${error.details}`);
+      return undefined;
+    }
+  }
+
   async #join(follower: Follower): Promise<void> {
     const blocks = await follower.attempt(() => follower.registry.join());
     if (blocks === undefined) return;
-    const [before, now] = [this.#blocks, blocks].map((some) => some.map(formatPrefix).join(" "));
-    if (before !== "") {
+    const had = this.#blocks.length > 0 ? this.#blocks : (this.#remembered?.blocks ?? []);
+    const [before, now] = [had, blocks].map((some) => some.map(formatPrefix).join(" "));
+    if (before !== now && before !== "") {
       this.observer.warn(
-        before === now
-          ? "this node was taken out of the mesh, and has joined it again"
-          : `this node was taken out of the mesh, and has other blocks now: ${now}, no more ${before}; pods that run keep addresses that are another node's`,
+        `this node was taken out of the mesh, and has other blocks now: ${now}, no more ${before}; pods that run keep addresses that are another node's`,
       );
+    } else if (this.#blocks.length > 0) {
+      this.observer.warn("this node was taken out of the mesh, and has joined it again");
+    } else if (before !== "") {
+      this.observer.note(`the store has the blocks that this node remembered: ${now}`);
     }
     this.#blocks = blocks;
     this.#repairAtMs = 0;

@@ -38,14 +38,18 @@ function hostWord(): string {
 /** Makes the node forward this family, once it is written down at `path` that it did not. Throws SystemError. */
 export function forwardFrom(path: string, family: Family): void {
   if (forwards(family)) return;
+  addToRecord(path, [family]);
+  enableForwarding(family);
+}
+
+function addToRecord(path: string, families: readonly Family[]): void {
   const { forwardingWasOff } = readRecord(path) ?? { forwardingWasOff: [] };
   const record: FoundSettings = {
     ...{ bootId: currentBootId(), netns: hostWord() },
-    forwardingWasOff: [...new Set([...forwardingWasOff, family])].sort(),
+    forwardingWasOff: [...new Set([...forwardingWasOff, ...families])].sort(),
   };
   makeDirectories(parentOf(path), 0o700);
   replaceFile(path, `${JSON.stringify(record)}\n`, 0o600);
-  enableForwarding(family);
 }
 
 /** Gives the settings back as they were found, and forgets them. Returns the families that are forwarded no more. */
@@ -57,7 +61,12 @@ export function giveBack(path: string): Family[] {
   return changed;
 }
 
-/** Forgets how the settings were found, and leaves them: somebody else needs them. */
-export function keepSettings(path: string): void {
+/**
+ * Leaves the settings, because somebody else needs them, and forgets how they were found. Where that is another mesh of this node
+ * it gives them back in its turn: `heir` is where that has written down what it found.
+ */
+export function keepSettings(path: string, heir?: string): void {
+  const families = readRecord(path)?.forwardingWasOff ?? [];
+  if (heir !== undefined && families.length > 0) addToRecord(heir, families);
   removeReplaced(path);
 }

@@ -7,6 +7,7 @@ import { lockExclusively, makeDirectories, parentOf } from "../sys/directory.ts"
 import { OpenFlag, openFile, statFile } from "../sys/files.ts";
 import { conflistProblem, park, publish, withdraw } from "./conflist.ts";
 import { ensureKey, type MeshKey, readKey } from "./key.ts";
+import { forget, type Origin, recallAll, remember } from "./memory.ts";
 import { type IncompleteNode, type KnownNodes, knownNodes, type NodeSource } from "./node.ts";
 import { type MeshNames, type MeshPlan, namesOf, planOf } from "./plan.ts";
 import type { MeshSettings, NodesSetting } from "./settings.ts";
@@ -19,6 +20,10 @@ import { checkOwnNetworks, surveyUnderlay } from "./underlay.ts";
 export interface Membership {
   readonly blocks: readonly Prefix[];
   readonly source: NodeSource;
+  /** Of which store all of it was learned; undefined where the configuration says it. */
+  readonly origin?: Origin | undefined;
+  /** Since when it was so, in ISO 8601, where the store is away and this node remembers it. */
+  readonly rememberedSince?: string | undefined;
 }
 
 /** Returns the place that a configuration without a store says. */
@@ -45,14 +50,16 @@ export interface BroughtUp {
 }
 
 /**
- * Returns what is to be on this node, with its key as it is now. Throws CniError 7 for what can't be, KeyFileError for a
- * file that can't be a key.
+ * Returns what is to be on this node, with its key as it is now. Throws CniError 7 for what can't be, also where it is there
+ * under another name, KeyFileError for a file that can't be a key.
  */
 export async function planFor(
-  { settings }: NodeNetwork,
+  network: NodeNetwork,
   { blocks }: Pick<Membership, "blocks">,
   keyOf: (path: string) => Promise<MeshKey | undefined> = readKey,
 ): Promise<MeshPlan> {
+  const { settings } = network;
+  refuseRenamed(network);
   checkOwnNetworks(settings, namesOf(settings));
   const underlay = surveyUnderlay(settings);
   const key = settings.backend === "wireguard" ? await keyOf(settings.keyFile) : undefined;
@@ -64,12 +71,14 @@ export async function planFor(
  * know of it. Where any of it fails they know of it no more. Throws CniError, MissingFeatureError, NetlinkError, and what
  * the source throws.
  */
-export async function bringUp(network: NodeNetwork, { blocks, source }: Membership): Promise<BroughtUp> {
-  const plan = await planFor(network, { blocks }, ensureKey);
-  const { nodes, incomplete } = await source.nodes();
+export async function bringUp(network: NodeNetwork, membership: Membership): Promise<BroughtUp> {
+  const plan = await planFor(network, membership, ensureKey);
+  const { nodes, incomplete } = await membership.source.nodes();
   makeDirectories(parentOf(plan.record), 0o700);
   using _ = locked(plan);
   try {
+    for (const names of namesOnNode(network)) if (names.conflist !== plan.conflist) withdraw(names);
+    keepInMind(network, plan, membership, nodes);
     const mended = raise(plan);
     const peers = syncNow(plan, nodes);
     testNetwork(plan);
@@ -84,10 +93,10 @@ export async function bringUp(network: NodeNetwork, { blocks, source }: Membersh
 /** Tells the tunnel of the other nodes as they are now; the rest of the mesh is left alone. Throws as `bringUp`. */
 export async function syncPeers(
   network: NodeNetwork,
-  { blocks, source }: Membership,
+  membership: Membership,
 ): Promise<Pick<BroughtUp, "peers" | "incomplete">> {
-  const plan = await planFor(network, { blocks });
-  const { nodes, incomplete } = await source.nodes();
+  const plan = await planFor(network, membership);
+  const { nodes, incomplete } = await membership.source.nodes();
   const finding = inspect(plan).find(({ piece }) => piece === `tunnel ${plan.tunnel.name}`);
   if (finding !== undefined) {
     throw new CniError(
@@ -97,7 +106,38 @@ export async function syncPeers(
     );
   }
   using _ = locked(plan);
+  keepInMind(network, plan, membership, nodes);
   return { peers: syncNow(plan, nodes), incomplete };
+}
+
+function keepInMind(
+  { configFile }: NodeNetwork,
+  plan: MeshPlan,
+  { blocks, origin }: Membership,
+  nodes: KnownNodes["nodes"],
+): void {
+  remember(plan, configFile, origin && { origin, blocks, nodes });
+}
+
+/** Returns the names of everything that this configuration has made on this node: as it is called now and, behind that, as it was. */
+export function namesOnNode({ settings, configFile }: NodeNetwork): MeshNames[] {
+  const now = namesOf(settings);
+  const remembered = recallAll(now, configFile).map(({ names }) => namesOf({ ...settings, ...names }));
+  return [now, ...remembered.filter((names) => !Bun.deepEquals(names, now))];
+}
+
+/** What was made under another name would stay beside what is made now, and pods on it. */
+function refuseRenamed(network: NodeNetwork): void {
+  const spelled = ({ network, bridge, netns }: MeshNames) =>
+    `network ${network}, bridge ${bridge}, namespace ${netns.name}`;
+  const [now, ...former] = namesOnNode(network).map(spelled);
+  const was = former.find((names) => names !== now);
+  if (was === undefined) return;
+  throw new CniError(
+    ErrorCode.invalidConfig,
+    `the mesh of ${network.configFile} is on this node under other names: ${was}; the configuration says ${now}`,
+    "take down what is there, and bring it up under its new names then: warren node down",
+  );
 }
 
 function syncNow(plan: MeshPlan, nodes: KnownNodes["nodes"]): PeerChanges {
@@ -135,12 +175,13 @@ export interface Shown {
   readonly findings: readonly Finding[];
   readonly peers: readonly (PeerState & { readonly node: KnownNodes["nodes"][number] })[];
   readonly incomplete: readonly IncompleteNode[];
+  readonly rememberedSince: string | undefined;
 }
 
 /** Looks at the mesh, and changes nothing. Throws as `bringUp`. */
-export async function look(network: NodeNetwork, { blocks, source }: Membership): Promise<Shown> {
-  const plan = await planFor(network, { blocks });
-  const { nodes, incomplete } = await source.nodes();
+export async function look(network: NodeNetwork, membership: Membership): Promise<Shown> {
+  const plan = await planFor(network, membership);
+  const { nodes, incomplete } = await membership.source.nodes();
   using site = new Site(plan);
   const listProblem = conflistProblem(plan, network.configFile);
   const list =
@@ -154,12 +195,15 @@ export async function look(network: NodeNetwork, { blocks, source }: Membership)
       return state === undefined ? [] : [{ ...state, node }];
     }),
     incomplete,
+    rememberedSince: membership.rememberedSince,
   };
 }
 
-/** Takes the mesh away: first what lets new pods come, then all the rest. Throws when everything was tried. */
-export async function takeDown(settings: MeshSettings): Promise<Lowered> {
-  const names = namesOf(settings);
+/**
+ * Takes the mesh of these names away: first what lets new pods come, then all the rest, and what is remembered of it at last.
+ * Throws when everything was tried.
+ */
+export async function takeDown(names: MeshNames): Promise<Lowered> {
   // where nothing was ever made nobody else is at work either
   using _ = statFile(parentOf(names.record)) === undefined ? undefined : locked(names);
   let withdrawn: string[] = [];
@@ -171,6 +215,7 @@ export async function takeDown(settings: MeshSettings): Promise<Lowered> {
   }
   const { removed, notes } = await lower(names);
   if (failure !== undefined) throw failure;
+  forget(names);
   return { removed: [...withdrawn.map((path) => `conflist ${path}`), ...removed], notes };
 }
 

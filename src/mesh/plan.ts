@@ -7,7 +7,6 @@ import { netnsPath } from "../net/netns.ts";
 import { vxlanOverhead } from "../net/vxlan.ts";
 import { vxlanHardwareAddress } from "../net/vxlan-peers.ts";
 import { wireguardOverhead } from "../net/wireguard.ts";
-import { parentOf } from "../sys/directory.ts";
 import type { MeshKey } from "./key.ts";
 import type { Backend } from "./node.ts";
 import { type MeshSettings, outerOf } from "./settings.ts";
@@ -52,9 +51,18 @@ export interface MeshNames {
   readonly tunnelNames: readonly string[];
   readonly keyFile: string;
   readonly conflist: string;
+  readonly dataDir: string;
   /** Where it is written down how the node's own settings were found. */
   readonly record: string;
+  /** Where it is written down how everything is called, and what was learned from the store (memory.ts). */
+  readonly memory: string;
 }
+
+/** What of a configuration the names follow from. */
+export type NameSettings = Pick<
+  MeshSettings,
+  "network" | "bridge" | "netns" | "keyFile" | "conflist" | "dataDir"
+>;
 
 /** The mesh on this node. */
 export interface MeshPlan extends MeshNames {
@@ -78,15 +86,23 @@ export interface MeshPlan extends MeshNames {
 const TUNNEL_NAMES: Readonly<Record<Backend, string>> = { wireguard: "wg0", vxlan: "vxlan0" };
 const INNER = "veth0";
 
+/** How the files begin in which a node remembers its meshes; the network's name comes behind it. */
+export const MEMORY_PREFIX = "remembered-mesh-";
+
+/** Returns where a mesh writes things down. */
+export function filesOf(dataDir: string, network: string): Pick<MeshNames, "record" | "memory"> {
+  return { record: `${dataDir}/mesh-${network}.json`, memory: `${dataDir}/${MEMORY_PREFIX}${network}.json` };
+}
+
 /** Returns the names of a configuration. */
-export function namesOf(settings: MeshSettings): MeshNames {
-  const { network, bridge, netns, keyFile, conflist } = settings;
+export function namesOf(settings: NameSettings): MeshNames {
+  const { network, bridge, netns, keyFile, conflist, dataDir } = settings;
   return {
     ...{ network, bridge, keyFile, conflist },
     alias: `warren mesh ${network}`,
     netns: { name: netns, path: netnsPath(netns) },
     pair: { outer: outerOf(netns), inner: INNER },
-    record: `${parentOf(keyFile)}/mesh-${network}.json`,
+    ...{ dataDir, ...filesOf(dataDir, network) },
     tunnelNames: Object.values(TUNNEL_NAMES),
   };
 }

@@ -23,6 +23,7 @@ import { type SharedStore, sharedStore } from "../ipam/shared-store.ts";
 import type { Listening } from "../store/postgres-listening.ts";
 import type { SharedStoreError, Transaction } from "../store/store.ts";
 import { type BlockPool, blockCount, isBlockOf, lowestFreeBlock, poolText } from "./blocks.ts";
+import type { Origin } from "./memory.ts";
 import type { NodeDescription } from "./node.ts";
 import type { MeshSettings } from "./settings.ts";
 
@@ -81,9 +82,9 @@ type RegistrySettings = Pick<
 >;
 
 /** Returns the registry that the settings name, with nothing connected yet. Throws CniError 7 where they name none. */
-export function openRegistry(settings: MeshSettings, dataDir: string): Registry {
+export function openRegistry(settings: MeshSettings): Registry {
   if (settings.nodes.kind === "store") {
-    return new Registry(sharedStore(settings.nodes.store, dataDir), settings);
+    return new Registry(sharedStore(settings.nodes.store, settings.dataDir), settings);
   }
   throw new CniError(
     ErrorCode.invalidConfig,
@@ -113,6 +114,11 @@ export class Registry {
   /** The name of this node. */
   get node(): string {
     return this.shared.node;
+  }
+
+  /** By what this node's place here is told from one in another store, or of other settings. */
+  get origin(): Origin {
+    return { store: this.location, node: this.node, agreement: this.#agreement };
   }
 
   /** Where the store is, in words. */

@@ -16,6 +16,7 @@ import {
   parsePrefix,
 } from "../ip/prefix.ts";
 import { isPublicKey } from "../net/wireguard-key.ts";
+import { DEFAULT_DATA_DIR } from "../store/sqlite.ts";
 import { readText } from "../sys/files.ts";
 import { isSystemError } from "../sys/libc.ts";
 import type { Backend, NodeDescription } from "./node.ts";
@@ -107,7 +108,8 @@ const meshSchema = v.strictObject({
     ),
     "wg",
   ),
-  keyFile: v.optional(absolutePath, "/var/lib/cni/warren/mesh.key"),
+  dataDir: v.optional(absolutePath, DEFAULT_DATA_DIR),
+  keyFile: v.nullish(absolutePath),
   conflist: v.optional(absolutePath, "/etc/cni/net.d/10-warren-mesh.conflist"),
   graceSeconds: v.optional(v.pipe(v.number(), v.integer(), v.minValue(0)), 3600),
   // looked at only by who opens it (shared-store.ts)
@@ -144,6 +146,8 @@ export interface MeshSettings {
   readonly bridge: string;
   /** The name of the namespace of the tunnel. */
   readonly netns: string;
+  /** What this node keeps of the mesh, and its leases if they can't be delivered. */
+  readonly dataDir: string;
   readonly keyFile: string;
   readonly conflist: string;
   readonly graceSeconds: number;
@@ -196,7 +200,8 @@ export function parseMeshSettings(document: unknown, what: string): MeshSettings
     ...{ network: said.network, clusterCIDRs, nodeMasks, serviceCIDRs, backend: said.backend },
     ...{ port: said.port ?? DEFAULT_PORTS[said.backend], vni: said.vni },
     address: own === undefined ? undefined : parseAddress(own),
-    ...{ bridge: said.bridge, netns: said.netns, keyFile: said.keyFile, conflist: said.conflist },
+    ...{ bridge: said.bridge, netns: said.netns, conflist: said.conflist, dataDir: said.dataDir },
+    keyFile: said.keyFile ?? `${said.dataDir}/mesh.key`,
     graceSeconds: said.graceSeconds,
   };
   const outer = outerOf(said.netns);

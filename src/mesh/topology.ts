@@ -8,9 +8,10 @@ import { probeLinkDriver } from "../net/link-driver.ts";
 import { allLinks, knownAddresses, linksWithAlias, removeLinkNumber } from "../net/link-shape.ts";
 import { removeClusterMasquerade } from "../net/masquerade.ts";
 import { findLink, type Link } from "../net/veth.ts";
+import { statFile } from "../sys/files.ts";
 import { giveBack, keepSettings } from "./found-settings.ts";
 import { piecesOf } from "./pieces.ts";
-import type { MeshNames, MeshPlan } from "./plan.ts";
+import { filesOf, type MeshNames, type MeshPlan } from "./plan.ts";
 import { Site } from "./site.ts";
 import { tunnelOf } from "./tunnel.ts";
 
@@ -148,20 +149,34 @@ export async function lower(names: MeshNames): Promise<Lowered> {
   });
   await failures.collect(() => {
     const links = allLinks(site.host);
-    const pods = links.filter(({ alias }) => alias.startsWith(`warren ${names.network} `)).length;
+    const pods = links.filter(({ alias }) => isPod(alias, names)).length;
     if (pods > 0)
       notes.push(`${pods} ${pods === 1 ? "pod has" : "pods have"} lost the network: DEL what is attached`);
     const user = links.find(({ kind, alias }) => kind === "bridge" || isOfOthers(alias, names));
-    if (user !== undefined) keepSettings(names.record);
+    if (user !== undefined) keepSettings(names.record, heirOf(names, links));
     else removed.push(...giveBack(names.record).map((family) => `forwarding of IPv${family}`));
   });
   failures.rethrow(`mesh ${names.network} on this node`);
   return { removed, notes };
 }
 
-/** True for the alias of a pod's interface that is on another network (attachment/identity.ts). */
-function isOfOthers(alias: string, { network }: MeshNames): boolean {
-  return alias.startsWith("warren ") && !alias.startsWith(`warren ${network} `);
+/** True for the alias of the host's end of a pod on this network: with the container and the interface, it has four words. */
+function isPod(alias: string, { network }: MeshNames): boolean {
+  const [warren, ofNetwork, container, ifname] = alias.split(" ");
+  return warren === "warren" && ofNetwork === network && container !== undefined && ifname !== undefined;
+}
+
+/** True for the alias of something on another network, a pod's interface or a piece of another mesh. */
+function isOfOthers(alias: string, names: MeshNames): boolean {
+  return alias.startsWith("warren ") && alias !== names.alias && !isPod(alias, names);
+}
+
+/** Returns where another mesh that is on this node writes down what it found; undefined where there is none. */
+function heirOf({ dataDir }: MeshNames, links: readonly Link[]): string | undefined {
+  return links
+    .flatMap(({ alias }) => /^warren mesh (\S+)$/.exec(alias)?.[1] ?? [])
+    .map((network) => filesOf(dataDir, network))
+    .find(({ memory }) => statFile(memory) !== undefined)?.record;
 }
 
 /** Throws CniError 102 where the namespace of the tunnel, or the bridge, is somebody else's. */

@@ -14,6 +14,7 @@ import {
   type WireguardDevice,
   type WireguardPeer,
 } from "../net/wireguard.ts";
+import { isPublicKey } from "../net/wireguard-key.ts";
 import type { Endpoint, MeshNode } from "./node.ts";
 import type { MeshPlan } from "./plan.ts";
 import type { Inside, Site } from "./site.ts";
@@ -144,7 +145,9 @@ function sorted(
     else if (publicKey === plan.tunnel.key?.publicKey) unfit.push({ name, reason: "it has this node's key" });
     else if (isOwnEndpoint(plan, endpoint)) unfit.push({ name, reason: "it has this node's address" });
     else if (other !== undefined) unfit.push({ name, reason: `it has the key of node ${other}` });
-    else if (publicKey !== undefined) {
+    else if (publicKey !== undefined && !isPublicKey(publicKey)) {
+      unfit.push({ name, reason: `its public key is none: ${JSON.stringify(publicKey)}` });
+    } else if (publicKey !== undefined) {
       byKey.set(publicKey, name);
       fit.set(node, {
         ...{ publicKey, endpoint: node.endpoint, keepaliveSeconds: KEEPALIVE_SECONDS },

@@ -42,7 +42,7 @@ export class MeshNodeStage {
       backend: "vxlan",
       address: `192.0.2.${this.number}`,
       netns: `wg${this.number}`,
-      keyFile: join(this.folder, "state", "mesh.key"),
+      dataDir: join(this.folder, "state"),
       conflist: this.conflist,
       nodeCIDRs: [`10.244.${this.number}.0/24`],
     };

@@ -24,7 +24,7 @@ class MeshHost implements AsyncDisposable {
       ...{ clusterCIDRs: ["10.244.0.0/16", "fd00:244::/48"], backend: "vxlan", address: "192.0.2.1" },
       nodeCIDRs: ["10.244.1.0/24", "fd00:244:0:1::/64"],
       peers: [{ name: "b", address: "192.0.2.2", nodeCIDRs: ["10.244.2.0/24", "fd00:244:0:2::/64"] }],
-      ...{ keyFile: `${directory}/state/mesh.key`, conflist: `${directory}/net.d/10-mesh.conflist` },
+      ...{ dataDir: `${directory}/state`, conflist: `${directory}/net.d/10-mesh.conflist` },
     };
     await Bun.write(`${directory}/mesh.json`, JSON.stringify(config));
     return host;

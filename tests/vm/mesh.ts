@@ -1,7 +1,7 @@
 // The mesh of nodes over wireguard, which the test host's kernel does not have: two nodes on one wire, a pod on each, and
 // wg as the witness.
 import { mkdirSync, writeFileSync } from "node:fs";
-import { dirname } from "node:path";
+import { dirname, join } from "node:path";
 import { parseAddress } from "../../src/ip/address.ts";
 import { EchoSocket } from "../../src/net/echo.ts";
 import { openNetns } from "../../src/net/netns.ts";
@@ -49,7 +49,7 @@ async function configure(nodes: readonly MeshNodeStage[], { address }: Underlay)
     })),
   );
   for (const [index, node] of nodes.entries()) {
-    const keyFile = node.config.keyFile as string;
+    const keyFile = join(node.config.dataDir as string, "mesh.key");
     mkdirSync(dirname(keyFile), { recursive: true, mode: 0o700 });
     writeFileSync(keyFile, `${keys[index]?.spell()}\n`, { mode: 0o600 });
     await node.configure({

@@ -61,7 +61,7 @@ function configOf(number: NodeNumber, others: readonly NodeNumber[]): object {
   );
   return {
     ...{ clusterCIDRs: ["10.244.0.0/16"], nodeCIDRs: [`10.244.${number}.0/24`], backend: labBackend().name },
-    ...{ netns: `wg${number}`, keyFile: `/run/lab/node${number}/mesh.key` },
+    ...{ netns: `wg${number}`, dataDir: `/run/lab/node${number}` },
     conflist: `/run/lab/node${number}/net.d/10-mesh.conflist`,
     ...(peers.length === 0 ? {} : { peers }),
   };

@@ -4,6 +4,10 @@ import { type ManualPage, PLACES, USAGE } from "./page.ts";
 const MESH_FILES = [
   ["/etc/warren/mesh.json", "The configuration."],
   ["/var/lib/cni/warren/mesh.key", "The private key of this node, made by the first up (keyFile)."],
+  [
+    "/var/lib/cni/warren/remembered-mesh-NETWORK.json",
+    "How the pieces are called, and what the store said last of blocks and nodes (dataDir).",
+  ],
   ["/etc/cni/net.d/10-warren-mesh.conflist", "By which runtimes attach pods (conflist)."],
 ] as const;
 
@@ -36,6 +40,7 @@ export const NODE_PAGES: Readonly<Record<string, ManualPage>> = {
   "node up": {
     description: [
       "Makes what is missing of this node's part, repairs what is wrong, and touches nothing else: interfaces that are right keep their numbers, and peers that are right their sessions. Then the network is tried out, and only when it carries packets the conflist is written. Where that fails a conflist that is there is parked under a name that no runtime reads.",
+      "While the store is away the mesh is made of what this node remembers, with a warning.",
       "It prints a line for each thing that it made, repaired or changed.",
     ],
     files: MESH_FILES,
@@ -52,7 +57,7 @@ export const NODE_PAGES: Readonly<Record<string, ManualPage>> = {
   },
   "node down": {
     description: [
-      "Removes the conflist, the namespace of the tunnel with what is in it, the bridge, routes and rules, and a tunnel that was taken out of its namespace; gives forwarding back as it was found, unless another bridge lives by it; and leaves the key. Pods that are still attached lose their network: DEL them before.",
+      "Removes the conflist, the namespace of the tunnel with what is in it, the bridge, routes and rules, and a tunnel that was taken out of its namespace; gives forwarding back as it was found, unless a bridge or another network of Warren's lives by it; and leaves the key. What was made under other names than the configuration has by now goes with it. Pods that are still attached lose their network: DEL them before.",
     ],
     files: MESH_FILES,
     examples: [["warren node down --config ./mesh.json", "Of a mesh with a configuration elsewhere."]],
@@ -60,7 +65,7 @@ export const NODE_PAGES: Readonly<Record<string, ManualPage>> = {
   },
   "node show": {
     description: [
-      "Changes nothing. Each thing that is missing or wrong is a line; of each other node there is where it is reached, its blocks, whether the tunnel knows it, and with wireguard when the two last shook hands and how much went to and fro.",
+      "Changes nothing. Each thing that is missing or wrong is a line; of each other node there is where it is reached, its blocks, whether the tunnel knows it, and with wireguard when the two last shook hands and how much went to and fro. While the store is away it shows what this node remembers, and says so.",
     ],
     files: MESH_FILES,
     exitCodes: [
@@ -97,7 +102,7 @@ export const NODE_PAGES: Readonly<Record<string, ManualPage>> = {
   },
   "node run": {
     description: [
-      "Does what up does, and stays: follows the other nodes as they come and go, looks every 30 seconds whether everything is there and repairs what is not, and says in the store that this node is alive. While the store is away everything stays as it is and the store is asked again, at first after half a second, at last every half minute.",
+      "Does what up does, and stays: follows the other nodes as they come and go, looks every 30 seconds whether everything is there and repairs what is not, and says in the store that this node is alive. While the store is away everything stays as it is, a node that has just booted makes its part of what it remembers, and the store is asked again, at first after half a second, at last every half minute.",
       "SIGTERM and SIGINT end it, and leave everything running. SIGUSR2 has it look at everything at once. A service manager is told when the mesh is up, and that it lives (NOTIFY_SOCKET).",
     ],
     files: [...MESH_FILES, ["/var/lib/cni/warren/mesh-NETWORK.lock", "Who keeps the mesh of this node."]],

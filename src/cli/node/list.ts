@@ -4,7 +4,6 @@ import { formatAddress } from "../../ip/address.ts";
 import { formatPrefix } from "../../ip/prefix.ts";
 import { openRegistry, type RegisteredNode } from "../../mesh/registry.ts";
 import { readMeshSettings } from "../../mesh/settings.ts";
-import { DEFAULT_DATA_DIR } from "../../store/sqlite.ts";
 import { writeStdout } from "../../sys/stdio.ts";
 import { operatorCommand } from "../command.ts";
 import { ageSince } from "../pod/known.ts";
@@ -79,7 +78,7 @@ export const command = operatorCommand({
   description: "List the nodes of the mesh that are in the store, with their blocks",
   args: meshFlags,
   async run({ args }) {
-    const registry = openRegistry(readMeshSettings(args.config), DEFAULT_DATA_DIR);
+    const registry = openRegistry(readMeshSettings(args.config));
     const nodes = await explained(() => registry.list());
     const rows = nodes.map((node) => listedNode(node, registry.node));
     if (args.json === true) writeStdout(`${JSON.stringify(rows, null, 4)}\n`);

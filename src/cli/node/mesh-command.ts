@@ -1,18 +1,19 @@
 // What the commands about the mesh have in common: the flag of its configuration, where the other nodes are known from, and
 // the lines that tell what was done.
+import { resolve } from "node:path";
 import { CniError, ErrorCode } from "../../cni/error.ts";
 import { log } from "../../log.ts";
 import { KeyFileError } from "../../mesh/key.ts";
 import { type IncompleteNode, incompleteText } from "../../mesh/node.ts";
 import { fixedMembership, type Membership, type NodeNetwork } from "../../mesh/node-network.ts";
+import { namesOf } from "../../mesh/plan.ts";
 import { openRegistry, type Registry } from "../../mesh/registry.ts";
 import { DEFAULT_CONFIG, type MeshSettings, readMeshSettings } from "../../mesh/settings.ts";
-import { placeInMesh } from "../../mesh/store-membership.ts";
+import { placeInMesh, rememberedPlace, rememberedText } from "../../mesh/store-membership.ts";
 import type { Finding } from "../../mesh/topology.ts";
 import type { PeerChanges } from "../../mesh/tunnel.ts";
 import { MissingFeatureError } from "../../net/feature.ts";
-import { DEFAULT_DATA_DIR } from "../../store/sqlite.ts";
-import { StoreError } from "../../store/store.ts";
+import { SharedStoreError, StoreError } from "../../store/store.ts";
 
 /** The flags of every command about the mesh. */
 export const meshFlags = {
@@ -26,19 +27,51 @@ export const meshFlags = {
 } as const;
 
 /** Returns what the configuration says. Throws CniError. */
-export function openMesh(configFile: string): NodeNetwork {
+export function openMesh(file: string): NodeNetwork {
+  // the conflist names it, for processes that start elsewhere
+  const configFile = resolve(file);
   return { settings: readMeshSettings(configFile), configFile };
 }
 
 /** Returns the store of the nodes, with nothing connected yet; undefined where the configuration has them all. */
 export function registryOf(settings: MeshSettings): Registry | undefined {
-  return settings.nodes.kind === "store" ? openRegistry(settings, DEFAULT_DATA_DIR) : undefined;
+  return settings.nodes.kind === "store" ? openRegistry(settings) : undefined;
 }
 
 /** Returns the place that this node has in the mesh. Throws CniError, and what the store throws. */
-export async function membershipOf(settings: MeshSettings): Promise<Membership> {
+export async function membershipOf(
+  settings: MeshSettings,
+  askStore: (registry: Registry) => Promise<Membership> = placeInMesh,
+): Promise<Membership> {
   if (settings.nodes.kind === "fixed") return fixedMembership(settings.nodes);
-  return placeInMesh(openRegistry(settings, DEFAULT_DATA_DIR));
+  return askStore(openRegistry(settings));
+}
+
+/** The same, or what this node remembers of it while the store is away, which is told then. */
+export async function knownMembershipOf(
+  settings: MeshSettings,
+  askStore?: (registry: Registry) => Promise<Membership>,
+): Promise<Membership> {
+  try {
+    return await membershipOf(settings, askStore);
+  } catch (error) {
+    if (!(error instanceof SharedStoreError)) throw error;
+    const place = placeRemembered(settings);
+    if (place === undefined) throw error;
+    log.warn(`${error.message}; ${error.cure}`);
+    log.warn(rememberedText(place));
+    return place;
+  }
+}
+
+function placeRemembered(settings: MeshSettings): Membership | undefined {
+  try {
+    return rememberedPlace(namesOf(settings), openRegistry(settings));
+  } catch (error) {
+    if (!(error instanceof CniError)) throw error;
+    log.warn(`${error.message}; ${error.details}`);
+    return undefined;
+  }
 }
 
 /**

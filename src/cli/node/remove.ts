@@ -5,7 +5,6 @@ import { shown } from "../../cni/input.ts";
 import { formatPrefix } from "../../ip/prefix.ts";
 import { openRegistry } from "../../mesh/registry.ts";
 import { readMeshSettings } from "../../mesh/settings.ts";
-import { DEFAULT_DATA_DIR } from "../../store/sqlite.ts";
 import { writeStdout } from "../../sys/stdio.ts";
 import { operatorCommand } from "../command.ts";
 import { ageSince } from "../pod/known.ts";
@@ -22,7 +21,7 @@ export const command = operatorCommand({
   },
   async run({ args }) {
     const settings = readMeshSettings(args.config);
-    const registry = openRegistry(settings, DEFAULT_DATA_DIR);
+    const registry = openRegistry(settings);
     const nodes = (await explained(() => registry.list())).filter(({ leftAtMs }) => leftAtMs === undefined);
     const node = nodes.find(({ name }) => name === args.node);
     if (node === undefined) {

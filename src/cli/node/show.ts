@@ -6,7 +6,7 @@ import { findingText } from "../../mesh/topology.ts";
 import { writeStdout } from "../../sys/stdio.ts";
 import { operatorCommand } from "../command.ts";
 import { printTable } from "../terminal/table.ts";
-import { explained, membershipOf, meshFlags, openMesh, warnOf } from "./mesh-command.ts";
+import { explained, knownMembershipOf, meshFlags, openMesh, warnOf } from "./mesh-command.ts";
 
 /** An address and a port, as both are written together (RFC 3986 for IPv6). */
 function endpointText({ endpoint: { address, port } }: Shown["peers"][number]["node"]): string {
@@ -14,7 +14,7 @@ function endpointText({ endpoint: { address, port } }: Shown["peers"][number]["n
   return address.family === 4 ? `${text}:${port}` : `[${text}]:${port}`;
 }
 
-function document({ plan, findings, peers, incomplete }: Shown): object {
+function document({ plan, findings, peers, incomplete, rememberedSince }: Shown): object {
   const { network, backend, mtu, blocks, bridge, netns, tunnel } = plan;
   return {
     ...{ network, backend, mtu, bridge, netns: netns.name, tunnel: tunnel.name },
@@ -33,6 +33,7 @@ function document({ plan, findings, peers, incomplete }: Shown): object {
       sentBytes: peer.sentBytes ?? null,
     })),
     incomplete,
+    remembered: rememberedSince ?? null,
   };
 }
 
@@ -54,9 +55,11 @@ export const command = operatorCommand({
   args: meshFlags,
   async run({ args }) {
     const mesh = openMesh(args.config);
-    const shown = await explained(async () => look(mesh, await membershipOf(mesh.settings)));
-    const { plan, findings, peers, incomplete } = shown;
-    const isWhole = findings.length === 0 && peers.every(({ known }) => known);
+    const shown = await explained(async () => look(mesh, await knownMembershipOf(mesh.settings)));
+    const { plan, findings, peers, incomplete, rememberedSince } = shown;
+    // what is remembered is as good as the store's until that says otherwise, which nobody can know
+    const isWhole =
+      findings.length === 0 && peers.every(({ known }) => known) && rememberedSince === undefined;
     if (args.json === true) {
       writeStdout(`${JSON.stringify(document(shown), null, 4)}\n`);
       return isWhole ? 0 : 1;
@@ -66,6 +69,8 @@ export const command = operatorCommand({
     writeStdout(
       `network ${plan.network}: ${blocks} by ${plan.backend} from ${formatAddress(plan.tunnel.address)} port ${plan.tunnel.port}, MTU ${plan.mtu}\n`,
     );
+    if (rememberedSince !== undefined)
+      writeStdout(`remembered since ${rememberedSince}, without the store\n`);
     if (plan.tunnel.key !== undefined) writeStdout(`public key ${plan.tunnel.key.publicKey}\n`);
     for (const finding of findings) writeStdout(`${findingText(finding)}\n`);
     if (findings.length === 0) writeStdout("everything of this node is there\n");

@@ -5,7 +5,7 @@ import { writeStdout } from "../../sys/stdio.ts";
 import { operatorCommand } from "../command.ts";
 import {
   explained,
-  membershipOf,
+  knownMembershipOf,
   mendedLine,
   meshFlags,
   openMesh,
@@ -20,17 +20,21 @@ export const command = operatorCommand({
   args: meshFlags,
   async run({ args }) {
     const mesh = openMesh(args.config);
-    const registry = registryOf(mesh.settings);
-    const result = await explained(async () => {
-      if (registry === undefined) return bringUp(mesh, await membershipOf(mesh.settings));
-      const brought = await bringUp(mesh, await joinMesh(registry));
-      await registry.announce(await presenceOf(brought.plan));
-      return brought;
+    const { rememberedSince, ...result } = await explained(async () => {
+      const membership = await knownMembershipOf(mesh.settings, joinMesh);
+      const brought = await bringUp(mesh, membership);
+      const { rememberedSince } = membership;
+      // what others know of this node they know still
+      if (rememberedSince === undefined)
+        await registryOf(mesh.settings)?.announce(await presenceOf(brought.plan));
+      return { ...brought, rememberedSince };
     });
     const { mended, peers, incomplete, published, plan } = result;
     warnOf(peers, incomplete);
     if (args.json === true) {
-      writeStdout(`${JSON.stringify({ mended, peers, incomplete, conflist: published }, null, 4)}\n`);
+      const remembered = rememberedSince ?? null;
+      const document = { mended, peers, incomplete, conflist: published, remembered };
+      writeStdout(`${JSON.stringify(document, null, 4)}\n`);
       return 0;
     }
     const lines = [

@@ -42,11 +42,13 @@ test("the least that a file says, and what stands in for the rest", () => {
     address: undefined,
     bridge: "warren0",
     netns: "wg",
+    dataDir: "/var/lib/cni/warren",
     keyFile: "/var/lib/cni/warren/mesh.key",
     conflist: "/etc/cni/net.d/10-warren-mesh.conflist",
     graceSeconds: 3600,
   });
   expect(settingsOf({ backend: "vxlan" }).port).toBe(4789);
+  expect(settingsOf({ dataDir: "/srv/warren" }).keyFile).toBe("/srv/warren/mesh.key");
   expect(settingsOf({ nodeCIDRs: null, store: { postgres: {} } }).nodes.kind).toBe("store");
 });
 
