@@ -2,7 +2,15 @@
 // through scripts/demo. Labs make namespaces of their own; that they leave nothing behind is looked at from a
 // sandbox around them, because nothing else changes there meanwhile.
 import { expect, test } from "bun:test";
-import { chmodSync, copyFileSync, mkdirSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  writeFileSync,
+} from "node:fs";
 import { join, resolve } from "node:path";
 import { tools } from "../../scripts/tools.ts";
 import { isRoot, type Outcome, type RunOptions, Sandbox, testWith, WARREN } from "../support/sandbox.ts";
@@ -166,6 +174,41 @@ for (const [signal, exitCode, farewell] of [
     },
     TIMEOUT_MS,
   );
+}
+
+test("Ctrl-C ends the lab as such, not as a step that failed because its command died of it", async () => {
+  await using host = await Sandbox.create();
+  const folder = join(host.directory, "bin");
+  mkdirSync(folder);
+  const endless = `#!/bin/sh\n: >${host.directory}/started\nexec sleep 600\n`;
+  writeFileSync(join(folder, "mkdir"), endless, { mode: 0o755 });
+  const lab = host.start(["setsid", WARREN, "lab", "status-gc"], {
+    env: { PATH: `${folder}:${process.env.PATH ?? ""}` },
+  });
+  while (!existsSync(join(host.directory, "started"))) await Bun.sleep(5);
+  // a terminal's Ctrl-C goes to the whole group, and nobody knows who hears of it first: here the lab is the last one
+  const others = membersOfGroup(lab.pid).filter((pid) => pid !== lab.pid);
+  for (const pid of others) process.kill(pid, "SIGINT");
+  if (others.length > 0) await lab.exited;
+  lab.kill("SIGINT");
+  expect([await new Response(lab.stderr).text(), await lab.exited]).toEqual([
+    "\nInterrupted: the sandbox and all that was in it are gone.\n",
+    130,
+  ]);
+});
+
+/** Returns the processes that a terminal would signal with this one. */
+function membersOfGroup(group: number): number[] {
+  const all = readdirSync("/proc").filter((name) => /^\d+$/.test(name));
+  return all.map(Number).filter((pid) => {
+    try {
+      const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
+      return Number(stat.slice(stat.lastIndexOf(")") + 2).split(" ")[2]) === group;
+    } catch {
+      // it ended meanwhile
+      return false;
+    }
+  });
 }
 
 /** A command that ran when its lab was killed ends by itself within moments; then nothing may be left. */

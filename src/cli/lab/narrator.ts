@@ -79,8 +79,10 @@ export class Narrator {
   #fitted(line: string): string[] {
     const columns = this.#room();
     if (columns === undefined || line.length <= columns) return [line];
-    const [first = "", ...rest] = folded(line, columns - 2);
-    return [first, ...rest.map((part) => `  ${part}`)];
+    const text = line.trimStart();
+    const indent = line.slice(0, line.length - text.length);
+    const [first = "", ...rest] = folded(text, columns - indent.length - 2);
+    return [`${indent}${first}`, ...rest.map((part) => `${indent}  ${part}`)];
   }
 
   #room(): number | undefined {

@@ -80,9 +80,14 @@ export class Stage extends Narrator {
     demand(Bun.deepEquals(holders, wanted), `leases of ${spelled.join(", not ")}`);
   }
 
-  /** Ends the command that runs at the moment. */
+  /** Ends the command that runs at the moment, and what it has started. */
   stop(): void {
-    this.#running?.kill("SIGKILL");
+    if (this.#running?.exitCode !== null) return;
+    try {
+      process.kill(-this.#running.pid, "SIGKILL");
+    } catch {
+      // it ended by itself at this moment
+    }
   }
 
   async #run(line: string): Promise<Answer> {
@@ -93,6 +98,8 @@ export class Stage extends Narrator {
       stdin: "ignore",
       stdout: "pipe",
       stderr: "pipe",
+      // out of reach of the terminal's Ctrl-C: a command that died of it would pass for a step that failed
+      detached: true,
     });
     this.#running = child;
     const [stdout, stderr] = await Promise.all([
