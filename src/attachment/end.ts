@@ -2,33 +2,11 @@
 // written down, do every step even if another one fails, and tell all failures at the end.
 import { Failures } from "../cni/error.ts";
 import type { AttachmentCall, Delegate, GcCall } from "../cni/plugin.ts";
-import type { AttachmentRow } from "../ledger/attachments.ts";
-import { findAttachment, type KernelObject, listObjects } from "../ledger/attachments.ts";
 import { describeOwner } from "../ledger/owner.ts";
-import { openStore, storeExists } from "../store/sqlite.ts";
 import { type Collection, collectAttachments } from "./collection.ts";
 import { entryOf, release } from "./reservation.ts";
 import { dataDirOf, ipamTypeOf, type PlaceKeys } from "./settings.ts";
-
-/** What is written down about an attachment; nothing where the store was lost, or nothing was ever made. */
-export interface WrittenAttachment {
-  readonly row: AttachmentRow | undefined;
-  readonly objects: readonly KernelObject[];
-}
-
-/** Returns what `plugin` wrote down about the attachment of a call. */
-export async function writtenAttachment(
-  call: Pick<AttachmentCall<unknown>, "network" | "attachment">,
-  plugin: string,
-  dataDir: string,
-): Promise<WrittenAttachment> {
-  const entry = entryOf(call, plugin);
-  if (!storeExists(dataDir)) return { row: undefined, objects: [] };
-  return openStore(dataDir).read(async (store) => ({
-    row: await findAttachment(store, entry),
-    objects: await listObjects(store, entry),
-  }));
-}
+import { type WrittenAttachment, writtenAttachment } from "./written.ts";
 
 /**
  * Ends an attachment: `remove` takes its interfaces away, then addresses and entry are given back. Where `remove` gives

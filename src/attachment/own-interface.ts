@@ -1,11 +1,10 @@
 // An interface that a container has for its own: it is born inside and nothing of it is on the host, so that it is there as
 // long as the container's namespace at most. What plugins that make such interfaces have in common, whatever their kind.
-import { stateDiffers } from "../cni/error.ts";
-import type { AddCall, AttachmentCall, CheckCall, GcCall } from "../cni/plugin.ts";
+import type { AddCall, AttachmentCall, GcCall } from "../cni/plugin.ts";
 import type { Dns, Result } from "../cni/result.ts";
 import { UndoList } from "../cni/undo.ts";
 import type { KernelObject } from "../ledger/attachments.ts";
-import { describeOwner, type Owner } from "../ledger/owner.ts";
+import type { Owner } from "../ledger/owner.ts";
 import { announceAddresses } from "../net/announcement.ts";
 import { type Connection, connectInside } from "../net/connection.ts";
 import { bringUp, configureInterface, routeFrom } from "../net/interface.ts";
@@ -17,7 +16,7 @@ import {
   type RecordedContainer,
   spelledAddresses,
 } from "./container-interface.ts";
-import { endAttachment, endStaleAttachments, type WrittenAttachment, writtenAttachment } from "./end.ts";
+import { endAttachment, endStaleAttachments } from "./end.ts";
 import type { Additions } from "./fused.ts";
 import { aliasOf } from "./identity.ts";
 import { confirmReservation, entryOf, reserve } from "./reservation.ts";
@@ -134,15 +133,4 @@ export async function collectOwnInterfaces(
   await endStaleAttachments(call, plugin, {
     removeInside: ({ owner, netns, netnsInode }) => removeFrom({ netns, netnsInode }, owner, true, kind),
   });
-}
-
-/** Returns what ADD wrote down about the attachment; throws CniError 103 if that is nothing. */
-export async function requireWritten(
-  call: CheckCall<unknown>,
-  { plugin }: OwnKind,
-  dataDir: string,
-): Promise<WrittenAttachment> {
-  const written = await writtenAttachment(call, plugin, dataDir);
-  if (written.row !== undefined) return written;
-  throw stateDiffers(`nothing is written down about ${describeOwner(entryOf(call, plugin))}`);
 }

@@ -28,6 +28,7 @@ import {
   takeBack,
   unclaimedDetourName,
 } from "../attachment/shaping-entry.ts";
+import { nothingWritten, writtenAttachment } from "../attachment/written.ts";
 import { CniError, ErrorCode, stateDiffers } from "../cni/error.ts";
 import type { Attachment } from "../cni/plugin.ts";
 import { podAnnotationEntries } from "../cni/pod-annotations.ts";
@@ -35,7 +36,6 @@ import { podBandwidth } from "../cni/pod-bandwidth.ts";
 import type { Result } from "../cni/result.ts";
 import {
   type Entry,
-  findAttachment,
   type KernelObject,
   kernelObject,
   listObjects,
@@ -63,7 +63,7 @@ import {
 } from "../net/shaping.ts";
 import { findLink, type Link, removeLink } from "../net/veth.ts";
 import { beat } from "../store/heartbeat.ts";
-import { openStore, storeExists } from "../store/sqlite.ts";
+import { openStore } from "../store/sqlite.ts";
 import type { Transaction } from "../store/store.ts";
 
 const BITS_A_BYTE = 8;
@@ -368,7 +368,7 @@ function checkShaping(
   { entry, attachment, plan }: Shaped,
 ): void {
   const { hostLink } = placeOf(host, attachment);
-  if (objects.length === 0) throw stateDiffers(`nothing is written down about ${describeOwner(entry)}`);
+  if (objects.length === 0) throw nothingWritten(entry);
   if (plan.ingress !== undefined) checkLimit(host, hostLink, plan.ingress);
   if (plan.egress === undefined) return;
   const name = objects.find(({ kind }) => kind === "link")?.name;
@@ -401,10 +401,8 @@ export const bandwidth = defineChained({
     const entry = entryOf({ network, attachment }, BANDWIDTH_PLUGIN);
     const dataDir = dataDirOf(config);
     using host = connectHost();
-    const isKnown =
-      storeExists(dataDir) &&
-      (await openStore(dataDir).read((store) => findAttachment(store, entry))) !== undefined;
-    if (isKnown) {
+    const { row } = await writtenAttachment({ network, attachment }, BANDWIDTH_PLUGIN, dataDir);
+    if (row !== undefined) {
       await endShaping(host, dataDir, entry);
       return;
     }
@@ -420,9 +418,7 @@ export const bandwidth = defineChained({
     if (plan.ingress === undefined && plan.egress === undefined) return;
     const entry = entryOf(call, BANDWIDTH_PLUGIN);
     using host = connectHost();
-    const objects = storeExists(plan.dataDir)
-      ? await openStore(plan.dataDir).transaction((store) => listObjects(store, entry))
-      : [];
+    const { objects } = await writtenAttachment(call, BANDWIDTH_PLUGIN, plan.dataDir);
     checkShaping(host, objects, { entry, attachment, plan });
   },
 

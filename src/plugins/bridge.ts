@@ -17,7 +17,7 @@ import {
   spelledAddresses,
   verifyInterface,
 } from "../attachment/container-interface.ts";
-import { endAttachment, endStaleAttachments, writtenAttachment } from "../attachment/end.ts";
+import { endAttachment, endStaleAttachments } from "../attachment/end.ts";
 import {
   chainedCleanupEntries,
   chainedEntries,
@@ -36,15 +36,16 @@ import {
   requestedHardwareAddress,
   withRuntimeDns,
 } from "../attachment/settings.ts";
+import { nothingWritten, requireWritten } from "../attachment/written.ts";
 import { CniError, ErrorCode, stateDiffers } from "../cni/error.ts";
 import { shown } from "../cni/input.ts";
 import { interfaceNameProblem, LONGEST_INTERFACE_NAME } from "../cni/names.ts";
+import type { CheckCall } from "../cni/plugin.ts";
 import { type Dns, dnsSchema, type Result } from "../cni/result.ts";
 import { UndoList } from "../cni/undo.ts";
 import { addressBytes } from "../ip/address.ts";
 import { formatPrefix } from "../ip/prefix.ts";
 import { type Entry, type KernelObject, kernelObject, listLivingEntries } from "../ledger/attachments.ts";
-import { describeOwner } from "../ledger/owner.ts";
 import { announceAddresses } from "../net/announcement.ts";
 import { type BridgeSettings, ensureBridge, findBridge } from "../net/bridge.ts";
 import { type Connection, connectHost, connectInside } from "../net/connection.ts";
@@ -451,16 +452,10 @@ function removeInside({ netns: path, ifname }: { readonly netns: string; readonl
 }
 
 /** Returns the host's end of the pair by the name that was written down. */
-async function recordedHostLink(
-  host: Connection,
-  plan: Plan,
-  call: Parameters<typeof writtenAttachment>[0],
-): Promise<Link> {
-  const { row, objects } = await writtenAttachment(call, PLUGIN, plan.dataDir);
+async function recordedHostLink(host: Connection, plan: Plan, call: CheckCall<unknown>): Promise<Link> {
+  const objects = await requireWritten(call, PLUGIN, plan.dataDir);
   const recorded = objects.find(({ kind }) => kind === "link");
-  if (row === undefined || recorded === undefined) {
-    throw stateDiffers(`nothing is written down about ${describeOwner(entryOf(call, PLUGIN))}`);
-  }
+  if (recorded === undefined) throw nothingWritten(entryOf(call, PLUGIN));
   const link = findLink(host, recorded.name);
   if (link === undefined) throw stateDiffers(`interface ${recorded.name} is gone from the host`);
   return link;

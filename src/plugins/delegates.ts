@@ -7,11 +7,11 @@ import {
   setDefaultGateway,
   takeDefaultGatewaysBack,
 } from "../attachment/default-gateway.ts";
-import { writtenAttachment } from "../attachment/end.ts";
 import { beginEntry, confirmReservation, entryOf, isLivingEntry } from "../attachment/reservation.ts";
 import { storeEntries } from "../attachment/settings.ts";
+import { requireWritten, writtenAttachment } from "../attachment/written.ts";
 import { knownArguments } from "../cni/arguments.ts";
-import { CniError, describeError, ErrorCode, Failures, stateDiffers } from "../cni/error.ts";
+import { CniError, describeError, ErrorCode, Failures } from "../cni/error.ts";
 import { parseInput } from "../cni/input.ts";
 import { type AddCall, type AttachmentCall, type Call, definePlugin } from "../cni/plugin.ts";
 import { encodeResult, type Result } from "../cni/result.ts";
@@ -284,8 +284,7 @@ export const delegates = definePlugin({
 
   async check(call): Promise<void> {
     const { entry, dataDir } = placeOf(call);
-    const { row, objects } = await writtenAttachment(call, PLUGIN, dataDir);
-    if (row === undefined) throw stateDiffers(`nothing is written down about ${describeOwner(entry)}`);
+    const objects = await requireWritten(call, PLUGIN, dataDir);
     const written = await writtenDelegates(entry, dataDir, (error) => {
       throw error;
     });

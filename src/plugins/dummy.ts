@@ -2,13 +2,9 @@
 // on them whatever becomes of the other interfaces. It vanishes with the container's namespace at the latest.
 import * as v from "valibot";
 import { refuseTakenName, reportedInterface, verifyInterface } from "../attachment/container-interface.ts";
-import {
-  addOwnInterface,
-  collectOwnInterfaces,
-  endOwnInterface,
-  requireWritten,
-} from "../attachment/own-interface.ts";
+import { addOwnInterface, collectOwnInterfaces, endOwnInterface } from "../attachment/own-interface.ts";
 import { dataDirOf, ipamTypeOf, type PlaceKeys, placeEntries, runtimeDns } from "../attachment/settings.ts";
+import { requireWritten } from "../attachment/written.ts";
 import { CniError, ErrorCode } from "../cni/error.ts";
 import { definePlugin } from "../cni/plugin.ts";
 import type { Result } from "../cni/result.ts";
@@ -75,7 +71,7 @@ export const dummy = definePlugin({
       routes: (previous?.routes ?? []).map((route) => routeFrom(route, reported.addresses)),
       mtu: reported.one.mtu,
     });
-    await requireWritten(call, KIND, dataDirOf(call.config));
+    await requireWritten(call, KIND.plugin, dataDirOf(call.config));
     await (await call.delegate(ipamType)).check();
   },
 

@@ -22,19 +22,14 @@ import {
 import { ownerFromAlias } from "../attachment/identity.ts";
 import { entryOf, isLivingEntry } from "../attachment/reservation.ts";
 import { dataDirOf, storeEntries } from "../attachment/settings.ts";
+import { nothingWritten, writtenAttachment } from "../attachment/written.ts";
 import { CniError, ErrorCode, stateDiffers } from "../cni/error.ts";
 import { shown } from "../cni/input.ts";
 import { interfaceNameProblem } from "../cni/names.ts";
 import type { Result } from "../cni/result.ts";
 import type { Address } from "../ip/address.ts";
 import { parsePrefix } from "../ip/prefix.ts";
-import {
-  findAttachment,
-  listObjects,
-  listStaleEntries,
-  recordAttachment,
-  writtenAbout,
-} from "../ledger/attachments.ts";
+import { findAttachment, listStaleEntries, recordAttachment, writtenAbout } from "../ledger/attachments.ts";
 import { describeOwner, holderOf, type Owner } from "../ledger/owner.ts";
 import { connectHost } from "../net/connection.ts";
 import { MissingFeatureError } from "../net/feature.ts";
@@ -58,7 +53,7 @@ import { adminChainProblem, type FirewallElement, nameOfElement, podElement } fr
 import { BusError } from "../net/firewall/system-bus.ts";
 import { findLink } from "../net/veth.ts";
 import { beat } from "../store/heartbeat.ts";
-import { inExistingStore, openStore, storeExists } from "../store/sqlite.ts";
+import { inExistingStore, openStore } from "../store/sqlite.ts";
 
 const DEFAULT_ADMIN_CHAIN = "admin";
 const DEFAULT_ZONE = "trusted";
@@ -287,10 +282,8 @@ export const firewall = defineChained({
     if (previous === undefined) throw new CniError(ErrorCode.invalidConfig, "Required prevResult missing");
     const plan = planOf(call.config);
     const entry = entryOf(call, FIREWALL_PLUGIN);
-    const objects = storeExists(plan.dataDir)
-      ? await openStore(plan.dataDir).read((store) => listObjects(store, entry))
-      : [];
-    if (objects.length === 0) throw stateDiffers(`nothing is written down about ${describeOwner(entry)}`);
+    const { objects } = await writtenAttachment(call, FIREWALL_PLUGIN, plan.dataDir);
+    if (objects.length === 0) throw nothingWritten(entry);
     const site = { result: previous, planned: undefined };
     const wanted = [...podAddresses(previous).map(podElement), ...policyElements(site, plan.policy)];
     const recorded = new Set(elementsOf(objects).map(nameOfElement));

@@ -17,12 +17,7 @@ import {
   spelledAddresses,
   verifyInterface,
 } from "../attachment/container-interface.ts";
-import {
-  endAttachment,
-  endStaleAttachments,
-  type WrittenAttachment,
-  writtenAttachment,
-} from "../attachment/end.ts";
+import { endAttachment, endStaleAttachments } from "../attachment/end.ts";
 import { deviceFromTag, deviceTagOf } from "../attachment/identity.ts";
 import { confirmReservation, entryOf, reserve } from "../attachment/reservation.ts";
 import {
@@ -33,6 +28,7 @@ import {
   runtimeDns,
   withRuntimeDns,
 } from "../attachment/settings.ts";
+import { requireWritten, type WrittenAttachment } from "../attachment/written.ts";
 import { CniError, ErrorCode, Failures, stateDiffers } from "../cni/error.ts";
 import { shown } from "../cni/input.ts";
 import { interfaceNameProblem } from "../cni/names.ts";
@@ -283,9 +279,7 @@ export const hostDevice = definePlugin({
     const { dataDir, ipamType } = planOf({ ...call.config, capabilities: { deviceID: true } });
     const entry = entryOf(call, PLUGIN);
     const reported = reportedInterface(previous, attachment.ifname);
-    const { row, objects } = await writtenAttachment(call, PLUGIN, dataDir);
-    if (row === undefined) throw stateDiffers(`nothing is written down about ${describeOwner(entry)}`);
-    const [device] = devicesIn(objects);
+    const [device] = devicesIn(await requireWritten(call, PLUGIN, dataDir));
     if (device !== undefined) {
       using netns = openNetns(attachment.netns);
       using inside = connectInside(netns);
@@ -320,7 +314,7 @@ export const hostDevice = definePlugin({
         removeInside: ({ owner, objects, ...container }) => giveBack(owner, objects, [container]),
       }),
     );
-    if (valid !== undefined) await failures.collect(() => settleStrays(network, valid));
+    await failures.collect(() => settleStrays(network, valid));
     failures.rethrow(`GC of network ${network}`);
   },
 });

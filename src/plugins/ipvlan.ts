@@ -11,13 +11,9 @@ import {
   masterPlanOf,
   requireMaster,
 } from "../attachment/master.ts";
-import {
-  addOwnInterface,
-  collectOwnInterfaces,
-  endOwnInterface,
-  requireWritten,
-} from "../attachment/own-interface.ts";
+import { addOwnInterface, collectOwnInterfaces, endOwnInterface } from "../attachment/own-interface.ts";
 import { dataDirOf, dnsOverride, ipamTypeOf, placeEntries, runtimeDns } from "../attachment/settings.ts";
+import { requireWritten } from "../attachment/written.ts";
 import { CniError, ErrorCode, stateDiffers } from "../cni/error.ts";
 import { shown } from "../cni/input.ts";
 import { definePlugin } from "../cni/plugin.ts";
@@ -128,7 +124,7 @@ export const ipvlan = definePlugin({
     const { attachment, previous } = call;
     const plan = planOf(call.config);
     const reported = reportedInterface(previous, attachment.ifname);
-    const { objects } = await requireWritten(call, KIND, plan.dataDir);
+    const objects = await requireWritten(call, KIND.plugin, plan.dataDir);
     using netns = openNetns(attachment.netns);
     using host = connectHost();
     using inside = connectInside(netns);

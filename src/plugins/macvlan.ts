@@ -17,12 +17,7 @@ import {
   masterPlanOf,
   requireMaster,
 } from "../attachment/master.ts";
-import {
-  addOwnInterface,
-  collectOwnInterfaces,
-  endOwnInterface,
-  requireWritten,
-} from "../attachment/own-interface.ts";
+import { addOwnInterface, collectOwnInterfaces, endOwnInterface } from "../attachment/own-interface.ts";
 import {
   dataDirOf,
   dnsOverride,
@@ -30,6 +25,7 @@ import {
   placeEntries,
   requestedHardwareAddress,
 } from "../attachment/settings.ts";
+import { requireWritten } from "../attachment/written.ts";
 import { CniError, ErrorCode, stateDiffers } from "../cni/error.ts";
 import { shown } from "../cni/input.ts";
 import { type Dns, dnsSchema, type Result } from "../cni/result.ts";
@@ -166,7 +162,7 @@ export const macvlan = defineInterfacePlugin({
         `interface ${link.name} has the bcqueuelen ${own.broadcastQueueLength}, the config says ${plan.broadcastQueueLength}`,
       );
     }
-    await requireWritten(call, KIND, plan.dataDir);
+    await requireWritten(call, KIND.plugin, plan.dataDir);
     if (plan.ipamType !== undefined) await (await call.delegate(plan.ipamType)).check();
   },
 

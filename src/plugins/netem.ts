@@ -7,6 +7,7 @@ import { collectEntries, takeBackEach } from "../attachment/chained-collection.t
 import { openContainer, type RecordedContainer } from "../attachment/container-interface.ts";
 import { entryOf } from "../attachment/reservation.ts";
 import { dataDirOf, storeEntries } from "../attachment/settings.ts";
+import { nothingWritten, writtenAttachment } from "../attachment/written.ts";
 import { CniError, describeError, ErrorCode, stateDiffers } from "../cni/error.ts";
 import { shown } from "../cni/input.ts";
 import type { Attachment } from "../cni/plugin.ts";
@@ -17,7 +18,6 @@ import {
   findAttachment,
   forgetAttachment,
   type KernelObject,
-  listObjects,
   recordAttachment,
 } from "../ledger/attachments.ts";
 import { describeOwner, holderOf } from "../ledger/owner.ts";
@@ -254,13 +254,11 @@ export const netem = defineChained({
     requirePrevious(call.previous);
     if (plan.rules.length === 0) return;
     const entry = entryOf(call, PLUGIN);
-    const objects = storeExists(plan.dataDir)
-      ? await openStore(plan.dataDir).read((store) => listObjects(store, entry))
-      : [];
+    const { objects } = await writtenAttachment(call, PLUGIN, plan.dataDir);
     if (objects.length === 0) {
       // an ADD that passed over a kernel without netem wrote nothing down
       if (plan.ignoresMissing && isMissing(plan.rules)) return;
-      throw stateDiffers(`nothing is written down about ${describeOwner(entry)}`);
+      throw nothingWritten(entry);
     }
     using netns = openNetns(path);
     using inside = connectInside(netns);

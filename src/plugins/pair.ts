@@ -2,9 +2,9 @@
 // the network that it has anyway; a pod without such labels is handed on to another plugin. Both pods of a link may come
 // in any order and at any time: what is known of them is in the store, and the second one makes both ends.
 import * as v from "valibot";
-import { writtenAttachment } from "../attachment/end.ts";
 import { beginEntry, confirmReservation, entryOf, isLivingEntry } from "../attachment/reservation.ts";
 import { dataDirOf, storeEntries } from "../attachment/settings.ts";
+import { nothingWritten, writtenAttachment } from "../attachment/written.ts";
 import { type CniArguments, parseArguments } from "../cni/arguments.ts";
 import { CniError, describeError, ErrorCode, Failures, stateDiffers } from "../cni/error.ts";
 import { shown } from "../cni/input.ts";
@@ -296,7 +296,7 @@ export const pair = definePlugin({
     if (row === undefined) {
       // of a pod that is no business of ours nothing is written, if another plugin made its network
       if (call.previous !== undefined && config.delegate === undefined && !isLabelled(call)) return;
-      throw stateDiffers(`nothing is written down about ${describeOwner(entry)}`);
+      throw nothingWritten(entry);
     }
     const everything = await openStore(dataDir).read(everythingPaired);
     const pod = await openStore(dataDir).read((store) => podOfOwner(store, entry));

@@ -7,6 +7,7 @@ import { aliasOf, claimantName, ownerFromAlias } from "../attachment/identity.ts
 import { portMapping, type RequestedPort, requestedPort } from "../attachment/requested-port.ts";
 import { entryOf } from "../attachment/reservation.ts";
 import { dataDirOf, storeEntries } from "../attachment/settings.ts";
+import { writtenAttachment } from "../attachment/written.ts";
 import { CniError, describeError, ErrorCode, stateDiffers } from "../cni/error.ts";
 import { shown } from "../cni/input.ts";
 import type { AttachmentKey } from "../cni/network-config.ts";
@@ -22,7 +23,6 @@ import {
   type KernelObject,
   kernelObject,
   listAttachments,
-  listObjects,
   listStaleEntries,
   recordAttachment,
   type WrittenEntry,
@@ -427,9 +427,7 @@ export const portmap = defineChained({
     const wanted =
       plan.ports.length === 0 ? [] : portMapsOf(plan, call.previous, attachment.ifname, note).values();
     const entry = entryOf(call, PLUGIN);
-    const objects = storeExists(plan.dataDir)
-      ? await openStore(plan.dataDir).read((store) => listObjects(store, entry))
-      : [];
+    const { objects } = await writtenAttachment(call, PLUGIN, plan.dataDir);
     for (const map of wanted) {
       const isKnown = objects.some(
         ({ kind, name, detail }) =>

@@ -9,7 +9,7 @@ import {
   spelledAddresses,
   verifyInterface,
 } from "../attachment/container-interface.ts";
-import { endAttachment, endStaleAttachments, writtenAttachment } from "../attachment/end.ts";
+import { endAttachment, endStaleAttachments } from "../attachment/end.ts";
 import {
   chainedCleanupEntries,
   chainedEntries,
@@ -27,13 +27,13 @@ import {
   requestedHardwareAddress,
   withRuntimeDns,
 } from "../attachment/settings.ts";
+import { nothingWritten, requireWritten } from "../attachment/written.ts";
 import { CniError, ErrorCode, stateDiffers } from "../cni/error.ts";
 import { type Dns, dnsSchema, type Result } from "../cni/result.ts";
 import { UndoList } from "../cni/undo.ts";
 import { addressBytes, sameAddress } from "../ip/address.ts";
 import { formatPrefix, networkOf, type Prefix } from "../ip/prefix.ts";
 import { type KernelObject, kernelObject } from "../ledger/attachments.ts";
-import { describeOwner } from "../ledger/owner.ts";
 import { announceAddresses } from "../net/announcement.ts";
 import { connectHost, connectInside } from "../net/connection.ts";
 import { enableForwarding, forwards } from "../net/forwarding.ts";
@@ -240,11 +240,9 @@ export const ptp = defineInterfacePlugin({
 
     const hostEnd = findPeer(host, netns, link);
     if (hostEnd === undefined) throw stateDiffers(`the other end of ${link.name} is not on the host`);
-    const { objects } = await writtenAttachment(call, PLUGIN, plan.dataDir);
+    const objects = await requireWritten(call, PLUGIN, plan.dataDir);
     const written = objects.find(({ kind }) => kind === "link");
-    if (written === undefined) {
-      throw stateDiffers(`nothing is written down about ${describeOwner(entryOf(call, PLUGIN))}`);
-    }
+    if (written === undefined) throw nothingWritten(entryOf(call, PLUGIN));
     if (written.name !== hostEnd.name) {
       throw stateDiffers(`the host's end of ${link.name} is ${hostEnd.name}, ADD made ${written.name}`);
     }

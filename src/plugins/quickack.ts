@@ -9,6 +9,7 @@ import { detailOf } from "../attachment/object-detail.ts";
 import { beginEntry, entryOf } from "../attachment/reservation.ts";
 import { dataDirOf, storeEntries } from "../attachment/settings.ts";
 import { openRecorded } from "../attachment/tuned-settings.ts";
+import { nothingWritten, writtenAttachment } from "../attachment/written.ts";
 import { CniError, ErrorCode, stateDiffers } from "../cni/error.ts";
 import { shown } from "../cni/input.ts";
 import { podAnnotationEntries, podAnnotations } from "../cni/pod-annotations.ts";
@@ -21,7 +22,7 @@ import {
   listObjects,
   recordAttachment,
 } from "../ledger/attachments.ts";
-import { describeOwner, holderOf } from "../ledger/owner.ts";
+import { holderOf } from "../ledger/owner.ts";
 import { connectInside } from "../net/connection.ts";
 import { sameLink } from "../net/link-attributes.ts";
 import { type Netns, netnsIdentity, openNetns } from "../net/netns.ts";
@@ -183,13 +184,11 @@ export const quickack = defineChained({
     const plan = planOf(call.config);
     requirePrevious(call.previous);
     const entry = entryOf(call, PLUGIN);
-    const objects = storeExists(plan.dataDir)
-      ? await openStore(plan.dataDir).read((store) => listObjects(store, entry))
-      : [];
+    const { objects } = await writtenAttachment(call, PLUGIN, plan.dataDir);
     const object = objects.find(({ kind }) => kind === "quick routes");
     if (object === undefined) {
       if (!plan.enabled) return;
-      throw stateDiffers(`nothing is written down about ${describeOwner(entry)}`);
+      throw nothingWritten(entry);
     }
     using netns = openNetns(attachment.netns);
     using inside = connectInside(netns);

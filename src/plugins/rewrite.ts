@@ -3,6 +3,7 @@
 import * as v from "valibot";
 import { collectEntries } from "../attachment/chained-collection.ts";
 import { entryOf } from "../attachment/reservation.ts";
+import { requireWritten } from "../attachment/written.ts";
 import { CniError, ErrorCode, stateDiffers } from "../cni/error.ts";
 import { shown } from "../cni/input.ts";
 import { type AddCall, type CheckCall, definePlugin } from "../cni/plugin.ts";
@@ -18,14 +19,8 @@ import {
 } from "../ipam/allocation.ts";
 import { parseRangeSets, poolSchema, type RangeSet } from "../ipam/pool.ts";
 import { absolutePath, checkOnePerFamily, noRanges } from "../ipam/request.ts";
-import {
-  findAttachment,
-  forgetAttachment,
-  kernelObject,
-  listObjects,
-  recordAttachment,
-} from "../ledger/attachments.ts";
-import { describeOwner, holderOf } from "../ledger/owner.ts";
+import { forgetAttachment, kernelObject, recordAttachment } from "../ledger/attachments.ts";
+import { holderOf } from "../ledger/owner.ts";
 import { connectInside } from "../net/connection.ts";
 import { missingAddresses } from "../net/interface.ts";
 import { openNetns } from "../net/netns.ts";
@@ -299,14 +294,7 @@ export const rewrite = definePlugin({
 async function writtenAbout(
   call: CheckCall<Config>,
 ): Promise<{ readonly reported: readonly string[]; readonly real: readonly string[] }> {
-  const entry = entryOf(call, PLUGIN);
-  const { dataDir } = placeOf(call.config);
-  const objects = storeExists(dataDir)
-    ? await openStore(dataDir).read(async (store) =>
-        (await findAttachment(store, entry)) === undefined ? undefined : await listObjects(store, entry),
-      )
-    : undefined;
-  if (objects === undefined) throw stateDiffers(`nothing is written down about ${describeOwner(entry)}`);
+  const objects = await requireWritten(call, PLUGIN, placeOf(call.config).dataDir);
   const namesOf = (wanted: string) => objects.filter(({ kind }) => kind === wanted).map(({ name }) => name);
   return { reported: namesOf("reported address"), real: namesOf("real address") };
 }

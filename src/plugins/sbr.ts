@@ -9,6 +9,7 @@ import { detailOf } from "../attachment/object-detail.ts";
 import { beginEntry, entryOf } from "../attachment/reservation.ts";
 import { dataDirOf, storeEntries } from "../attachment/settings.ts";
 import { openRecorded } from "../attachment/tuned-settings.ts";
+import { nothingWritten, writtenAttachment } from "../attachment/written.ts";
 import { CniError, ErrorCode, stateDiffers } from "../cni/error.ts";
 import type { Result } from "../cni/result.ts";
 import { type Address, type Family, formatAddress, parseAddress } from "../ip/address.ts";
@@ -22,7 +23,7 @@ import {
   listObjectsOfKind,
   recordAttachment,
 } from "../ledger/attachments.ts";
-import { describeOwner, holderOf } from "../ledger/owner.ts";
+import { holderOf } from "../ledger/owner.ts";
 import { connectInside } from "../net/connection.ts";
 import type { InterfaceAddress } from "../net/interface.ts";
 import { sameLink } from "../net/link-attributes.ts";
@@ -254,11 +255,9 @@ export const sbr = defineChained({
     const { dataDir } = planOf(call.config);
     requirePrevious(call.previous);
     const entry = entryOf(call, PLUGIN);
-    const objects = storeExists(dataDir)
-      ? await openStore(dataDir).read((store) => listObjects(store, entry))
-      : [];
+    const { objects } = await writtenAttachment(call, PLUGIN, dataDir);
     const routing = routingIn(objects);
-    if (routing === undefined) throw stateDiffers(`nothing is written down about ${describeOwner(entry)}`);
+    if (routing === undefined) throw nothingWritten(entry);
     using netns = openNetns(attachment.netns);
     using inside = connectInside(netns);
     if (sameLink(inside, routing.ifname, routing.index) === undefined) {

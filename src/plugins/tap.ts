@@ -2,12 +2,7 @@
 // in the container, can be a port of a bridge there, and vanishes with the container's namespace at the latest.
 import * as v from "valibot";
 import { refuseTakenName, reportedInterface, verifyInterface } from "../attachment/container-interface.ts";
-import {
-  addOwnInterface,
-  collectOwnInterfaces,
-  endOwnInterface,
-  requireWritten,
-} from "../attachment/own-interface.ts";
+import { addOwnInterface, collectOwnInterfaces, endOwnInterface } from "../attachment/own-interface.ts";
 import {
   dataDirOf,
   dnsOverride,
@@ -16,6 +11,7 @@ import {
   requestedHardwareAddress,
   runtimeDns,
 } from "../attachment/settings.ts";
+import { requireWritten } from "../attachment/written.ts";
 import { CniError, ErrorCode, stateDiffers } from "../cni/error.ts";
 import { shown } from "../cni/input.ts";
 import { definePlugin } from "../cni/plugin.ts";
@@ -154,7 +150,7 @@ export const tap = definePlugin({
     if (plan.bridge !== undefined && findLink(inside, plan.bridge)?.index !== link.master) {
       throw stateDiffers(`interface ${link.name} is no port of ${plan.bridge}`);
     }
-    await requireWritten(call, KIND, plan.dataDir);
+    await requireWritten(call, KIND.plugin, plan.dataDir);
     if (plan.ipamType !== undefined) await (await call.delegate(plan.ipamType)).check();
   },
 

@@ -15,19 +15,12 @@ import {
   tunedSetting,
   withEarlierValues,
 } from "../attachment/tuned-settings.ts";
+import { nothingWritten, writtenAttachment } from "../attachment/written.ts";
 import type { CniArguments } from "../cni/arguments.ts";
 import { CniError, ErrorCode, Failures, stateDiffers } from "../cni/error.ts";
 import { shown } from "../cni/input.ts";
 import type { Interface, Result } from "../cni/result.ts";
-import {
-  type AttachmentRow,
-  type Entry,
-  findAttachment,
-  forgetAttachment,
-  type KernelObject,
-  listObjects,
-  recordAttachment,
-} from "../ledger/attachments.ts";
+import { forgetAttachment, type KernelObject, listObjects, recordAttachment } from "../ledger/attachments.ts";
 import { describeOwner, holderOf } from "../ledger/owner.ts";
 import { connectInside } from "../net/connection.ts";
 import {
@@ -376,10 +369,10 @@ export const tuning = defineChained({
     const plan = planOf(call.config, {}, ifname);
     requirePrevious(call.previous);
     const entry = entryOf(call, PLUGIN);
-    const { row, objects } = await recordedOf(plan.dataDir, entry);
+    const { row, objects } = await writtenAttachment(call, PLUGIN, plan.dataDir);
     const wanted = wantedOf(plan, objects);
     if (wanted.tunables.size === 0 && attributeNames(wanted.attributes).length === 0) return;
-    if (row === undefined) throw stateDiffers(`nothing is written down about ${describeOwner(entry)}`);
+    if (row === undefined) throw nothingWritten(entry);
     using netns = openNetns(attachment.netns);
     const present = inNetns(netns, () => [...wanted.tunables.keys()].map(lookAt));
     for (const [index, [path, { value, spelled }]] of [...wanted.tunables].entries()) {
@@ -418,17 +411,6 @@ export const tuning = defineChained({
       endTuning(store, row, ""),
     ),
 });
-
-async function recordedOf(
-  dataDir: string,
-  entry: Entry,
-): Promise<{ readonly row: AttachmentRow | undefined; readonly objects: readonly KernelObject[] }> {
-  if (!storeExists(dataDir)) return { row: undefined, objects: [] };
-  return openStore(dataDir).read(async (store) => ({
-    row: await findAttachment(store, entry),
-    objects: await listObjects(store, entry),
-  }));
-}
 
 /** A value as somebody wrote it, and as the kernel spelled it after ADD, which is not known of a later one. */
 interface WantedValue {

@@ -10,13 +10,9 @@ import {
   masterPlanOf,
   requireMaster,
 } from "../attachment/master.ts";
-import {
-  addOwnInterface,
-  collectOwnInterfaces,
-  endOwnInterface,
-  requireWritten,
-} from "../attachment/own-interface.ts";
+import { addOwnInterface, collectOwnInterfaces, endOwnInterface } from "../attachment/own-interface.ts";
 import { dataDirOf, dnsOverride, ipamTypeOf, placeEntries, runtimeDns } from "../attachment/settings.ts";
+import { requireWritten } from "../attachment/written.ts";
 import { CniError, ErrorCode, stateDiffers } from "../cni/error.ts";
 import { definePlugin } from "../cni/plugin.ts";
 import { type Dns, dnsSchema, type Result } from "../cni/result.ts";
@@ -126,7 +122,7 @@ export const vlan = definePlugin({
     if (id !== plan.id) {
       throw stateDiffers(`interface ${link.name} is of VLAN ${id}, the config says ${plan.id}`);
     }
-    await requireWritten(call, KIND, plan.dataDir);
+    await requireWritten(call, KIND.plugin, plan.dataDir);
     if (plan.ipamType !== undefined) await (await call.delegate(plan.ipamType)).check();
   },
 

@@ -9,6 +9,7 @@ import { detailOf } from "../attachment/object-detail.ts";
 import { beginEntry, entryOf } from "../attachment/reservation.ts";
 import { dataDirOf, storeEntries } from "../attachment/settings.ts";
 import { openRecorded } from "../attachment/tuned-settings.ts";
+import { nothingWritten, writtenAttachment } from "../attachment/written.ts";
 import { CniError, ErrorCode, stateDiffers } from "../cni/error.ts";
 import { shown } from "../cni/input.ts";
 import { interfaceNameProblem } from "../cni/names.ts";
@@ -23,7 +24,7 @@ import {
   listObjectsOfKind,
   recordAttachment,
 } from "../ledger/attachments.ts";
-import { describeOwner, holderOf } from "../ledger/owner.ts";
+import { holderOf } from "../ledger/owner.ts";
 import { type Connection, connectHost, connectInside } from "../net/connection.ts";
 import { sameLink } from "../net/link-attributes.ts";
 import { probeLinkDriver } from "../net/link-driver.ts";
@@ -261,11 +262,9 @@ export const vrf = defineChained({
     const plan = planOf(call.config);
     requirePrevious(call.previous);
     const entry = entryOf(call, PLUGIN);
-    const objects = storeExists(plan.dataDir)
-      ? await openStore(plan.dataDir).read((store) => listObjects(store, entry))
-      : [];
+    const { objects } = await writtenAttachment(call, PLUGIN, plan.dataDir);
     const membership = membershipIn(objects);
-    if (membership === undefined) throw stateDiffers(`nothing is written down about ${describeOwner(entry)}`);
+    if (membership === undefined) throw nothingWritten(entry);
     const { ifname, index, table, state } = membership;
     using netns = openNetns(attachment.netns);
     using inside = connectInside(netns);
