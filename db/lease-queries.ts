@@ -55,6 +55,7 @@ const nodeOf = () => spelled(sql<string>`''`, sql<string>`node`).as("node");
 
 // leases ------------------------------------------------------------------------------------------------------
 
+/** The lease of an address, also one that was released and rests. */
 export function leaseAt(): Statement<{ network: string; address: Uint8Array }, NodeLeaseRow> {
   return statement<{ network: string; address: Uint8Array }>()(
     database
@@ -65,6 +66,7 @@ export function leaseAt(): Statement<{ network: string; address: Uint8Array }, N
   );
 }
 
+/** The leases of an attachment, in the order in which they were asked for. */
 export function leasesOfOwner(): Statement<Owner, LeaseRow> {
   return statement<Owner>()(
     database
@@ -76,6 +78,7 @@ export function leasesOfOwner(): Statement<Owner, LeaseRow> {
   );
 }
 
+/** Every lease that is held, by network and address; of a shared store those of this node. */
 export function heldLeases(): Statement<Empty, LeaseRow> {
   return statement<Empty>()(
     database
@@ -99,6 +102,7 @@ export function heldLeasesOfNodes(): Statement<Empty, NodeLeaseRow> {
   );
 }
 
+/** How many addresses of a network are held; of a shared store by all nodes. */
 export function heldCount(): Statement<{ network: string }, { held: number }> {
   return statement<{ network: string }>()(
     database
@@ -185,6 +189,7 @@ export function coolingLeases(): Statement<{ network: string; releasedAtMs: numb
   );
 }
 
+/** Writes a lease; fails where the address has one. */
 export function insertLease(): Statement<LeaseRow, never> {
   return statement<LeaseRow>()(
     database.insert(leases).values({
@@ -213,6 +218,7 @@ function isAmongAddresses(): SQL {
   return sql`${leases.address} in (select ${unhex(sql`value`)} from ${eachOf("addresses")})`;
 }
 
+/** Removes the leases of addresses, given as a JSON list in hexadecimal. */
 export function deleteLeases(): Statement<{ network: string; addresses: string }, never> {
   return statement<{ network: string; addresses: string }>()(
     database.delete(leases).where(and(eq(leases.network, given("network")), isAmongAddresses())),
@@ -355,6 +361,7 @@ export function deleteRuns(): Statement<{ network: string; family: number; first
 
 // cursors -----------------------------------------------------------------------------------------------------
 
+/** The address that was given out last from a pool; no row before the first. */
 export function cursorOf(): Statement<{ network: string; pool: string }, { last: Uint8Array }> {
   return statement<{ network: string; pool: string }>()(
     database
@@ -365,6 +372,7 @@ export function cursorOf(): Statement<{ network: string; pool: string }, { last:
   );
 }
 
+/** Says which address of a pool was given out last. */
 export function putCursor(): Statement<{ network: string; pool: string; last: Uint8Array }, never> {
   return statement<{ network: string; pool: string; last: Uint8Array }>()(
     database

@@ -85,6 +85,7 @@ export function nodesSince(): Statement<{ network: string; revision: number }, N
   );
 }
 
+/** A node with its blocks: a row for each, or one without where it has none. */
 export function nodeNamed(): Statement<NodeName, NodeRow> {
   return inPostgres(() =>
     statement<NodeName>()(
@@ -188,6 +189,7 @@ export function putNode(): Statement<NodeName & { agreement: string; backend: st
   );
 }
 
+/** Writes down that a block is a node's; fails where it is somebody's. */
 export function putBlock(): Statement<NodeName & { first: Uint8Array; prefixLength: number }, never> {
   return inPostgres(() =>
     statement<NodeName & { first: Uint8Array; prefixLength: number }>()(
@@ -201,6 +203,7 @@ export function putBlock(): Statement<NodeName & { first: Uint8Array; prefixLeng
   );
 }
 
+/** Gives a block back, whosever it is. */
 export function deleteBlock(): Statement<{ network: string; first: Uint8Array }, never> {
   return inPostgres(() =>
     statement<{ network: string; first: Uint8Array }>()(

@@ -121,6 +121,7 @@ function isOwner(table: typeof pairPods | typeof pairEnds): SQL | undefined {
 
 // announcements -----------------------------------------------------------------------------------------------
 
+/** Writes down what is announced of a pod, over what was announced before. */
 export function putAnnouncement(): Statement<AnnouncementRow, never> {
   const { labels, announcedAtMs } = overwritten(ANNOUNCEMENT);
   return statement<AnnouncementRow>()(
@@ -134,6 +135,7 @@ export function putAnnouncement(): Statement<AnnouncementRow, never> {
   );
 }
 
+/** What was announced of a pod. */
 export function announcementOf(): Statement<PodName, AnnouncementRow> {
   return statement<PodName>()(
     database.select(ANNOUNCEMENT).from(pairAnnouncements).where(isPod(pairAnnouncements)),
@@ -141,6 +143,7 @@ export function announcementOf(): Statement<PodName, AnnouncementRow> {
   );
 }
 
+/** Every announcement, by network, namespace and name. */
 export function allAnnouncements(): Statement<Empty, AnnouncementRow> {
   return statement<Empty>()(
     database
@@ -155,12 +158,14 @@ export function allAnnouncements(): Statement<Empty, AnnouncementRow> {
   );
 }
 
+/** Takes back what was announced of a pod. */
 export function deleteAnnouncement(): Statement<PodName, never> {
   return statement<PodName>()(database.delete(pairAnnouncements).where(isPod(pairAnnouncements)));
 }
 
 // pods --------------------------------------------------------------------------------------------------------
 
+/** Writes down which attachment a pod is, over the one that it was. */
 export function putPairPod(): Statement<PairPodRow, never> {
   const { containerId, ifname, parentAddress, routes } = overwritten(POD);
   return statement<PairPodRow>()(
@@ -174,10 +179,12 @@ export function putPairPod(): Statement<PairPodRow, never> {
   );
 }
 
+/** The pod of this name. */
 export function pairPodNamed(): Statement<PodName, PairPodRow> {
   return statement<PodName>()(database.select(POD).from(pairPods).where(isPod(pairPods)), Object.keys(POD));
 }
 
+/** The pod that an attachment is. */
 export function pairPodOfOwner(): Statement<PairOwner, PairPodRow> {
   return statement<PairOwner>()(
     database.select(POD).from(pairPods).where(isOwner(pairPods)),
@@ -185,6 +192,7 @@ export function pairPodOfOwner(): Statement<PairOwner, PairPodRow> {
   );
 }
 
+/** Every pod, by network, namespace and name. */
 export function allPairPods(): Statement<Empty, PairPodRow> {
   return statement<Empty>()(
     database
@@ -195,12 +203,14 @@ export function allPairPods(): Statement<Empty, PairPodRow> {
   );
 }
 
+/** Forgets the pod that an attachment is. */
 export function deletePairPod(): Statement<PairOwner, never> {
   return statement<PairOwner>()(database.delete(pairPods).where(isOwner(pairPods)));
 }
 
 // links -------------------------------------------------------------------------------------------------------
 
+/** Writes a link, over what it was. */
 export function putPairLink(): Statement<PairLinkRow, never> {
   const {
     network: _,
@@ -263,6 +273,7 @@ export function pairLinksSaidBy(): Statement<PairOwner, PairLinkRow> {
   );
 }
 
+/** The link of this name. */
 export function pairLinkNamed(): Statement<LinkName, PairLinkRow> {
   return statement<LinkName>()(
     database.select(LINK).from(pairLinks).where(isLink(pairLinks)),
@@ -270,6 +281,7 @@ export function pairLinkNamed(): Statement<LinkName, PairLinkRow> {
   );
 }
 
+/** Every link, by network, namespace, and pod and interface of its primary. */
 export function allPairLinks(): Statement<Empty, PairLinkRow> {
   return statement<Empty>()(
     database
@@ -285,10 +297,12 @@ export function allPairLinks(): Statement<Empty, PairLinkRow> {
   );
 }
 
+/** Forgets a link. */
 export function deletePairLink(): Statement<LinkName, never> {
   return statement<LinkName>()(database.delete(pairLinks).where(isLink(pairLinks)));
 }
 
+/** The link that has a number, whatever its network. */
 export function pairLinkWithVni(): Statement<{ vni: number }, PairLinkRow> {
   return statement<{ vni: number }>()(
     database
@@ -320,6 +334,7 @@ export function vniBeforeGap(): Statement<{ first: number; last: number }, { vni
 
 // ends --------------------------------------------------------------------------------------------------------
 
+/** Writes down an end of a link, over what it was. */
 export function putPairEnd(): Statement<PairEndRow, never> {
   const {
     network: _,
@@ -346,6 +361,7 @@ export function putPairEnd(): Statement<PairEndRow, never> {
   );
 }
 
+/** The ends of a link that are made, the pair's before the primary's. */
 export function pairEndsOfLink(): Statement<LinkName, PairEndRow> {
   return statement<LinkName>()(
     database.select(END).from(pairEnds).where(isLink(pairEnds)).orderBy(asc(pairEnds.side)),
@@ -353,6 +369,7 @@ export function pairEndsOfLink(): Statement<LinkName, PairEndRow> {
   );
 }
 
+/** The ends that an attachment has. */
 export function pairEndsOfOwner(): Statement<PairOwner, PairEndRow> {
   return statement<PairOwner>()(
     database.select(END).from(pairEnds).where(isOwner(pairEnds)),
@@ -360,10 +377,12 @@ export function pairEndsOfOwner(): Statement<PairOwner, PairEndRow> {
   );
 }
 
+/** Every end of every link, in no order. */
 export function allPairEnds(): Statement<Empty, PairEndRow> {
   return statement<Empty>()(database.select(END).from(pairEnds), Object.keys(END));
 }
 
+/** Forgets an end of a link. */
 export function deletePairEnd(): Statement<LinkName & { side: string }, never> {
   return statement<LinkName & { side: string }>()(
     database.delete(pairEnds).where(and(isLink(pairEnds), eq(pairEnds.side, given("side")))),

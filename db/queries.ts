@@ -72,6 +72,7 @@ const OBJECT_COLUMNS = Object.keys(OBJECT);
 
 // attachments and their kernel objects --------------------------------------------------------------------------
 
+/** Writes down what a plugin has of an attachment, over what it had. */
 export function putAttachment(): Statement<AttachmentRow, never> {
   return statement<AttachmentRow>()(
     database
@@ -100,6 +101,7 @@ export function putAttachment(): Statement<AttachmentRow, never> {
   );
 }
 
+/** What a plugin has of an attachment. */
 export function attachmentOf(): Statement<Entry, AttachmentRow> {
   return statement<Entry>()(
     database.select(ATTACHMENT).from(attachments).where(enteredBy(attachments)),
@@ -107,6 +109,7 @@ export function attachmentOf(): Statement<Entry, AttachmentRow> {
   );
 }
 
+/** What every plugin has of every attachment, by network, the oldest first. */
 export function allAttachments(): Statement<Empty, AttachmentRow> {
   return statement<Empty>()(
     database
@@ -150,6 +153,7 @@ export function staleObjects(): Statement<{ network: string; plugin: string; val
   );
 }
 
+/** How many attachments of a network a plugin has written down. */
 export function attachmentCount(): Statement<{ network: string; plugin: string }, { attached: number }> {
   return statement<{ network: string; plugin: string }>()(
     database
@@ -184,6 +188,7 @@ export function deleteAttachmentsOfOwners(): Statement<{ network: string; owners
   );
 }
 
+/** Writes down an object of the kernel that an attachment needs. */
 export function putObject(): Statement<ObjectRow, never> {
   return statement<ObjectRow>()(
     database
@@ -211,6 +216,7 @@ export function putObject(): Statement<ObjectRow, never> {
   );
 }
 
+/** The objects that a plugin wrote down for an attachment. */
 export function objectsOfEntry(): Statement<Entry, { kind: string; name: string; detail: string }> {
   return statement<Entry>()(
     database
@@ -295,6 +301,7 @@ export function objectsOfOwners(): Statement<{ network: string; plugin: string; 
   );
 }
 
+/** Forgets the objects that a plugin wrote down for attachments, given as a JSON list. */
 export function deleteObjects(): Statement<{ network: string; plugin: string; owners: string }, never> {
   return statement<{ network: string; plugin: string; owners: string }>()(
     database
@@ -327,6 +334,9 @@ export function unclaimedObjects(): Statement<{ objects: string }, { kind: strin
 
 // heartbeat ---------------------------------------------------------------------------------------------------
 
+/**
+ * Notes that the store could be written to: in a file there is one row for that, in a shared store one a node.
+ */
 export function beat(): Statement<{ bootId: string; atMs: number }, never> {
   const inFile = database
     .insert(heartbeat)

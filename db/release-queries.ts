@@ -29,6 +29,7 @@ export function putSharedStore(): Statement<{ location: string; settings: string
   );
 }
 
+/** The shared stores that this node has used, with the settings that lead there. */
 export function allSharedStores(): Statement<Empty, { location: string; settings: string }> {
   return statement<Empty>()(
     database

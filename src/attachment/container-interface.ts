@@ -2,16 +2,19 @@
 // and whether what is there now is still the same, which is what every CHECK begins with.
 import { CniError, ErrorCode, stateDiffers } from "../cni/error.ts";
 import { shown } from "../cni/input.ts";
-import type { AttachedAddress, Interface, Result } from "../cni/result.ts";
+import type { AttachedAddress, Interface, Result, Route } from "../cni/result.ts";
 import { formatAddress, parseAddress } from "../ip/address.ts";
 import { formatPrefix, parsePrefix } from "../ip/prefix.ts";
 import { netnsIsGone } from "../ledger/owner.ts";
 import type { Connection } from "../net/connection.ts";
 import {
+  bringUp,
+  configureInterface,
   type InterfaceAddress,
   type InterfaceRoute,
   missingAddresses,
   missingRoutes,
+  routeFrom,
 } from "../net/interface.ts";
 import { type Netns, NetnsError, openNetns } from "../net/netns.ts";
 import { findLink, type Link } from "../net/veth.ts";
@@ -56,6 +59,23 @@ export function interfaceIn(inside: Connection, netns: Netns, ifname: string): L
     `container interface ${shown(ifname)} is not in ${netns.path}`,
     "the plugin before this one in the chain has to make it",
   );
+}
+
+/** Brings the container's interface up, with its addresses and routes where it has any. */
+export function bringUpWith(
+  inside: Connection,
+  netns: Netns,
+  { name, index }: Link,
+  addresses: readonly InterfaceAddress[],
+  routes: readonly Route[],
+): void {
+  if (addresses.length === 0) bringUp(inside, index);
+  else {
+    configureInterface(inside, netns, {
+      ...{ name, index, addresses, detectDuplicates: false },
+      routes: routes.map((route) => routeFrom(route, addresses)),
+    });
+  }
 }
 
 /** The container's interface and its addresses, as the result of the ADD has them. */

@@ -1,26 +1,31 @@
 // An interface that a container has for its own: it is born inside and nothing of it is on the host, so that it is there as
 // long as the container's namespace at most. What plugins that make such interfaces have in common, whatever their kind.
-import type { AddCall, AttachmentCall, GcCall } from "../cni/plugin.ts";
-import type { Dns, Result } from "../cni/result.ts";
+import type { AddCall, AttachmentCall, CheckCall, GcCall } from "../cni/plugin.ts";
+import type { Result } from "../cni/result.ts";
 import { UndoList } from "../cni/undo.ts";
 import type { KernelObject } from "../ledger/attachments.ts";
 import type { Owner } from "../ledger/owner.ts";
 import { announceAddresses } from "../net/announcement.ts";
-import { type Connection, connectInside } from "../net/connection.ts";
-import { bringUp, configureInterface, routeFrom } from "../net/interface.ts";
-import type { Netns } from "../net/netns.ts";
+import { type Connection, connectHost, connectInside } from "../net/connection.ts";
+import { routeFrom } from "../net/interface.ts";
+import { type Netns, openNetns } from "../net/netns.ts";
 import { findLink, type Link, removeLink, removeLinkNumber } from "../net/veth.ts";
 import {
   addressesIn,
+  bringUpWith,
   openContainer,
   type RecordedContainer,
+  refuseTakenName,
+  reportedInterface,
   spelledAddresses,
+  verifyInterface,
 } from "./container-interface.ts";
 import { endAttachment, endStaleAttachments } from "./end.ts";
 import type { Additions } from "./fused.ts";
 import { aliasOf } from "./identity.ts";
 import { confirmReservation, entryOf, reserve } from "./reservation.ts";
-import { type PlaceKeys, type RuntimeDnsKeys, withRuntimeDns } from "./settings.ts";
+import { type NetworkPlan, type PlaceKeys, type RuntimeDnsKeys, withRuntimeDns } from "./settings.ts";
+import { requireWritten } from "./written.ts";
 
 /** A plugin that makes such interfaces, and their kind as the kernel calls it. */
 export interface OwnKind {
@@ -28,12 +33,15 @@ export interface OwnKind {
   readonly kind: string;
 }
 
+/** Where such an interface is, or is to be. */
+export interface OwnPlace {
+  readonly netns: Netns;
+  readonly host: Connection;
+  readonly inside: Connection;
+}
+
 /** An interface that is to be. */
-export interface OwnInterface {
-  readonly ipamType: string | undefined;
-  readonly dataDir: string;
-  /** Replaces what the IPAM plugin says. */
-  readonly dns: Dns | undefined;
+export interface OwnInterface extends NetworkPlan {
   /** What chained plugins add in the same go, if the plugin takes them inside. */
   readonly additions?: Additions;
   /** Addresses, routes and DNS that the IPAM plugin would have given, where somebody else has given them. */
@@ -44,14 +52,21 @@ export interface OwnInterface {
   make(alias: string | undefined): Link;
 }
 
-/** Makes the interface, all or nothing, and returns the result. Its name has to be free (refuseTakenName). */
+/**
+ * Makes the interface that `wantedAt` says, all or nothing, and returns the result. It is asked before anything is
+ * written down or made, and throws what is wrong with the place. Throws CniError 102 where the name is taken.
+ */
 export async function addOwnInterface(
   call: AddCall<RuntimeDnsKeys>,
   { plugin }: OwnKind,
-  { netns, inside }: { readonly netns: Netns; readonly inside: Connection },
-  wanted: OwnInterface,
+  wantedAt: (place: OwnPlace) => OwnInterface,
 ): Promise<Result> {
   const { attachment, note } = call;
+  using netns = openNetns(attachment.netns);
+  using host = connectHost();
+  using inside = connectInside(netns);
+  refuseTakenName(inside, attachment.ifname, attachment.netns);
+  const wanted = wantedAt({ netns, host, inside });
   const { ipamType, dataDir, additions, given } = wanted;
   const entry = entryOf(call, plugin);
   const ipam = ipamType === undefined ? undefined : await call.delegate(ipamType);
@@ -70,16 +85,7 @@ export async function addOwnInterface(
     // before it is there: one that can't be looked at after its birth has to go, too; the name was free
     undo.push(`interface ${attachment.ifname}`, () => removeLink(inside, attachment.ifname));
     const link = wanted.make(aliasOf(entry));
-    if (addresses.length === 0) bringUp(inside, link.index);
-    else {
-      configureInterface(inside, netns, {
-        name: link.name,
-        index: link.index,
-        addresses,
-        routes: leased.routes.map((route) => routeFrom(route, addresses)),
-        detectDuplicates: false,
-      });
-    }
+    bringUpWith(inside, netns, link, addresses, leased.routes);
     await confirmReservation(entry, dataDir, attachment.netns);
     if (addresses.length > 0) announceAddresses(inside, link);
 
@@ -94,6 +100,38 @@ export async function addOwnInterface(
     await undo.run(note);
     throw error;
   }
+}
+
+/** What CHECK compares with, beside the result. */
+export interface ExpectedOwn extends Pick<NetworkPlan, "ipamType" | "dataDir"> {
+  /** Undefined where any will do. */
+  readonly mtu?: number | undefined;
+}
+
+/**
+ * CHECK: the interface is what the result says, it is written down, and `verify` finds nothing of its kind that
+ * differs; then the IPAM plugin is asked. Throws CniError 103 for the first difference.
+ */
+export async function checkOwnInterface(
+  call: CheckCall<unknown>,
+  { plugin, kind }: OwnKind,
+  expected: ExpectedOwn,
+  verify: (link: Link, place: OwnPlace, objects: readonly KernelObject[]) => void = () => {},
+): Promise<void> {
+  const { attachment, previous } = call;
+  const reported = reportedInterface(previous, attachment.ifname);
+  using netns = openNetns(attachment.netns);
+  using host = connectHost();
+  using inside = connectInside(netns);
+  const link = verifyInterface(inside, attachment.netns, {
+    kind,
+    reported,
+    routes: (previous?.routes ?? []).map((route) => routeFrom(route, reported.addresses)),
+    // a plugin behind us, such as tuning, may have given it another one
+    mtu: reported.one.mtu ?? expected.mtu,
+  });
+  verify(link, { netns, host, inside }, await requireWritten(call, plugin, expected.dataDir));
+  if (expected.ipamType !== undefined) await (await call.delegate(expected.ipamType)).check();
 }
 
 /**

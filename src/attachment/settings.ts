@@ -51,6 +51,23 @@ export function dnsOverride(dns: Parameters<typeof dnsOf>[0]): Dns | undefined {
   return said ? dnsOf(dns) : undefined;
 }
 
+/** What the config of a net plugin says of its network, whatever interfaces it makes. */
+export interface NetworkPlan {
+  /** Undefined for a network without addresses. */
+  readonly ipamType: string | undefined;
+  /** The directory of the store. */
+  readonly dataDir: string;
+  /** Replaces what the IPAM plugin says. */
+  readonly dns: Dns | undefined;
+}
+
+/** Returns what a config says of its network. */
+export function networkPlanOf(
+  config: PlaceKeys & { readonly dns?: Parameters<typeof dnsOf>[0] },
+): NetworkPlan {
+  return { ipamType: ipamTypeOf(config), dataDir: dataDirOf(config), dns: dnsOverride(config.dns) };
+}
+
 /** The schema of what a runtime asks for by the capability `dns` (CONVENTIONS.md). */
 export const runtimeDns = v.nullish(
   v.object({ servers: v.nullish(v.array(v.string())), searches: v.nullish(v.array(v.string())) }),

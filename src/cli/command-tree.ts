@@ -4,7 +4,8 @@ import type { ArgDef, CommandDef } from "citty";
 import { UsageError } from "./command.ts";
 import { nearestWord } from "./spelling.ts";
 
-// biome-ignore lint/suspicious/noExplicitAny: citty's own type for a command whatever its arguments
+/** A command, whatever its arguments. */
+// biome-ignore lint/suspicious/noExplicitAny: citty has no other type for that
 export type AnyCommand = CommandDef<any>;
 
 /** A command with the words that lead to it, without `warren`. */

@@ -65,6 +65,7 @@ export const attachmentFlags = {
 export const networkArgument = {
   network: { type: "positional", required: true, description: "The network's name" },
 } as const;
+/** The argument NETNS alone. */
 export const netnsArgument = {
   netns: {
     type: "positional",

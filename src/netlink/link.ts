@@ -433,7 +433,7 @@ export function setLink(
   };
 }
 
-// Index 0 with no name means "every link of the group" or "a new link" to some kernels.
+/** Returns the index; throws CodecError for 0, which means "all of the group" or "a new link" to some kernels. */
 export function checkedIndex(index: number): number {
   if (Number.isInteger(index) && index > 0) return index;
   throw new CodecError("index", `${index} is not the index of a link`);

@@ -31,6 +31,7 @@ export interface UserData {
   readonly bytes: Uint8Array;
 }
 
+/** What programs note beside an object for themselves (NFTNL_UDATA_*): a list of types and bytes. */
 export const userData: Codec<readonly UserData[]> = {
   encode(writer, entries) {
     for (const entry of entries) {

@@ -50,6 +50,7 @@ export const Handle = { first: 0x0001_0000, ingress: 0xffff_0000 } as const;
 const ETH_P_ALL_IN_NETWORK_ORDER = 0x0300;
 /** The link layer of a rate. */
 export const ETHERNET = 1; // TC_LINKLAYER_ETHERNET
+/** The largest number that a field of 32 bits holds. */
 export const LARGEST_32_BITS = 0xffff_ffff;
 
 /** struct tcmsg, linux/rtnetlink.h */

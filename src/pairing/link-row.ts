@@ -49,6 +49,7 @@ export function nameOf({ network, podNamespace, primaryName, primaryIfname }: Li
   return { network, podNamespace, primaryName, primaryIfname };
 }
 
+/** True if both name the same link of a namespace. */
 export function isSameLink(left: LinkName, right: LinkName): boolean {
   return left.primaryName === right.primaryName && left.primaryIfname === right.primaryIfname;
 }
@@ -126,15 +127,19 @@ const SAYINGS = {
   mtu: "mtu",
 } as const;
 
+/** Something about a link that pods may say. */
 export type Saying = keyof typeof SAYINGS;
 
+/** All that pods may say about a link. */
 export const SAYING_NAMES = Object.keys(SAYINGS) as Saying[];
 
 /** What only the one pod says, or an announcement of it. */
 export const PRIMARYS_ALONE: readonly Saying[] = ["primaryMirror", "pairParentAddress"];
 
+/** The same of the other pod. */
 export const PAIRS_ALONE: readonly Saying[] = ["pairMirror", "primaryParentAddress"];
 
+/** A link about which nobody has said anything. */
 export const NOTHING_SAID: Readonly<Pick<PairLinkRow, Saying>> = {
   ...{ primaryAddresses: "", primaryMirror: "", primaryParentAddress: "" },
   ...{ pairAddresses: "", pairMirror: "", pairParentAddress: "" },
@@ -146,6 +151,7 @@ function differing(row: PairLinkRow, asked: PairLinkRow): string | undefined {
   return name === undefined ? undefined : `${SAYINGS[name]} ${row[name]} and ${asked[name]}`;
 }
 
+/** Returns the link with what is asked where nothing was said before. Both must not contradict each other. */
 export function merged(before: PairLinkRow, asked: PairLinkRow): PairLinkRow {
   const sayings = SAYING_NAMES.map((name) => [name, before[name] || asked[name]]);
   return { ...before, ...Object.fromEntries(sayings) };

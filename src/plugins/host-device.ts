@@ -12,6 +12,7 @@ import {
 } from "../attachment/borrowed-device.ts";
 import {
   addressesIn,
+  bringUpWith,
   refuseTakenName,
   reportedInterface,
   spelledAddresses,
@@ -21,9 +22,8 @@ import { endAttachment, endStaleAttachments } from "../attachment/end.ts";
 import { deviceFromTag, deviceTagOf } from "../attachment/identity.ts";
 import { confirmReservation, entryOf, reserve } from "../attachment/reservation.ts";
 import {
-  dataDirOf,
-  dnsOverride,
-  ipamTypeOf,
+  type NetworkPlan,
+  networkPlanOf,
   placeEntries,
   runtimeDns,
   withRuntimeDns,
@@ -33,7 +33,7 @@ import { CniError, ErrorCode, Failures, stateDiffers } from "../cni/error.ts";
 import { shown } from "../cni/input.ts";
 import { interfaceNameProblem } from "../cni/names.ts";
 import { definePlugin } from "../cni/plugin.ts";
-import { type Dns, dnsSchema, type Result } from "../cni/result.ts";
+import { dnsSchema, type Result } from "../cni/result.ts";
 import { UndoList } from "../cni/undo.ts";
 import { claimantsOf } from "../ledger/attachments.ts";
 import { describeOwner } from "../ledger/owner.ts";
@@ -46,7 +46,7 @@ import {
   listTaggedDevices,
   placeOfDevice,
 } from "../net/device.ts";
-import { bringUp, configureInterface, routeFrom } from "../net/interface.ts";
+import { routeFrom } from "../net/interface.ts";
 import { openNetns } from "../net/netns.ts";
 import type { Link } from "../net/veth.ts";
 import { beat } from "../store/heartbeat.ts";
@@ -75,15 +75,11 @@ const config = v.object({
 type Config = v.InferOutput<typeof config>;
 
 /** What the config amounts to, worked out before the store, the kernel or sysfs is looked at. */
-export interface Plan {
+export interface Plan extends NetworkPlan {
   /** Undefined where only the hardware's number tells it, or where the runtime has yet to choose one. */
   readonly choice: DeviceChoice | undefined;
   /** The number of the hardware on its bus; the runtime's before the config's. */
   readonly id: string | undefined;
-  readonly ipamType: string | undefined;
-  readonly dataDir: string;
-  /** Replaces what the IPAM plugin says. */
-  readonly dns: Dns | undefined;
 }
 
 /** Returns the plan of a config; throws CniError 7 naming the value that is wrong, and 2 for what is not done. */
@@ -109,9 +105,7 @@ export function planOf(config: Config): Plan {
   return {
     choice,
     id,
-    ipamType: ipamTypeOf(config),
-    dataDir: dataDirOf(config),
-    dns: dnsOverride(config.dns),
+    ...networkPlanOf(config),
   };
 }
 
@@ -237,16 +231,7 @@ export const hostDevice = definePlugin({
         // by the connections that are open: the path may be gone by then
         undo.push(`device ${device.name}`, () => reclaimFrom(host, inside, entry, devicesIn(objects)));
         link = lendDevice(host, inside, netns, { device, name: attachment.ifname, tag });
-        if (addresses.length === 0) bringUp(inside, link.index);
-        else {
-          configureInterface(inside, netns, {
-            name: link.name,
-            index: link.index,
-            addresses,
-            routes: leased.routes.map((route) => routeFrom(route, addresses)),
-            detectDuplicates: false,
-          });
-        }
+        bringUpWith(inside, netns, link, addresses, leased.routes);
       }
       await confirmReservation(entry, plan.dataDir, attachment.netns);
       const one = { name: attachment.ifname, sandbox: attachment.netns };

@@ -2,7 +2,6 @@
 // address, for networks that allow but one on a port. Nothing of it is on the host, and it vanishes with the container's
 // namespace at the latest. In a chain it can stand on the interface that the plugin before it has made.
 import * as v from "valibot";
-import { refuseTakenName, reportedInterface, verifyInterface } from "../attachment/container-interface.ts";
 import {
   checkMaster,
   type MasterPlan,
@@ -11,19 +10,21 @@ import {
   masterPlanOf,
   requireMaster,
 } from "../attachment/master.ts";
-import { addOwnInterface, collectOwnInterfaces, endOwnInterface } from "../attachment/own-interface.ts";
-import { dataDirOf, dnsOverride, ipamTypeOf, placeEntries, runtimeDns } from "../attachment/settings.ts";
-import { requireWritten } from "../attachment/written.ts";
+import {
+  addOwnInterface,
+  checkOwnInterface,
+  collectOwnInterfaces,
+  endOwnInterface,
+} from "../attachment/own-interface.ts";
+import { type NetworkPlan, networkPlanOf, placeEntries, runtimeDns } from "../attachment/settings.ts";
 import { CniError, ErrorCode, stateDiffers } from "../cni/error.ts";
 import { shown } from "../cni/input.ts";
 import { definePlugin } from "../cni/plugin.ts";
-import { type Dns, dnsSchema, type Result } from "../cni/result.ts";
+import { dnsSchema, type Result } from "../cni/result.ts";
 import { kernelObject } from "../ledger/attachments.ts";
-import { connectHost, connectInside } from "../net/connection.ts";
-import { routeFrom } from "../net/interface.ts";
+import { connectHost } from "../net/connection.ts";
 import { createIpvlan, type IpvlanModeName, ipvlanMode, ipvlanModeOf } from "../net/ipvlan.ts";
 import { probeLinkDriver } from "../net/link-driver.ts";
-import { openNetns } from "../net/netns.ts";
 import { beat } from "../store/heartbeat.ts";
 import { openStore } from "../store/sqlite.ts";
 
@@ -40,12 +41,8 @@ const config = v.object({
 type Config = v.InferOutput<typeof config>;
 
 /** What the config amounts to, worked out before the store or the kernel is touched. */
-export interface Plan extends MasterPlan {
+export interface Plan extends MasterPlan, NetworkPlan {
   readonly mode: IpvlanModeName;
-  readonly ipamType: string | undefined;
-  readonly dataDir: string;
-  /** Replaces what the IPAM plugin says. */
-  readonly dns: Dns | undefined;
 }
 
 /** Returns the plan of a config; throws CniError 7 naming the value that is wrong. */
@@ -56,13 +53,7 @@ export function planOf(config: Config): Plan {
     const message = `unknown ipvlan mode: ${shown(text)}`;
     throw new CniError(ErrorCode.invalidConfig, message, "expected l2, l3 or l3s");
   }
-  return {
-    ...masterPlanOf(config),
-    mode,
-    ipamType: ipamTypeOf(config),
-    dataDir: dataDirOf(config),
-    dns: dnsOverride(config.dns),
-  };
+  return { ...masterPlanOf(config), ...networkPlanOf(config), mode };
 }
 
 /** Returns the plan with the master that the plugin before in the chain has made; throws CniError 7 if that is not one. */
@@ -86,7 +77,7 @@ export const ipvlan = definePlugin({
   cleanup: v.object(placeEntries),
 
   async add(call): Promise<Result> {
-    const { attachment, previous } = call;
+    const { previous } = call;
     const plan = behind(planOf(call.config), previous);
     const given = plan.ipamType === undefined && (previous?.ips.length ?? 0) > 0 ? previous : undefined;
     if (plan.ipamType === undefined && given === undefined) {
@@ -96,52 +87,28 @@ export const ipvlan = definePlugin({
         "add ipam",
       );
     }
-    using netns = openNetns(attachment.netns);
-    using host = connectHost();
-    using inside = connectInside(netns);
-    refuseTakenName(inside, attachment.ifname, attachment.netns);
     const { masterInside, mode, mtu } = plan;
-    const master = masterFor(plan, masterInside ? inside : host, ErrorCode.invalidConfig);
-    return await addOwnInterface(
-      call,
-      KIND,
-      { netns, inside },
-      {
-        ...plan,
-        given,
-        objects: [kernelObject("master", master.name)],
-        make: (alias) =>
-          createIpvlan(inside, { name: attachment.ifname, master, masterInside, mode, mtu, alias }),
-      },
-    );
+    return addOwnInterface(call, KIND, ({ host, inside }) => {
+      const master = masterFor(plan, masterInside ? inside : host, ErrorCode.invalidConfig);
+      const settings = { name: call.attachment.ifname, master, masterInside, mode, mtu };
+      return {
+        ...{ ...plan, given, objects: [kernelObject("master", master.name)] },
+        make: (alias) => createIpvlan(inside, { ...settings, alias }),
+      };
+    });
   },
 
-  async del(call): Promise<void> {
-    await endOwnInterface(call, KIND);
-  },
+  del: (call) => endOwnInterface(call, KIND),
 
   async check(call): Promise<void> {
-    const { attachment, previous } = call;
     const plan = planOf(call.config);
-    const reported = reportedInterface(previous, attachment.ifname);
-    const objects = await requireWritten(call, KIND.plugin, plan.dataDir);
-    using netns = openNetns(attachment.netns);
-    using host = connectHost();
-    using inside = connectInside(netns);
-    const link = verifyInterface(inside, attachment.netns, {
-      kind: KIND.kind,
-      reported,
-      routes: (previous?.routes ?? []).map((route) => routeFrom(route, reported.addresses)),
-      // a plugin behind us, such as tuning, may have given it another one
-      mtu: reported.one.mtu ?? plan.mtu,
-    });
-    const master = plan.master ?? objects.find(({ kind }) => kind === "master")?.name;
-    checkMaster({ ...plan, master }, { host, inside }, link);
-    const mode = ipvlanModeOf(link);
-    if (mode !== plan.mode) {
+    await checkOwnInterface(call, KIND, plan, (link, place, objects) => {
+      const master = plan.master ?? objects.find(({ kind }) => kind === "master")?.name;
+      checkMaster({ ...plan, master }, place, link);
+      const mode = ipvlanModeOf(link);
+      if (mode === plan.mode) return;
       throw stateDiffers(`interface ${link.name} has the mode ${mode}, the config says ${plan.mode}`);
-    }
-    if (plan.ipamType !== undefined) await (await call.delegate(plan.ipamType)).check();
+    });
   },
 
   async status({ config, delegate }): Promise<void> {
@@ -155,7 +122,5 @@ export const ipvlan = definePlugin({
     await (await delegate(plan.ipamType)).status();
   },
 
-  async gc(call): Promise<void> {
-    await collectOwnInterfaces(call, KIND);
-  },
+  gc: (call) => collectOwnInterfaces(call, KIND),
 });

@@ -2,7 +2,6 @@
 // address of its own, so that it is a neighbour of everybody on that network. Nothing of it is on the host, and it
 // vanishes with the container's namespace at the latest.
 import * as v from "valibot";
-import { refuseTakenName, reportedInterface, verifyInterface } from "../attachment/container-interface.ts";
 import {
   chainedCleanupEntries,
   chainedEntries,
@@ -17,23 +16,24 @@ import {
   masterPlanOf,
   requireMaster,
 } from "../attachment/master.ts";
-import { addOwnInterface, collectOwnInterfaces, endOwnInterface } from "../attachment/own-interface.ts";
 import {
-  dataDirOf,
-  dnsOverride,
-  ipamTypeOf,
+  addOwnInterface,
+  checkOwnInterface,
+  collectOwnInterfaces,
+  endOwnInterface,
+} from "../attachment/own-interface.ts";
+import {
+  type NetworkPlan,
+  networkPlanOf,
   placeEntries,
   requestedHardwareAddress,
 } from "../attachment/settings.ts";
-import { requireWritten } from "../attachment/written.ts";
 import { CniError, ErrorCode, stateDiffers } from "../cni/error.ts";
 import { shown } from "../cni/input.ts";
-import { type Dns, dnsSchema, type Result } from "../cni/result.ts";
-import { connectHost, connectInside } from "../net/connection.ts";
-import { routeFrom } from "../net/interface.ts";
+import { dnsSchema, type Result } from "../cni/result.ts";
+import { connectHost } from "../net/connection.ts";
 import { probeLinkDriver } from "../net/link-driver.ts";
 import { createMacvlan, finishMacvlan, type MacvlanModeName, macvlanOf } from "../net/macvlan.ts";
-import { openNetns } from "../net/netns.ts";
 import { beat } from "../store/heartbeat.ts";
 import { openStore } from "../store/sqlite.ts";
 
@@ -55,14 +55,10 @@ const config = v.object({
 type Config = v.InferOutput<typeof config>;
 
 /** What the config amounts to, worked out before the store or the kernel is touched. */
-export interface Plan extends MasterPlan {
+export interface Plan extends MasterPlan, NetworkPlan {
   readonly mode: MacvlanModeName;
   readonly hardwareAddress: string | undefined;
   readonly broadcastQueueLength: number | undefined;
-  readonly ipamType: string | undefined;
-  readonly dataDir: string;
-  /** Replaces what the IPAM plugin says. */
-  readonly dns: Dns | undefined;
 }
 
 /** Returns the plan of a config; throws CniError 7 naming the value that is wrong. */
@@ -79,9 +75,7 @@ export function planOf(config: Config, macArgument: string | undefined): Plan {
     mode: modeOf(config.mode ?? ""),
     hardwareAddress: requestedHardwareAddress(config, macArgument),
     broadcastQueueLength: config.bcqueuelen === 0 ? undefined : (config.bcqueuelen ?? undefined),
-    ipamType: ipamTypeOf(config),
-    dataDir: dataDirOf(config),
-    dns: dnsOverride(config.dns),
+    ...networkPlanOf(config),
   };
 }
 
@@ -110,60 +104,37 @@ export const macvlan = defineInterfacePlugin({
   cleanup: v.object({ ...placeEntries, ...chainedCleanupEntries }),
 
   async add(call, additions): Promise<Result> {
-    const { attachment } = call;
     const plan = planOf(call.config, call.args.MAC);
-    using netns = openNetns(attachment.netns);
-    using host = connectHost();
-    using inside = connectInside(netns);
-    refuseTakenName(inside, attachment.ifname, attachment.netns);
     const { masterInside, mode, mtu, hardwareAddress: address, broadcastQueueLength } = plan;
-    const master = masterFor(plan, masterInside ? inside : host, ErrorCode.invalidConfig);
-    return await addOwnInterface(
-      call,
-      KIND,
-      { netns, inside },
-      {
-        ...plan,
-        additions,
+    return addOwnInterface(call, KIND, ({ host, inside }) => {
+      const master = masterFor(plan, masterInside ? inside : host, ErrorCode.invalidConfig);
+      const own = { name: call.attachment.ifname, address, mtu };
+      return {
+        ...{ ...plan, additions },
         make: (alias) => {
-          const own = { name: attachment.ifname, alias, address, mtu };
-          const settings = { ...own, master, masterInside, mode, broadcastQueueLength };
+          const settings = { ...own, alias, master, masterInside, mode, broadcastQueueLength };
           return finishMacvlan(inside, createMacvlan(inside, settings), settings);
         },
-      },
-    );
+      };
+    });
   },
 
-  async del(call): Promise<void> {
-    await endOwnInterface(call, KIND);
-  },
+  del: (call) => endOwnInterface(call, KIND),
 
   async check(call): Promise<void> {
-    const { attachment, previous } = call;
     const plan = planOf(call.config, undefined);
-    const reported = reportedInterface(previous, attachment.ifname);
-    using netns = openNetns(attachment.netns);
-    using host = connectHost();
-    using inside = connectInside(netns);
-    const link = verifyInterface(inside, attachment.netns, {
-      kind: "macvlan",
-      reported,
-      routes: (previous?.routes ?? []).map((route) => routeFrom(route, reported.addresses)),
-      // a plugin behind us, such as tuning, may have given it another one
-      mtu: reported.one.mtu ?? plan.mtu,
-    });
-    checkMaster(plan, { host, inside }, link);
-    const own = macvlanOf(link);
-    if (own?.mode !== plan.mode) {
-      throw stateDiffers(`interface ${link.name} has the mode ${own?.mode}, the config says ${plan.mode}`);
-    }
-    if (plan.broadcastQueueLength !== undefined && own.broadcastQueueLength !== plan.broadcastQueueLength) {
+    await checkOwnInterface(call, KIND, plan, (link, place) => {
+      checkMaster(plan, place, link);
+      const own = macvlanOf(link);
+      if (own?.mode !== plan.mode) {
+        throw stateDiffers(`interface ${link.name} has the mode ${own?.mode}, the config says ${plan.mode}`);
+      }
+      const { broadcastQueueLength: wanted } = plan;
+      if (wanted === undefined || own.broadcastQueueLength === wanted) return;
       throw stateDiffers(
-        `interface ${link.name} has the bcqueuelen ${own.broadcastQueueLength}, the config says ${plan.broadcastQueueLength}`,
+        `interface ${link.name} has the bcqueuelen ${own.broadcastQueueLength}, the config says ${wanted}`,
       );
-    }
-    await requireWritten(call, KIND.plugin, plan.dataDir);
-    if (plan.ipamType !== undefined) await (await call.delegate(plan.ipamType)).check();
+    });
   },
 
   async status({ config, delegate }): Promise<void> {
@@ -175,7 +146,5 @@ export const macvlan = defineInterfacePlugin({
     if (plan.ipamType !== undefined) await (await delegate(plan.ipamType)).status();
   },
 
-  async gc(call): Promise<void> {
-    await collectOwnInterfaces(call, KIND);
-  },
+  gc: (call) => collectOwnInterfaces(call, KIND),
 });

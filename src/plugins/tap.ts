@@ -1,24 +1,24 @@
 // The plugin `tap`: gives a container an interface whose other end is a program in it, such as a virtual machine. It is made
 // in the container, can be a port of a bridge there, and vanishes with the container's namespace at the latest.
 import * as v from "valibot";
-import { refuseTakenName, reportedInterface, verifyInterface } from "../attachment/container-interface.ts";
-import { addOwnInterface, collectOwnInterfaces, endOwnInterface } from "../attachment/own-interface.ts";
 import {
-  dataDirOf,
-  dnsOverride,
-  ipamTypeOf,
+  addOwnInterface,
+  checkOwnInterface,
+  collectOwnInterfaces,
+  endOwnInterface,
+} from "../attachment/own-interface.ts";
+import {
+  type NetworkPlan,
+  networkPlanOf,
   placeEntries,
   requestedHardwareAddress,
   runtimeDns,
 } from "../attachment/settings.ts";
-import { requireWritten } from "../attachment/written.ts";
 import { CniError, ErrorCode, stateDiffers } from "../cni/error.ts";
 import { shown } from "../cni/input.ts";
 import { definePlugin } from "../cni/plugin.ts";
-import { type Dns, dnsSchema, type Result } from "../cni/result.ts";
-import { type Connection, connectInside } from "../net/connection.ts";
-import { routeFrom } from "../net/interface.ts";
-import { openNetns } from "../net/netns.ts";
+import { dnsSchema, type Result } from "../cni/result.ts";
+import type { Connection } from "../net/connection.ts";
 import { createTap, probeTap, type TapAccess, tapAccessOf } from "../net/tap.ts";
 import { findLink, type Link } from "../net/veth.ts";
 import { beat } from "../store/heartbeat.ts";
@@ -49,17 +49,13 @@ const config = v.object({
 type Config = v.InferOutput<typeof config>;
 
 /** What the config amounts to, worked out before the store or the kernel is touched. */
-export interface Plan {
+export interface Plan extends NetworkPlan {
   readonly access: TapAccess;
   /** Undefined is the kernel's own. */
   readonly mtu: number | undefined;
   readonly hardwareAddress: string | undefined;
   /** The name of a bridge in the container. */
   readonly bridge: string | undefined;
-  readonly ipamType: string | undefined;
-  readonly dataDir: string;
-  /** Replaces what the IPAM plugin says. */
-  readonly dns: Dns | undefined;
 }
 
 /** Returns the plan of a config; throws CniError 7 naming the value that is wrong, and 2 for what is not done. */
@@ -80,9 +76,7 @@ export function planOf(config: Config, macArgument: string | undefined): Plan {
     mtu: config.mtu === 0 ? undefined : (config.mtu ?? undefined),
     hardwareAddress: requestedHardwareAddress(config, macArgument),
     bridge: (config.bridge ?? "") === "" ? undefined : (config.bridge ?? undefined),
-    ipamType: ipamTypeOf(config),
-    dataDir: dataDirOf(config),
-    dns: dnsOverride(config.dns),
+    ...networkPlanOf(config),
   };
 }
 
@@ -105,53 +99,30 @@ export const tap = definePlugin({
   cleanup: v.object(placeEntries),
 
   async add(call): Promise<Result> {
-    const { attachment } = call;
     const plan = planOf(call.config, call.args.MAC);
-    using netns = openNetns(attachment.netns);
-    using inside = connectInside(netns);
-    refuseTakenName(inside, attachment.ifname, attachment.netns);
-    const bridge = bridgeIn(inside, plan.bridge);
     const { access, mtu, hardwareAddress: address } = plan;
-    return await addOwnInterface(
-      call,
-      KIND,
-      { netns, inside },
-      {
-        ...plan,
-        make: (alias) =>
-          createTap(netns, inside, { name: attachment.ifname, ...access, mtu, address, bridge, alias }),
-      },
-    );
+    return addOwnInterface(call, KIND, ({ netns, inside }) => {
+      const settings = { name: call.attachment.ifname, ...access, mtu, address };
+      const bridge = bridgeIn(inside, plan.bridge);
+      return { ...plan, make: (alias) => createTap(netns, inside, { ...settings, bridge, alias }) };
+    });
   },
 
-  async del(call): Promise<void> {
-    await endOwnInterface(call, KIND);
-  },
+  del: (call) => endOwnInterface(call, KIND),
 
   async check(call): Promise<void> {
-    const { attachment, previous } = call;
     const plan = planOf(call.config, undefined);
-    const reported = reportedInterface(previous, attachment.ifname);
-    using netns = openNetns(attachment.netns);
-    using inside = connectInside(netns);
-    const link = verifyInterface(inside, attachment.netns, {
-      kind: KIND.kind,
-      reported,
-      routes: (previous?.routes ?? []).map((route) => routeFrom(route, reported.addresses)),
-      // a plugin behind us, such as tuning, may have given it another one
-      mtu: reported.one.mtu ?? plan.mtu,
+    await checkOwnInterface(call, KIND, plan, (link, { inside }) => {
+      const found = tapAccessOf(link);
+      for (const key of ["owner", "group", "multiQueue"] as const) {
+        const wanted = plan.access[key];
+        if (wanted === undefined || found?.[key] === wanted) continue;
+        throw stateDiffers(`${key} of interface ${link.name} is ${found?.[key] ?? "not set"}, not ${wanted}`);
+      }
+      if (plan.bridge !== undefined && findLink(inside, plan.bridge)?.index !== link.master) {
+        throw stateDiffers(`interface ${link.name} is no port of ${plan.bridge}`);
+      }
     });
-    const found = tapAccessOf(link);
-    for (const key of ["owner", "group", "multiQueue"] as const) {
-      const wanted = plan.access[key];
-      if (wanted === undefined || found?.[key] === wanted) continue;
-      throw stateDiffers(`${key} of interface ${link.name} is ${found?.[key] ?? "not set"}, not ${wanted}`);
-    }
-    if (plan.bridge !== undefined && findLink(inside, plan.bridge)?.index !== link.master) {
-      throw stateDiffers(`interface ${link.name} is no port of ${plan.bridge}`);
-    }
-    await requireWritten(call, KIND.plugin, plan.dataDir);
-    if (plan.ipamType !== undefined) await (await call.delegate(plan.ipamType)).check();
   },
 
   async status({ config, delegate }): Promise<void> {
@@ -161,7 +132,5 @@ export const tap = definePlugin({
     if (plan.ipamType !== undefined) await (await delegate(plan.ipamType)).status();
   },
 
-  async gc(call): Promise<void> {
-    await collectOwnInterfaces(call, KIND);
-  },
+  gc: (call) => collectOwnInterfaces(call, KIND),
 });

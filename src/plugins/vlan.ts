@@ -1,7 +1,6 @@
 // The plugin `vlan`: gives a container the tagged frames of one VLAN on a network card of the host, as an interface of its
 // own. Nothing of it is on the host, and it vanishes with the container's namespace at the latest.
 import * as v from "valibot";
-import { refuseTakenName, reportedInterface, verifyInterface } from "../attachment/container-interface.ts";
 import {
   checkMaster,
   type MasterPlan,
@@ -10,16 +9,18 @@ import {
   masterPlanOf,
   requireMaster,
 } from "../attachment/master.ts";
-import { addOwnInterface, collectOwnInterfaces, endOwnInterface } from "../attachment/own-interface.ts";
-import { dataDirOf, dnsOverride, ipamTypeOf, placeEntries, runtimeDns } from "../attachment/settings.ts";
-import { requireWritten } from "../attachment/written.ts";
+import {
+  addOwnInterface,
+  checkOwnInterface,
+  collectOwnInterfaces,
+  endOwnInterface,
+} from "../attachment/own-interface.ts";
+import { type NetworkPlan, networkPlanOf, placeEntries, runtimeDns } from "../attachment/settings.ts";
 import { CniError, ErrorCode, stateDiffers } from "../cni/error.ts";
 import { definePlugin } from "../cni/plugin.ts";
-import { type Dns, dnsSchema, type Result } from "../cni/result.ts";
-import { connectHost, connectInside } from "../net/connection.ts";
-import { routeFrom } from "../net/interface.ts";
+import { dnsSchema, type Result } from "../cni/result.ts";
+import { connectHost } from "../net/connection.ts";
 import { probeLinkDriver } from "../net/link-driver.ts";
-import { openNetns } from "../net/netns.ts";
 import { createVlan, LARGEST_VLAN, vlanIdOf } from "../net/vlan.ts";
 import { beat } from "../store/heartbeat.ts";
 import { openStore } from "../store/sqlite.ts";
@@ -37,12 +38,8 @@ const config = v.object({
 type Config = v.InferOutput<typeof config>;
 
 /** What the config amounts to, worked out before the store or the kernel is touched. */
-export interface Plan extends MasterPlan {
+export interface Plan extends MasterPlan, NetworkPlan {
   readonly id: number;
-  readonly ipamType: string | undefined;
-  readonly dataDir: string;
-  /** Replaces what the IPAM plugin says. */
-  readonly dns: Dns | undefined;
 }
 
 /** Returns the plan of a config; throws CniError 7 naming the value that is wrong. */
@@ -63,13 +60,7 @@ export function planOf(config: Config): Plan {
   if (id < 0 || id > LARGEST_VLAN) {
     refuse(`invalid VLAN ID ${id} (must be between 0 and ${LARGEST_VLAN} inclusive)`, "correct vlanId");
   }
-  return {
-    ...plan,
-    id,
-    ipamType: ipamTypeOf(config),
-    dataDir: dataDirOf(config),
-    dns: dnsOverride(config.dns),
-  };
+  return { ...plan, ...networkPlanOf(config), id };
 }
 
 export const vlan = definePlugin({
@@ -79,51 +70,25 @@ export const vlan = definePlugin({
   cleanup: v.object(placeEntries),
 
   async add(call): Promise<Result> {
-    const { attachment } = call;
     const plan = planOf(call.config);
-    using netns = openNetns(attachment.netns);
-    using host = connectHost();
-    using inside = connectInside(netns);
-    refuseTakenName(inside, attachment.ifname, attachment.netns);
     const { masterInside: parentInside, id, mtu } = plan;
-    const parent = masterFor(plan, parentInside ? inside : host, ErrorCode.invalidConfig);
-    return await addOwnInterface(
-      call,
-      KIND,
-      { netns, inside },
-      {
-        ...plan,
-        make: (alias) =>
-          createVlan(inside, { name: attachment.ifname, parent, parentInside, id, mtu, alias }),
-      },
-    );
+    return addOwnInterface(call, KIND, ({ host, inside }) => {
+      const parent = masterFor(plan, parentInside ? inside : host, ErrorCode.invalidConfig);
+      const settings = { name: call.attachment.ifname, parent, parentInside, id, mtu };
+      return { ...plan, make: (alias) => createVlan(inside, { ...settings, alias }) };
+    });
   },
 
-  async del(call): Promise<void> {
-    await endOwnInterface(call, KIND);
-  },
+  del: (call) => endOwnInterface(call, KIND),
 
   async check(call): Promise<void> {
-    const { attachment, previous } = call;
     const plan = planOf(call.config);
-    const reported = reportedInterface(previous, attachment.ifname);
-    using netns = openNetns(attachment.netns);
-    using host = connectHost();
-    using inside = connectInside(netns);
-    const link = verifyInterface(inside, attachment.netns, {
-      kind: KIND.kind,
-      reported,
-      routes: (previous?.routes ?? []).map((route) => routeFrom(route, reported.addresses)),
-      // a plugin behind us, such as tuning, may have given it another one
-      mtu: reported.one.mtu ?? plan.mtu,
-    });
-    checkMaster(plan, { host, inside }, link);
-    const id = vlanIdOf(link);
-    if (id !== plan.id) {
+    await checkOwnInterface(call, KIND, plan, (link, place) => {
+      checkMaster(plan, place, link);
+      const id = vlanIdOf(link);
+      if (id === plan.id) return;
       throw stateDiffers(`interface ${link.name} is of VLAN ${id}, the config says ${plan.id}`);
-    }
-    await requireWritten(call, KIND.plugin, plan.dataDir);
-    if (plan.ipamType !== undefined) await (await call.delegate(plan.ipamType)).check();
+    });
   },
 
   async status({ config, delegate }): Promise<void> {
@@ -135,7 +100,5 @@ export const vlan = definePlugin({
     if (plan.ipamType !== undefined) await (await delegate(plan.ipamType)).status();
   },
 
-  async gc(call): Promise<void> {
-    await collectOwnInterfaces(call, KIND);
-  },
+  gc: (call) => collectOwnInterfaces(call, KIND),
 });

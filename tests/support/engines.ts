@@ -24,6 +24,7 @@ export interface Inside {
 /** The commands whose output `parseInside` reads. */
 export const LOOK = "busybox ip addr show dev eth0; busybox ip route; busybox ip -6 route";
 
+/** Reads what `LOOK` printed in a container. */
 export function parseInside(text: string): Inside {
   const all = (pattern: RegExp) => [...text.matchAll(pattern)].map(([, found]) => found ?? "");
   return {

@@ -18,6 +18,7 @@ const SETTINGS: Settings = {
   graceSeconds: 3600,
 };
 
+/** Returns the subnets that these texts spell. */
 export function subnets(...texts: string[]): MeshSettings["clusterCIDRs"] {
   return texts.map((text) => {
     const prefix = parsePrefix(text);

@@ -1,5 +1,5 @@
-// What a file exports somebody else uses: another file of the sources, or, of what the file itself needs, a test that looks
-// at it closely. Whatever only tests use is dead, and so are its tests.
+// What a file exports says what it is, and somebody else uses it: another file of the sources, or, of what the file itself
+// needs, a test that looks at it closely. Whatever only tests use is dead, and so are its tests.
 import { expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { join, normalize, resolve } from "node:path";
@@ -94,6 +94,32 @@ test("every export of the sources is used", () => {
       OTHERS.map(([, text]) => text),
     ),
   ).toEqual([]);
+});
+
+/** Returns the exported functions and types above which nothing says what they are. */
+function undocumented(file: string, text: string): string[] {
+  const lines = text.split("\n");
+  return lines.flatMap((line, at) => {
+    const [, name] =
+      /^export (?:async |abstract )*(?:function\*?|class|interface|type|enum) (\w+)/.exec(line) ?? [];
+    const above = lines.slice(0, at).findLast((one) => !one.startsWith("// biome-ignore")) ?? "";
+    // one of several signatures stands below another one
+    const isSaid = above.endsWith("*/") || above.startsWith(`export function ${name}(`);
+    return name === undefined || isSaid ? [] : [`${file}: ${name}`];
+  });
+}
+
+test("every exported function and type says what it is", () => {
+  const all = [...SOURCES, ...textsOf("db/*.ts")];
+  expect(all.flatMap(([file, text]) => undocumented(file, text))).toEqual([]);
+});
+
+test("what says nothing is seen", () => {
+  const text = [
+    ...["/** Of a. */", "export function a(one: 1): void;", "export function a(one: 2): void;"],
+    ...["", "export async function b(): Promise<void> {}", "/** Of C. */", "export interface C {}"],
+  ];
+  expect(undocumented("src/a.ts", text.join("\n"))).toEqual(["src/a.ts: b"]);
 });
 
 test("dead and needless exports are seen", () => {

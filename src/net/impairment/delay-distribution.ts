@@ -4,6 +4,7 @@
 
 /** Where netem draws from; `uniform` needs no table. */
 export const DISTRIBUTIONS = ["uniform", "normal", "pareto", "paretonormal"] as const;
+/** How a jitter is spread around its delay. */
 export type Distribution = (typeof DISTRIBUTIONS)[number];
 
 const ENTRIES = 4096;

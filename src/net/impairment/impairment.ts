@@ -19,6 +19,7 @@ export class ImpairmentError extends Error {
 
 /** `egress` is what the container sends, `ingress` what it receives. */
 const DIRECTIONS = ["egress", "ingress", "both"] as const;
+/** Which way of a container's traffic a rule is about. */
 export type Direction = (typeof DIRECTIONS)[number];
 
 /** One rule. */
@@ -53,6 +54,7 @@ export const WORDS = {
   direction: "both",
   peer: "10.1.2.0/24",
 } as const;
+/** A word that a rule may begin with. */
 export type Word = keyof typeof WORDS;
 
 const UNIT_NS: Readonly<Record<string, number>> = { ns: 1, us: 1000, ms: 1_000_000, s: 1_000_000_000 };

@@ -52,6 +52,7 @@ export interface Machine {
   readonly replacing: readonly number[];
 }
 
+/** What is different between the machines: registers in pt_regs, and numbers of system calls. */
 export const MACHINES: Readonly<Record<"x64" | "arm64", Machine>> = {
   x64: {
     registers: { call: 120, first: 112, second: 104, third: 96, fourth: 56 },
@@ -87,6 +88,9 @@ export const RECORD = {
   length: 24,
   bytes: 32,
 } as const;
+/**
+ * What a record is about: bytes, bytes that went by another call, or a descriptor that leads elsewhere from now on.
+ */
 export const RecordKind = { copied: 0, uncopied: 1, redirected: 2 } as const;
 
 const NO_EXIST = 1;
