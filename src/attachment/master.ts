@@ -4,19 +4,23 @@ import * as v from "valibot";
 import { CniError, ErrorCode, stateDiffers } from "../cni/error.ts";
 import { shown } from "../cni/input.ts";
 import { interfaceNameProblem } from "../cni/names.ts";
+import { dnsSchema } from "../cni/result.ts";
 import { type Connection, connectHost } from "../net/connection.ts";
 import { findMaster, standsOn } from "../net/master.ts";
 import type { Link } from "../net/veth.ts";
+import { type NetworkPlan, networkPlanOf, placeEntries } from "./settings.ts";
 
-/** The schema of the keys about a master. */
+/** The schema of the keys of a plugin whose interfaces stand on a master. */
 export const masterEntries = {
+  ...placeEntries,
   master: v.nullish(v.string()),
   mtu: v.nullish(v.pipe(v.number(), v.integer())),
   linkInContainer: v.nullish(v.boolean()),
+  dns: v.nullish(dnsSchema),
 };
 
 /** What those keys amount to. */
-export interface MasterPlan {
+export interface MasterPlan extends NetworkPlan {
   /** Undefined for the interface that the default route leads out of. */
   readonly master: string | undefined;
   readonly masterInside: boolean;
@@ -39,7 +43,10 @@ export function masterPlanOf(
   }
   const mtu = config.mtu ?? 0;
   if (mtu < 0) throw mtuError(mtu);
-  return { master, masterInside: config.linkInContainer === true, mtu: mtu === 0 ? undefined : mtu };
+  return {
+    ...networkPlanOf(config),
+    ...{ master, masterInside: config.linkInContainer === true, mtu: mtu === 0 ? undefined : mtu },
+  };
 }
 
 function mtuError(mtu: number, master?: Link): CniError {
@@ -50,8 +57,13 @@ function mtuError(mtu: number, master?: Link): CniError {
   );
 }
 
-/** Returns the master, fit for the plan; throws CniError of this code if it is not there, and 7 for the MTU. */
-export function masterFor(plan: MasterPlan, where: Connection, code: number): Link {
+/** ADD: returns the master, fit for the plan; throws CniError 7 if it is not there, or has a smaller MTU. */
+export function masterFor(plan: MasterPlan, { host, inside }: MasterPlace): Link {
+  return lookedUp(plan, plan.masterInside ? inside : host, ErrorCode.invalidConfig);
+}
+
+/** Returns the master; throws CniError of this code if it is not there, and 7 for the MTU. */
+function lookedUp(plan: MasterPlan, where: Connection, code: number): Link {
   const master = findMaster(where, plan.master);
   if (master === undefined) {
     const place = plan.masterInside ? "in the container" : "on the host";
@@ -67,12 +79,14 @@ export function masterFor(plan: MasterPlan, where: Connection, code: number): Li
   return master;
 }
 
+/** Both places that a master can be in. */
+export interface MasterPlace {
+  readonly host: Connection;
+  readonly inside: Connection;
+}
+
 /** CHECK: throws CniError 103 unless the link stands on the master of the plan, and that is up. */
-export function checkMaster(
-  plan: MasterPlan,
-  { host, inside }: { readonly host: Connection; readonly inside: Connection },
-  link: Link,
-): void {
+export function checkMaster(plan: MasterPlan, { host, inside }: MasterPlace, link: Link): void {
   const master = findMaster(plan.masterInside ? inside : host, plan.master);
   if (master === undefined) throw stateDiffers(`master ${plan.master ?? "by the default route"} is gone`);
   if (!master.up) throw stateDiffers(`master ${master.name} is down`);
@@ -86,7 +100,7 @@ export function requireMaster(plan: MasterPlan): void {
   // one that is in each container can't be looked at before there is one
   if (plan.masterInside) return;
   using host = connectHost();
-  const master = masterFor(plan, host, ErrorCode.notReady);
+  const master = lookedUp(plan, host, ErrorCode.notReady);
   if (master.up) return;
   throw new CniError(
     ErrorCode.notReady,

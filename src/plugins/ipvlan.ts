@@ -16,11 +16,11 @@ import {
   collectOwnInterfaces,
   endOwnInterface,
 } from "../attachment/own-interface.ts";
-import { type NetworkPlan, networkPlanOf, placeEntries, runtimeDns } from "../attachment/settings.ts";
+import { placeEntries, runtimeDns } from "../attachment/settings.ts";
 import { CniError, ErrorCode, stateDiffers } from "../cni/error.ts";
 import { shown } from "../cni/input.ts";
 import { definePlugin } from "../cni/plugin.ts";
-import { dnsSchema, type Result } from "../cni/result.ts";
+import type { Result } from "../cni/result.ts";
 import { kernelObject } from "../ledger/attachments.ts";
 import { connectHost } from "../net/connection.ts";
 import { createIpvlan, type IpvlanModeName, ipvlanMode, ipvlanModeOf } from "../net/ipvlan.ts";
@@ -31,17 +31,15 @@ import { openStore } from "../store/sqlite.ts";
 const KIND = { plugin: "ipvlan", kind: "ipvlan" } as const;
 
 const config = v.object({
-  ...placeEntries,
   ...masterEntries,
   mode: v.nullish(v.string()),
-  dns: v.nullish(dnsSchema),
   runtimeConfig: v.nullish(v.object({ dns: runtimeDns })),
 });
 
 type Config = v.InferOutput<typeof config>;
 
 /** What the config amounts to, worked out before the store or the kernel is touched. */
-export interface Plan extends MasterPlan, NetworkPlan {
+export interface Plan extends MasterPlan {
   readonly mode: IpvlanModeName;
 }
 
@@ -53,7 +51,7 @@ export function planOf(config: Config): Plan {
     const message = `unknown ipvlan mode: ${shown(text)}`;
     throw new CniError(ErrorCode.invalidConfig, message, "expected l2, l3 or l3s");
   }
-  return { ...masterPlanOf(config), ...networkPlanOf(config), mode };
+  return { ...masterPlanOf(config), mode };
 }
 
 /** Returns the plan with the master that the plugin before in the chain has made; throws CniError 7 if that is not one. */
@@ -88,12 +86,12 @@ export const ipvlan = definePlugin({
       );
     }
     const { masterInside, mode, mtu } = plan;
-    return addOwnInterface(call, KIND, ({ host, inside }) => {
-      const master = masterFor(plan, masterInside ? inside : host, ErrorCode.invalidConfig);
+    return addOwnInterface(call, KIND, (place) => {
+      const master = masterFor(plan, place);
       const settings = { name: call.attachment.ifname, master, masterInside, mode, mtu };
       return {
         ...{ ...plan, given, objects: [kernelObject("master", master.name)] },
-        make: (alias) => createIpvlan(inside, { ...settings, alias }),
+        make: (alias) => createIpvlan(place.inside, { ...settings, alias }),
       };
     });
   },

@@ -22,15 +22,10 @@ import {
   collectOwnInterfaces,
   endOwnInterface,
 } from "../attachment/own-interface.ts";
-import {
-  type NetworkPlan,
-  networkPlanOf,
-  placeEntries,
-  requestedHardwareAddress,
-} from "../attachment/settings.ts";
+import { placeEntries, requestedHardwareAddress } from "../attachment/settings.ts";
 import { CniError, ErrorCode, stateDiffers } from "../cni/error.ts";
 import { shown } from "../cni/input.ts";
-import { dnsSchema, type Result } from "../cni/result.ts";
+import type { Result } from "../cni/result.ts";
 import { connectHost } from "../net/connection.ts";
 import { probeLinkDriver } from "../net/link-driver.ts";
 import { createMacvlan, finishMacvlan, type MacvlanModeName, macvlanOf } from "../net/macvlan.ts";
@@ -41,12 +36,10 @@ const KIND = { plugin: "macvlan", kind: "macvlan" } as const;
 const LARGEST_QUEUE = 0xffff_ffff;
 
 const config = v.object({
-  ...placeEntries,
   ...masterEntries,
   mode: v.nullish(v.string()),
   mac: v.nullish(v.string()),
   bcqueuelen: v.nullish(v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(LARGEST_QUEUE))),
-  dns: v.nullish(dnsSchema),
   ...chainedEntries,
   runtimeConfig,
   args: v.nullish(v.object({ cni: v.nullish(v.object({ mac: v.nullish(v.string()) })) })),
@@ -55,7 +48,7 @@ const config = v.object({
 type Config = v.InferOutput<typeof config>;
 
 /** What the config amounts to, worked out before the store or the kernel is touched. */
-export interface Plan extends MasterPlan, NetworkPlan {
+export interface Plan extends MasterPlan {
   readonly mode: MacvlanModeName;
   readonly hardwareAddress: string | undefined;
   readonly broadcastQueueLength: number | undefined;
@@ -75,7 +68,6 @@ export function planOf(config: Config, macArgument: string | undefined): Plan {
     mode: modeOf(config.mode ?? ""),
     hardwareAddress: requestedHardwareAddress(config, macArgument),
     broadcastQueueLength: config.bcqueuelen === 0 ? undefined : (config.bcqueuelen ?? undefined),
-    ...networkPlanOf(config),
   };
 }
 
@@ -106,14 +98,14 @@ export const macvlan = defineInterfacePlugin({
   async add(call, additions): Promise<Result> {
     const plan = planOf(call.config, call.args.MAC);
     const { masterInside, mode, mtu, hardwareAddress: address, broadcastQueueLength } = plan;
-    return addOwnInterface(call, KIND, ({ host, inside }) => {
-      const master = masterFor(plan, masterInside ? inside : host, ErrorCode.invalidConfig);
+    return addOwnInterface(call, KIND, (place) => {
+      const master = masterFor(plan, place);
       const own = { name: call.attachment.ifname, address, mtu };
       return {
         ...{ ...plan, additions },
         make: (alias) => {
           const settings = { ...own, alias, master, masterInside, mode, broadcastQueueLength };
-          return finishMacvlan(inside, createMacvlan(inside, settings), settings);
+          return finishMacvlan(place.inside, createMacvlan(place.inside, settings), settings);
         },
       };
     });

@@ -15,10 +15,10 @@ import {
   collectOwnInterfaces,
   endOwnInterface,
 } from "../attachment/own-interface.ts";
-import { type NetworkPlan, networkPlanOf, placeEntries, runtimeDns } from "../attachment/settings.ts";
+import { placeEntries, runtimeDns } from "../attachment/settings.ts";
 import { CniError, ErrorCode, stateDiffers } from "../cni/error.ts";
 import { definePlugin } from "../cni/plugin.ts";
-import { dnsSchema, type Result } from "../cni/result.ts";
+import type { Result } from "../cni/result.ts";
 import { connectHost } from "../net/connection.ts";
 import { probeLinkDriver } from "../net/link-driver.ts";
 import { createVlan, LARGEST_VLAN, vlanIdOf } from "../net/vlan.ts";
@@ -28,17 +28,15 @@ import { openStore } from "../store/sqlite.ts";
 const KIND = { plugin: "vlan", kind: "vlan" } as const;
 
 const config = v.object({
-  ...placeEntries,
   ...masterEntries,
   vlanId: v.nullish(v.pipe(v.number(), v.integer())),
-  dns: v.nullish(dnsSchema),
   runtimeConfig: v.nullish(v.object({ dns: runtimeDns })),
 });
 
 type Config = v.InferOutput<typeof config>;
 
 /** What the config amounts to, worked out before the store or the kernel is touched. */
-export interface Plan extends MasterPlan, NetworkPlan {
+export interface Plan extends MasterPlan {
   readonly id: number;
 }
 
@@ -60,7 +58,7 @@ export function planOf(config: Config): Plan {
   if (id < 0 || id > LARGEST_VLAN) {
     refuse(`invalid VLAN ID ${id} (must be between 0 and ${LARGEST_VLAN} inclusive)`, "correct vlanId");
   }
-  return { ...plan, ...networkPlanOf(config), id };
+  return { ...plan, id };
 }
 
 export const vlan = definePlugin({
@@ -72,10 +70,10 @@ export const vlan = definePlugin({
   async add(call): Promise<Result> {
     const plan = planOf(call.config);
     const { masterInside: parentInside, id, mtu } = plan;
-    return addOwnInterface(call, KIND, ({ host, inside }) => {
-      const parent = masterFor(plan, parentInside ? inside : host, ErrorCode.invalidConfig);
+    return addOwnInterface(call, KIND, (place) => {
+      const parent = masterFor(plan, place);
       const settings = { name: call.attachment.ifname, parent, parentInside, id, mtu };
-      return { ...plan, make: (alias) => createVlan(inside, { ...settings, alias }) };
+      return { ...plan, make: (alias) => createVlan(place.inside, { ...settings, alias }) };
     });
   },
 
