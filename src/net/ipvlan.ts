@@ -1,6 +1,7 @@
 // An ipvlan: an interface of the container that shares a network card with its host, hardware address and all; packets find
 // it by its addresses. It is born inside the container, as a macvlan is.
-import { createLink, IpvlanMode, type Link, setLink } from "../netlink/link.ts";
+import { createLink, type Link, setLink } from "../netlink/link.ts";
+import { IpvlanMode } from "../netlink/link-message.ts";
 import { isNetlinkError } from "../netlink/message.ts";
 import { bornInside } from "./birth.ts";
 import type { Connection } from "./connection.ts";

@@ -1,6 +1,7 @@
 // What an operator changes of an interface that is there already: its hardware address, its MTU, the length of its
 // queue, and what it listens to. It is read before it is changed, so that it can be put back.
-import { getLink, type Link, LinkFlag, setLink } from "../netlink/link.ts";
+import { getLink, type Link, setLink } from "../netlink/link.ts";
+import { LinkFlag } from "../netlink/link-message.ts";
 import { ignoring, type Request } from "../netlink/message.ts";
 import type { Connection } from "./connection.ts";
 

@@ -1,6 +1,7 @@
 // Drivers of the links that Warren makes: modules that a kernel may lack. The kernel is asked for a link that it must
 // refuse, but only after it has found, or loaded, the driver, so that nothing is ever made.
-import { createLink, deleteLink, IpvlanMode, type LinkDevice, MacvlanMode, veth } from "../netlink/link.ts";
+import { createLink, deleteLink, veth } from "../netlink/link.ts";
+import { IpvlanMode, type LinkDevice, MacvlanMode } from "../netlink/link-message.ts";
 import { isNetlinkError } from "../netlink/message.ts";
 import type { Connection } from "./connection.ts";
 import { MissingFeatureError } from "./feature.ts";

@@ -1,7 +1,8 @@
 // A macvlan: an interface of the container that shares a network card, or any other interface, with its host. It is
 // born inside the container, under its final name, on a socket of the container's namespace: before Linux 6.14 a
 // socket of the host would look for a link of that name on the host, and every host has an eth0.
-import { createLink, getLink, type Link, MacvlanMode, setLink } from "../netlink/link.ts";
+import { createLink, getLink, type Link, setLink } from "../netlink/link.ts";
+import { MacvlanMode } from "../netlink/link-message.ts";
 import { isNetlinkError } from "../netlink/message.ts";
 import { bornInside } from "./birth.ts";
 import type { Connection } from "./connection.ts";

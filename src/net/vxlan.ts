@@ -1,7 +1,8 @@
 // A vxlan: Ethernet frames in UDP packets to one other node, or to those that it is told of, which have the same number for
 // it. The device is inside a namespace, while its packets leave by an interface of the host and obey the host's routes.
 import { type Address, addressBytes, addressFromBytes, type Family, formatAddress } from "../ip/address.ts";
-import { createLink, type Link, type LinkDevice, setLink } from "../netlink/link.ts";
+import { createLink, type Link, setLink } from "../netlink/link.ts";
+import type { LinkDevice } from "../netlink/link-message.ts";
 import { isNetlinkError } from "../netlink/message.ts";
 import { bornInside } from "./birth.ts";
 import type { Connection } from "./connection.ts";

@@ -1,15 +1,8 @@
 // The ports of a bridge as the bridge knows them: how it treats each, and which VLANs it takes part in. The messages are those
 // of links with a family of their own (AF_BRIDGE), which gives the attributes' numbers other meanings.
 import { attributes, headed, list, nested, struct, u16, u32 } from "./codec.ts";
-import {
-  bridgePort,
-  checkedIndex,
-  header,
-  linkHeader,
-  RTM_DELLINK,
-  RTM_GETLINK,
-  RTM_SETLINK,
-} from "./link.ts";
+import { checkedIndex } from "./link.ts";
+import { bridgePort, header, linkHeader, RTM_DELLINK, RTM_GETLINK, RTM_SETLINK } from "./link-message.ts";
 import type { Request } from "./message.ts";
 
 const AF_BRIDGE = 7;

@@ -13,13 +13,12 @@ import {
   createLink,
   deleteLink,
   deleteLinkGroup,
-  IpvlanMode,
   type Link,
-  linkMessage,
   readLink,
   setLink,
   veth,
 } from "../../src/netlink/link.ts";
+import { IpvlanMode, linkMessage } from "../../src/netlink/link-message.ts";
 import { HEADER_BYTES } from "../../src/netlink/message.ts";
 import { golden, goldenRequest, message } from "./message.ts";
 

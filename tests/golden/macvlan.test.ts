@@ -1,6 +1,7 @@
 // The two messages by which a macvlan is born inside a container, as iproute2 sends them.
 import { describe } from "bun:test";
-import { createLink, linkMessage } from "../../src/netlink/link.ts";
+import { createLink } from "../../src/netlink/link.ts";
+import { linkMessage } from "../../src/netlink/link-message.ts";
 import { assignNamespaceId, namespaceIdMessage } from "../../src/netlink/namespace-id.ts";
 import { golden, goldenRequest, message } from "./message.ts";
 

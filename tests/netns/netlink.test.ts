@@ -12,10 +12,10 @@ import {
   deleteLinkGroup,
   dumpLinks,
   getLink,
-  MacvlanMode,
   setLink,
   veth,
 } from "../../src/netlink/link.ts";
+import { MacvlanMode } from "../../src/netlink/link-message.ts";
 import {
   connectionState,
   destinationIn,

@@ -1,7 +1,8 @@
 // Kinds of links that the test host's kernel has no modules for. This one loads each when its first link is asked for, and
 // what our netlink says and hears of such a link is what ip sees.
 import { readFileSync } from "node:fs";
-import { createLink, getLink, type LinkDevice, type LinkSettings, setLink } from "../../src/netlink/link.ts";
+import { createLink, getLink, type LinkSettings, setLink } from "../../src/netlink/link.ts";
+import type { LinkDevice } from "../../src/netlink/link-message.ts";
 import { NetlinkSocket } from "../../src/netlink/socket.ts";
 import { OpenFlag, openFile } from "../../src/sys/files.ts";
 import { inNetworkNamespace } from "../../src/sys/namespace.ts";
