@@ -4,15 +4,12 @@ import { getLink, type Link } from "../netlink/link.ts";
 import { ignoring, isNetlinkError } from "../netlink/message.ts";
 import {
   createDiscipline,
-  createMirror,
   deleteDiscipline,
-  deleteFilter,
-  dumpFilters,
-  type FilterPlace,
   getDiscipline,
   Handle,
   Parent,
 } from "../netlink/traffic-control.ts";
+import { createMirror, deleteFilter, dumpFilters, type FilterPlace } from "../netlink/traffic-filter.ts";
 import { type Connection, connectHost } from "./connection.ts";
 import { MissingFeatureError, needing } from "./feature.ts";
 import { rehearse } from "./rehearsal.ts";

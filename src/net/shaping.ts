@@ -5,16 +5,14 @@ import { createLink, deleteLink, dumpLinks, getLink, type Link, setLink } from "
 import { ignoring, isNetlinkError } from "../netlink/message.ts";
 import {
   createDiscipline,
-  createRedirect,
   deleteDiscipline,
-  deleteFilter,
-  dumpFilters,
   getDiscipline,
   Handle,
   type InstalledDiscipline,
   Parent,
   tokenBucket,
 } from "../netlink/traffic-control.ts";
+import { createRedirect, deleteFilter, dumpFilters } from "../netlink/traffic-filter.ts";
 import { type Connection, connectHost } from "./connection.ts";
 import { MissingFeatureError } from "./feature.ts";
 import { rehearse } from "./rehearsal.ts";

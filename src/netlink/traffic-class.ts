@@ -5,16 +5,13 @@ import { MessageFlag, type Request } from "./message.ts";
 import {
   type Discipline,
   ETHERNET,
-  filterMessage,
   LARGEST_32_BITS,
-  MATCH_ALL,
   NO_RATE,
-  type PacketWord,
-  RTM_NEWTFILTER,
   rateSpecification,
   target,
   trafficHeader,
 } from "./traffic-control.ts";
+import { filterMessage, MATCH_ALL, type PacketWord, RTM_NEWTFILTER } from "./traffic-filter.ts";
 
 const RTM_NEWTCLASS = 40;
 

@@ -5,18 +5,20 @@ import { HEADER_BYTES, writeMessage } from "../../src/netlink/message.ts";
 import { getNamespaceId, namespaceIdMessage } from "../../src/netlink/namespace-id.ts";
 import {
   createDiscipline,
-  createMirror,
-  createRedirect,
   deleteDiscipline,
-  deleteFilter,
   disciplineMessage,
-  dumpFilters,
-  filterMessage,
   getDiscipline,
   Handle,
   Parent,
   tokenBucket,
 } from "../../src/netlink/traffic-control.ts";
+import {
+  createMirror,
+  createRedirect,
+  deleteFilter,
+  dumpFilters,
+  filterMessage,
+} from "../../src/netlink/traffic-filter.ts";
 import { golden, goldenRequest, message } from "./message.ts";
 
 /** TCA_TBF_RTAB, 256 numbers of which each says how long so many cells take; kernels since 3.8 do without. */

@@ -14,7 +14,8 @@ import { dumpAllChains, dumpChains, dumpRules, getChain, getGeneration } from ".
 import { dumpElements } from "../../src/netlink/nftables-set.ts";
 import { dumpRoutes } from "../../src/netlink/route.ts";
 import { NetlinkSocket } from "../../src/netlink/socket.ts";
-import { dumpFilters, getDiscipline, Parent } from "../../src/netlink/traffic-control.ts";
+import { getDiscipline, Parent } from "../../src/netlink/traffic-control.ts";
+import { dumpFilters } from "../../src/netlink/traffic-filter.ts";
 import { dumpWireguard, joinedParts } from "../../src/netlink/wireguard.ts";
 import { done, fakeKernel } from "../support/fake-kernel.ts";
 import { asFirstAnswer, recordedMessages } from "../support/recorded.ts";

@@ -11,12 +11,10 @@ import { classSorter, createClass, createClassifier } from "../../netlink/traffi
 import {
   createDiscipline,
   deleteDiscipline,
-  dumpFilters,
   networkEmulator,
-  type PacketWord,
   Parent,
-  type SortingRule,
 } from "../../netlink/traffic-control.ts";
+import { dumpFilters, type PacketWord, type SortingRule } from "../../netlink/traffic-filter.ts";
 import { type Connection, connectHost } from "../connection.ts";
 import { rehearse } from "../rehearsal.ts";
 import {
