@@ -58,7 +58,8 @@ export type { AttachmentRow, Entry };
  * `impairment` is an interface by name, number and container, with the rules by which its traffic goes wrong.
  * `firewall` is a table that needs the firewall's chain, and `firewall element` an element of one of its sets,
  * `firewalld source` an address in a zone of firewalld.
- * `port map` is a port of the host with where it leads, and `port map sources` a chain that such ports share.
+ * `port map` is a port of the host with where it leads, `waiting port map` one that another interface of the container has
+ * first, and `port map sources` a chain that such ports share.
  * `default route` is one of a container that stands in the place of others, `source routing` the rules, tables and moved
  * routes of one of its interfaces; `vrf` is one in a container, and `vrf port` an interface in it with what it had before.
  * `delegate` is another network that a plugin has added the container to, and how: delegation/ reads it back.
@@ -80,6 +81,7 @@ export type ObjectKind =
   | "firewall element"
   | "firewalld source"
   | "port map"
+  | "waiting port map"
   | "port map sources"
   | "delegate"
   | "default route"
@@ -114,6 +116,7 @@ const KINDS: readonly string[] = [
   "firewall element",
   "firewalld source",
   "port map",
+  "waiting port map",
   "port map sources",
   "delegate",
   "default route",

@@ -3,11 +3,21 @@
 // can't want the same port, and DEL and GC need nothing but the names of the attachment.
 import * as v from "valibot";
 import { type Addition, type AdditionCall, defineChained } from "../attachment/addition.ts";
-import { aliasOf, claimantName, ownerFromAlias } from "../attachment/identity.ts";
+import { claimantName, ownerFromAlias } from "../attachment/identity.ts";
+import {
+  claimPorts,
+  findOrphan,
+  objectsFor,
+  PORTMAP_PLUGIN,
+  type PortClaims,
+  portClaimsIn,
+  tagOf,
+  takeBack,
+  taken,
+} from "../attachment/port-entry.ts";
 import { portMapping, type RequestedPort, requestedPort } from "../attachment/requested-port.ts";
 import { entryOf } from "../attachment/reservation.ts";
 import { dataDirOf, storeEntries } from "../attachment/settings.ts";
-import { writtenAttachment } from "../attachment/written.ts";
 import { CniError, describeError, ErrorCode, stateDiffers } from "../cni/error.ts";
 import { shown } from "../cni/input.ts";
 import type { AttachmentKey } from "../cni/network-config.ts";
@@ -15,17 +25,12 @@ import type { Result } from "../cni/result.ts";
 import type { Address, Family } from "../ip/address.ts";
 import { networkOf, type Prefix, parsePrefix } from "../ip/prefix.ts";
 import {
-  claimantsOf,
   type Entry,
   findAttachment,
-  forgetAttachment,
-  forgetAttachments,
-  type KernelObject,
-  kernelObject,
   listAttachments,
+  listObjects,
   listStaleEntries,
   recordAttachment,
-  type WrittenEntry,
   writtenAbout,
 } from "../ledger/attachments.ts";
 import { describeOwner, holderOf, type Owner } from "../ledger/owner.ts";
@@ -39,17 +44,9 @@ import {
   listLoopbackClaims,
   withdrawLoopbackClaims,
 } from "../net/port-map/loopback.ts";
-import {
-  describePortMap,
-  type PortMap,
-  parsePortMap,
-  portMapDetail,
-  portMapName,
-} from "../net/port-map/port-map.ts";
-import { sourceChainName } from "../net/port-map/rules.ts";
+import { describePortMap, type PortMap, portMapDetail, portMapName } from "../net/port-map/port-map.ts";
 import {
   addPortMaps,
-  elementsOf,
   listElements,
   openPortMapTable,
   type PortMapTable,
@@ -60,10 +57,8 @@ import {
   removeUnusedParts,
 } from "../net/port-map/table.ts";
 import { beat } from "../store/heartbeat.ts";
-import { openStore, storeExists } from "../store/sqlite.ts";
+import { inExistingStore, openStore, storeExists } from "../store/sqlite.ts";
 import type { Transaction } from "../store/store.ts";
-
-const PLUGIN = "portmap";
 
 const config = v.object({
   backend: v.nullish(v.string()),
@@ -211,79 +206,6 @@ function portMapsOf(
   return maps;
 }
 
-function objectsFor(maps: Iterable<PortMap>): KernelObject[] {
-  return [...maps].flatMap((map) => [
-    { kind: "port map", name: portMapName(map), detail: portMapDetail(map) },
-    ...(typeof map.source === "string"
-      ? []
-      : [kernelObject("port map sources", sourceChainName(map.source))]),
-  ]);
-}
-
-function portMapsIn(objects: readonly KernelObject[]): PortMap[] {
-  return objects.flatMap(({ kind, name, detail }) =>
-    kind === "port map" ? (parsePortMap(name, detail) ?? []) : [],
-  );
-}
-
-function sourceChainsIn(objects: readonly KernelObject[]): string[] {
-  return objects.filter(({ kind }) => kind === "port map sources").map(({ name }) => name);
-}
-
-/** What elements of an attachment carry as their comment; empty where it does not fit. */
-function tagOf(owner: Owner): string {
-  return aliasOf(owner) ?? "";
-}
-
-function taken(map: PortMap, holder: string): CniError {
-  return new CniError(
-    ErrorCode.addressInUse,
-    `host port ${portMapName(map)} is not available: it is held by ${holder}`,
-    "DEL that attachment, or ask for another hostPort or hostIP",
-  );
-}
-
-/** Forgets what was mapped in an earlier boot, which went with it; throws CniError 100 for what is mapped now. */
-async function refuseTaken(
-  store: Transaction,
-  entry: Entry,
-  bootId: string,
-  maps: Iterable<PortMap>,
-): Promise<void> {
-  for (const map of maps) {
-    for (const other of await claimantsOf(store, { kind: "port map", name: portMapName(map) })) {
-      const { network, containerId, ifname } = entry;
-      const isOwn = other.network === network && other.containerId === containerId && other.ifname === ifname;
-      if (isOwn) continue;
-      if (other.bootId === bootId) throw taken(map, describeOwner(other));
-      await forgetAttachment(store, other);
-    }
-  }
-}
-
-/**
- * Removes the port maps of a network's entries and forgets them, inside a transaction, so that no ADD can claim a port or a chain
- * meanwhile; if the kernel refuses, nothing is forgotten. Returns the port maps.
- */
-async function takeBack(
-  store: Transaction,
-  table: PortMapTable | undefined,
-  entries: readonly WrittenEntry<Entry>[],
-): Promise<PortMap[]> {
-  const [first] = entries;
-  if (first === undefined) return [];
-  const owned = entries.flatMap(({ row, objects }) => portMapsIn(objects).map((map) => ({ map, row })));
-  const rows = entries.map(({ row }) => row);
-  const unclaimed = await forgetAttachments(store, first.row.network, PLUGIN, rows);
-  const maps = owned.map(({ map }) => map);
-  if (table === undefined || maps.length === 0) return maps;
-  const elements = owned.flatMap(({ map, row }) => elementsOf(map, tagOf(row)));
-  removeElements(table, elements, sourceChainsIn(unclaimed));
-  const claimants = new Set(rows.map(claimantName));
-  withdrawLoopbackClaims(table, ({ claimant }) => claimants.has(claimant));
-  return maps;
-}
-
 /** Returns what is of a network's attachments that are neither valid nor written down: a store was lost. */
 async function straysAmong<Thing extends { readonly owner: Owner }>(
   store: Transaction | undefined,
@@ -332,8 +254,9 @@ function openTableIfAny(): PortMapTable | undefined {
 
 function portMapsFor(call: AdditionCall<Config>, plan: Plan): Addition {
   const { network, attachment, args, note } = call;
-  const entry = entryOf(call, PLUGIN);
+  const entry = entryOf(call, PORTMAP_PLUGIN);
   let maps: PortMap[] = [];
+  let claims: PortClaims = { held: [], waiting: [] };
   return {
     dataDir: plan.dataDir,
 
@@ -344,19 +267,19 @@ function portMapsFor(call: AdditionCall<Config>, plan: Plan): Addition {
 
     async claim(store): Promise<void> {
       const holder = holderOf(network, attachment, args);
-      await refuseTaken(store, entry, holder.bootId, maps);
+      claims = await claimPorts(store, openPortMapTable, entry, maps, note);
       if ((await findAttachment(store, entry)) !== undefined) {
         // what an earlier ADD of the same attachment left behind
         const table = openPortMapTable();
-        await takeBack(store, table, [await writtenAbout(store, entry)]);
+        await takeBack(store, table, [await writtenAbout(store, entry)], note, claims.held);
       }
-      await recordAttachment(store, holder, PLUGIN, objectsFor(maps));
+      await recordAttachment(store, holder, PORTMAP_PLUGIN, objectsFor(claims));
     },
 
     async make(result): Promise<Result> {
       const table = openPortMapTable();
       try {
-        addPortMaps(table, maps, tagOf(entry));
+        addPortMaps(table, claims.held, tagOf(entry));
       } catch (error) {
         if (!(error instanceof PortTakenError)) throw error;
         const owner = ownerFromAlias(error.owner);
@@ -372,21 +295,37 @@ function portMapsFor(call: AdditionCall<Config>, plan: Plan): Addition {
           for (const link of new Set(ways)) letLoopbackOut(table, link, owner);
         });
       }
-      forgetUdpFlows(maps, "to others", note);
+      forgetUdpFlows(claims.held, "to others", note);
       return result;
     },
 
     async release(): Promise<void> {
       const table = openTableIfAny();
       await openStore(plan.dataDir).transaction(async (store) =>
-        takeBack(store, table, [await writtenAbout(store, entry)]),
+        takeBack(store, table, [await writtenAbout(store, entry)], note),
       );
     },
   };
 }
 
+/** Returns what is written down for an attachment, with the first port that waits for a holder who is not there. */
+async function writtenClaims(
+  dataDir: string,
+  entry: Entry,
+): Promise<PortClaims & { readonly orphan: PortMap | undefined }> {
+  return inExistingStore(
+    dataDir,
+    async (store) => {
+      if (store === undefined) return { held: [], waiting: [], orphan: undefined };
+      const claims = portClaimsIn(await listObjects(store, entry));
+      return { ...claims, orphan: await findOrphan(store, entry, claims.waiting) };
+    },
+    "read",
+  );
+}
+
 export const portmap = defineChained({
-  name: PLUGIN,
+  name: PORTMAP_PLUGIN,
   about: "Warren portmap: makes ports of the host lead to ports of a container",
   config,
   cleanup,
@@ -400,11 +339,11 @@ export const portmap = defineChained({
 
   async del(call): Promise<void> {
     const dataDir = dataDirOf(call.config);
-    const entry = entryOf(call, PLUGIN);
+    const entry = entryOf(call, PORTMAP_PLUGIN);
     const table = openTableIfAny();
     const maps = storeExists(dataDir)
       ? await openStore(dataDir).transaction(async (store) =>
-          takeBack(store, table, [await writtenAbout(store, entry)]),
+          takeBack(store, table, [await writtenAbout(store, entry)], call.note),
         )
       : [];
     const tag = tagOf(entry);
@@ -426,19 +365,19 @@ export const portmap = defineChained({
       throw new CniError(ErrorCode.invalidConfig, "Required prevResult missing");
     const wanted =
       plan.ports.length === 0 ? [] : portMapsOf(plan, call.previous, attachment.ifname, note).values();
-    const entry = entryOf(call, PLUGIN);
-    const { objects } = await writtenAttachment(call, PLUGIN, plan.dataDir);
+    const entry = entryOf(call, PORTMAP_PLUGIN);
+    const { held, waiting, orphan } = await writtenClaims(plan.dataDir, entry);
+    const maps = [...held, ...waiting];
+    const written = new Set(maps.map((map) => `${portMapName(map)} ${portMapDetail(map)}`));
     for (const map of wanted) {
-      const isKnown = objects.some(
-        ({ kind, name, detail }) =>
-          kind === "port map" && name === portMapName(map) && detail === portMapDetail(map),
-      );
-      if (!isKnown) throw stateDiffers(`port map ${describePortMap(map)} is not written down`);
+      if (!written.has(`${portMapName(map)} ${portMapDetail(map)}`))
+        throw stateDiffers(`port map ${describePortMap(map)} is not written down`);
     }
-    const maps = portMapsIn(objects);
+    if (orphan !== undefined)
+      throw stateDiffers(`port map ${describePortMap(orphan)} waits for a port that nobody has`);
     if (maps.length === 0) return;
     const table = openPortMapTable();
-    const defect = portMapDefect(table, maps, tagOf(entry));
+    const defect = portMapDefect(table, held, tagOf(entry));
     if (defect !== undefined) throw stateDiffers(defect);
     using host = connectHost();
     if (!reachedFromLoopback(maps).every((pod) => isLoopbackLetOut(host, pod))) {
@@ -468,8 +407,8 @@ export const portmap = defineChained({
       return owner?.network === network ? [{ owner, claimant }] : [];
     });
     const collect = async (store: Transaction | undefined) => {
-      const stale = store === undefined ? [] : await listStaleEntries(store, network, PLUGIN, valid);
-      const maps = store === undefined ? [] : await takeBack(store, table, stale);
+      const stale = store === undefined ? [] : await listStaleEntries(store, network, PORTMAP_PLUGIN, valid);
+      const maps = store === undefined ? [] : await takeBack(store, table, stale, note);
       const strays = await straysAmong(store, tagged, valid);
       const strayClaims = new Set((await straysAmong(store, claims, valid)).map(({ claimant }) => claimant));
       if (table !== undefined) withdrawLoopbackClaims(table, ({ claimant }) => strayClaims.has(claimant));

@@ -519,6 +519,60 @@ describe("ADD", () => {
     await mapped(stage, "c3", [WEB], { name: "net2" });
   });
 
+  test("of a container's two networks lead to the first, then to the other, and CHECK and GC understand it", async () => {
+    await using stage = await Stage.create();
+    const second = { ...POD, ifname: "eth1" };
+    const ranges = [[{ subnet: "10.77.0.0/16" }]];
+    const ipam = { type: "warren-ipam", dataDir: stage.dataDir, ranges, routes: [{ dst: "192.0.2.0/24" }] };
+    const bridge = { name: "storage", bridge: "br1", isDefaultGateway: false, isGateway: true, ipam };
+    const names = { name: "storage" };
+    const first = await stage.attach(POD, [WEB, DNS]);
+    const other = await stage.attach(second, [WEB, DNS], names, bridge);
+    await succeed(stage.host, "CHECK", first.config, POD);
+    await succeed(stage.host, "CHECK", other.config, second);
+    const leads = async () => {
+      const lines = (await ruleset(stage.host)).split("\n").filter((line) => line.includes(". 8080 "));
+      return lines.join().match(/: (10\.\d+)\./)?.[1];
+    };
+    expect(await leads()).toBe("10.88");
+    await stage.serve("pod1", "web", 80);
+    expect(await stage.ask("outside", "tcp", "192.0.2.1", 8080)).toBe("web saw 192.0.2.2");
+    // nobody else gets a port that an interface of the container waits for
+    const refused = await map(stage, "c2", [WEB], { name: "third" });
+    expect(refused.document.code).toBe(100);
+    await stage.detach(POD);
+    expect(await leads()).toBe("10.77");
+    await succeed(stage.host, "CHECK", other.config, second);
+    expect(await stage.ask("outside", "tcp", "192.0.2.1", 8080)).toBe("web saw 192.0.2.2");
+    expect(await stage.ask(undefined, "tcp", "127.0.0.1", 8080)).toBe("web saw 10.77.0.1");
+    expect((await map(stage, "c2", [WEB], { name: "third" })).document.code).toBe(100);
+    // the first network comes back and waits; then all containers are gone but for the runtime's list
+    await stage.attach(POD, [WEB]);
+    expect(await leads()).toBe("10.77");
+    const none = { "cni.dev/valid-attachments": [] };
+    await succeed(stage.host, "GC", { ...stage.portmap(undefined, names), ...none });
+    expect(await leads()).toBe("10.88");
+    await succeed(stage.host, "GC", { ...stage.portmap(undefined), ...none });
+    expect(await stage.elements()).toEqual([]);
+  }, 60_000);
+
+  test("of a container that comes back in a new namespace are taken from the one that is gone", async () => {
+    await using stage = await Stage.create();
+    const second = { ...POD, ifname: "eth1" };
+    await stage.attach(second, [WEB], { name: "storage" }, { name: "storage", bridge: "br1", ipMasq: false });
+    await stage.host.text(["ip", "netns", "del", "pod1"]);
+    await stage.host.addNetns("pod1");
+    await stage.host.text(["ip", "-n", "pod1", "link", "set", "lo", "up"]);
+    await stage.attach(
+      POD,
+      [WEB],
+      {},
+      { ipam: { ...(stage.bridge().ipam as Config), ranges: [[{ subnet: "10.66.0.0/16" }]] }, bridge: "br2" },
+    );
+    await stage.serve("pod1", "web", 80);
+    expect(await stage.ask("outside", "tcp", "192.0.2.1", 8080)).toBe("web saw 192.0.2.2");
+  }, 60_000);
+
   test("of a port that another store's attachment holds is refused by what the kernel knows", async () => {
     await using stage = await Stage.create();
     await mapped(stage, "c1", [WEB], { dataDir: `${stage.host.directory}/elsewhere` });
