@@ -144,6 +144,21 @@ ${store}
   }
 }, 30_000);
 
+test("S3-P05 the doctor warns of a password that everybody can read", async () => {
+  using folder = new Folder({}, ALL);
+  const file = join(folder.path, "password");
+  writeFileSync(file, "hunter2\n");
+  const store = { postgres: { host: "db", user: "u", database: "d", passwordFile: file } };
+  folder.write("10-a.conflist", bridge("a", ipam("10.88.0.0/24", { store })));
+  const told: unknown[] = [];
+  for (const mode of [0o600, 0o640, 0o644]) {
+    chmodSync(file, mode);
+    told.push((await findings(folder)).map((line) => line.replace(/^(\w+ \S+?):\d+:\d+/, "$1")));
+  }
+  const warning = `warning 10-a.conflist the key "store": everybody on this machine has access to the password (mode 0644); chmod 600 /password`;
+  expect(told).toEqual([[], [], [warning]]);
+});
+
 test("S3-P05 the key mesh of a bridge is examined as warren-mesh in the chain is", async () => {
   const mesh = { confg: "/etc/warren/mesh.json", nodeCIDRs: ["10.88"] };
   using folder = new Folder(

@@ -19,9 +19,9 @@ class Page implements AsyncDisposable {
     readonly token: string,
   ) {}
 
-  static async open(node: TestNode): Promise<Page> {
+  static async open(node: TestNode, ...flags: string[]): Promise<Page> {
     const env = { NETCONFPATH: node.conf, CNI_PATH: PLUGIN_FOLDER };
-    const child = node.host.start([WARREN, "ui", "--json"], { env });
+    const child = node.host.start([WARREN, "ui", "--json", ...flags], { env });
     const first = await child.stdout.getReader().read();
     if (first.done) throw new Error(await new Response(child.stderr).text());
     const { url, token } = JSON.parse(new TextDecoder().decode(first.value));
@@ -76,14 +76,19 @@ testWith(tools.program("curl"))(
       ["/", ["-X", "DELETE", ...known], 405],
       // the name of somebody else's page that leads here
       ["/", ["-H", "Host: evil.example", ...known], 421],
+      ["/", ["-H", "Host: 192.0.2.7", ...known], 421],
       ["/", ["-H", `Host: localhost:${new URL(page.url).port}`, ...known], 200],
+      // the near end of a tunnel
+      ["/", ["-H", "Host: localhost:1", ...known], 200],
     ];
     for (const [path, flags, status] of statuses) {
       expect([path, flags, (await page.get(path, ...flags)).status]).toEqual([path, flags, status]);
     }
     const welcome = await page.get(`/?token=${page.token}`, "-i");
     expect(welcome.status).toBe(303);
-    expect(welcome.text).toContain("HttpOnly; SameSite=Strict");
+    const cookie = `warren_token_${new URL(page.url).port}=${page.token}`;
+    expect(welcome.text).toContain(`\r\nset-cookie: ${cookie}; HttpOnly; SameSite=Strict`);
+    expect((await page.get("/", "-H", `Cookie: ${cookie}`)).status).toBe(200);
     const { text } = await page.get("/", "-i", ...known);
     expect(text).toContain("Content-Security-Policy: default-src 'none'; ");
     expect(text).not.toContain(page.token);
@@ -91,6 +96,24 @@ testWith(tools.program("curl"))(
     const sockets = await node.host.text(["ss", "-Hltn"]);
     expect(sockets).toContain(`127.0.0.1:${new URL(page.url).port}`);
     expect(sockets.trim().split("\n")).toHaveLength(1);
+  },
+);
+
+testWith(tools.program("curl"))(
+  "listening everywhere, it answers to every address and to no name",
+  async () => {
+    await using node = await TestNode.create();
+    await using page = await Page.open(node, "--host", "0.0.0.0");
+    const known = ["-H", `Authorization: Bearer ${page.token}`];
+    for (const [host, status] of [
+      ["192.0.2.7:8080", 200],
+      ["[2001:db8::7]", 200],
+      ["localhost", 200],
+      ["evil.example", 421],
+      ["192.0.2.7.evil.example", 421],
+    ] as const) {
+      expect([host, (await page.get("/", "-H", `Host: ${host}`, ...known)).status]).toEqual([host, status]);
+    }
   },
 );
 

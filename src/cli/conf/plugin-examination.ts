@@ -231,9 +231,9 @@ async function examineKeys(
 }
 
 function reportStores({ document }: PluginSite, report: Report): void {
-  for (const { path, message, cure, unknown } of examineStores(document)) {
+  for (const { path, severity, message, cure, unknown } of examineStores(document)) {
     const meant = unknown === undefined ? undefined : nearestWord(unknown.word, unknown.known);
-    report(path, "error", message, meant === undefined ? cure : `did you mean ${JSON.stringify(meant)}?`);
+    report(path, severity, message, meant === undefined ? cure : `did you mean ${JSON.stringify(meant)}?`);
   }
 }
 

@@ -1,6 +1,7 @@
 // The page's server: it answers only who has the token, only under the name that it was given, and only questions; there
 // is nothing that it could be asked to do.
 import { timingSafeEqual } from "node:crypto";
+import { parseAddress } from "../../ip/address.ts";
 import { type Event, listEvents } from "../../ledger/events.ts";
 import { openStore, storeExists } from "../../store/sqlite.ts";
 import { mapNode } from "../map/node-map.ts";
@@ -20,7 +21,10 @@ const LOOK_PAUSE_MS = 400;
 /** How often a listener hears that nothing happened, so that whoever is in between keeps the connection. */
 const SILENCE_MS = 5000;
 
-const COOKIE = "warren_token";
+/** Browsers keep cookies by host and not by port: each page of a host has its own. */
+function cookieName(port: number): string {
+  return `warren_token_${port}`;
+}
 
 /** Where and for whom the page is. */
 export interface PageSettings {
@@ -54,8 +58,7 @@ async function answer(
   port: number,
 ): Promise<Response> {
   const url = new URL(request.url);
-  // a name that leads here from a page of somebody else's (DNS rebinding) is not ours
-  if (![page.host, "localhost"].some((host) => url.host === hostText(host, port))) {
+  if (!isOwnName(url.hostname, page.host)) {
     return refuse(421, "This is not the name of this server.");
   }
   if (request.method !== "GET" && request.method !== "HEAD")
@@ -63,8 +66,8 @@ async function answer(
   // browsers ask for it by themselves
   if (url.pathname === "/favicon.ico") return new Response(null, { status: 204, headers: GUARDS });
   const given = url.searchParams.get("token");
-  if (url.pathname === "/" && given !== null && isToken(given, page.token)) return welcome(page.token);
-  if (!isKnown(request, page.token)) {
+  if (url.pathname === "/" && given !== null && isToken(given, page.token)) return welcome(page.token, port);
+  if (!isKnown(request, page.token, port)) {
     return refuse(401, "The address that warren ui has printed has a token in it: open that one.");
   }
   switch (url.pathname) {
@@ -83,9 +86,15 @@ async function answer(
   }
 }
 
-function hostText(host: string, port: number): string {
-  const name = host.includes(":") ? `[${host}]` : host;
-  return port === 80 ? name : `${name}:${port}`;
+/**
+ * True if a browser that names the server so means it: a name that leads here from a page of somebody else's (DNS
+ * rebinding) is not ours. An address can't be made to lead elsewhere, so where the server listens on all of them, each is
+ * right. The port says nothing, and is another one behind a tunnel.
+ */
+function isOwnName(asked: string, host: string): boolean {
+  const name = asked.replace(/^\[|\]$/g, "");
+  if (name === host || name === "localhost") return true;
+  return (host === "0.0.0.0" || host === "::") && parseAddress(name) !== undefined;
 }
 
 function isToken(given: string, token: string): boolean {
@@ -93,15 +102,15 @@ function isToken(given: string, token: string): boolean {
   return one.length === other.length && timingSafeEqual(one, other);
 }
 
-function isKnown(request: Request, token: string): boolean {
+function isKnown(request: Request, token: string, port: number): boolean {
   const bearer = /^Bearer (\S+)$/.exec(request.headers.get("authorization") ?? "")?.[1];
-  const cookie = new Bun.CookieMap(request.headers.get("cookie") ?? "").get(COOKIE);
+  const cookie = new Bun.CookieMap(request.headers.get("cookie") ?? "").get(cookieName(port));
   return [bearer, cookie].some((given) => typeof given === "string" && isToken(given, token));
 }
 
 /** The token goes out of the address, so that it is in no history and on no screen. */
-function welcome(token: string): Response {
-  const cookie = `${COOKIE}=${token}; HttpOnly; SameSite=Strict; Path=/`;
+function welcome(token: string, port: number): Response {
+  const cookie = `${cookieName(port)}=${token}; HttpOnly; SameSite=Strict; Path=/`;
   return new Response(null, { status: 303, headers: { ...GUARDS, Location: "/", "Set-Cookie": cookie } });
 }
 
