@@ -36,39 +36,45 @@ export const dnsSchema = v.object({
   options: v.nullish(v.array(v.string())),
 });
 
-const interfaceSchema = v.object({
-  name: v.string(),
-  mac: v.nullish(v.string()),
-  mtu: v.nullish(index),
-  sandbox: v.nullish(v.string()),
-  socketPath: v.nullish(v.string()),
-  pciID: v.nullish(v.string()),
-});
+// What follows is made when a previous result is read, which the ADD of a first plugin has not got.
+const interfaceSchema = () =>
+  v.object({
+    name: v.string(),
+    mac: v.nullish(v.string()),
+    mtu: v.nullish(index),
+    sandbox: v.nullish(v.string()),
+    socketPath: v.nullish(v.string()),
+    pciID: v.nullish(v.string()),
+  });
 
-const addressSchema = v.object({
-  interface: v.nullish(index),
-  address: prefix,
-  gateway: v.nullish(v.union([address, v.literal("")])),
-});
+const addressSchema = () =>
+  v.object({
+    interface: v.nullish(index),
+    address: prefix,
+    gateway: v.nullish(v.union([address, v.literal("")])),
+  });
 
-const currentSchema = v.object({
-  interfaces: v.nullish(v.array(interfaceSchema)),
-  ips: v.nullish(v.array(addressSchema)),
-  routes: v.nullish(v.array(routeSchema)),
-  dns: v.nullish(dnsSchema),
-});
+const currentSchema = () =>
+  v.object({
+    interfaces: v.nullish(v.array(interfaceSchema())),
+    ips: v.nullish(v.array(addressSchema())),
+    routes: v.nullish(v.array(routeSchema)),
+    dns: v.nullish(dnsSchema),
+  });
 
-const oldestFamilySchema = v.object({
-  ip: prefix,
-  gateway: v.nullish(v.union([address, v.literal("")])),
-  routes: v.nullish(v.array(routeSchema)),
-});
+const oldestFamilySchema = () =>
+  v.object({
+    ip: prefix,
+    gateway: v.nullish(v.union([address, v.literal("")])),
+    routes: v.nullish(v.array(routeSchema)),
+  });
 
-const oldestSchema = v.object({
-  ip4: v.nullish(oldestFamilySchema),
-  ip6: v.nullish(oldestFamilySchema),
-  dns: v.nullish(dnsSchema),
-});
+const oldestSchema = () =>
+  v.object({
+    ip4: v.nullish(oldestFamilySchema()),
+    ip6: v.nullish(oldestFamilySchema()),
+    dns: v.nullish(dnsSchema),
+  });
 
 /** A route of a result. `dst` is in CIDR notation; without `gw` the destination is on the link. */
 export interface Route {
@@ -173,7 +179,7 @@ export function dnsOf(dns: v.InferOutput<typeof dnsSchema> | null | undefined): 
  */
 export function decodeResult(document: unknown, version: string, what: string): Result {
   if (compareVersions(version, "0.3.0") < 0) {
-    const old = parseInput(oldestSchema, document, ErrorCode.decodingFailure, what);
+    const old = parseInput(oldestSchema(), document, ErrorCode.decodingFailure, what);
     const families = [old.ip4, old.ip6].filter((family) => family !== null && family !== undefined);
     return {
       interfaces: [],
@@ -184,7 +190,7 @@ export function decodeResult(document: unknown, version: string, what: string): 
       dns: dnsOf(old.dns),
     };
   }
-  const current = parseInput(currentSchema, document, ErrorCode.decodingFailure, what);
+  const current = parseInput(currentSchema(), document, ErrorCode.decodingFailure, what);
   return {
     interfaces: (current.interfaces ?? []).map((one) => compact<Interface>(one)),
     ips: (current.ips ?? []).map((one) => compact<AttachedAddress>(one)),

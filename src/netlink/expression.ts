@@ -9,6 +9,7 @@ import {
   bytes,
   type Choice,
   choice,
+  later,
   list,
   nested,
   text,
@@ -16,59 +17,63 @@ import {
 
 /** A value or a verdict (NFTA_DATA_*). */
 export const data = nested(
-  attributes({
-    value: [1, bytes],
-    verdict: [2, nested(attributes({ code: [1, be32Signed], chain: [2, text] }))], // NFTA_VERDICT_*
-  }),
+  later(() =>
+    attributes({
+      value: [1, bytes],
+      verdict: [2, nested(attributes({ code: [1, be32Signed], chain: [2, text] }))], // NFTA_VERDICT_*
+    }),
+  ),
 );
 
-const kinds = {
-  meta: nested(attributes({ destination: [1, be32], key: [2, be32], source: [3, be32] })),
-  payload: nested(
-    attributes({ destination: [1, be32], base: [2, be32], offset: [3, be32], length: [4, be32] }),
-  ),
-  bitwise: nested(
-    attributes({
-      source: [1, be32],
-      destination: [2, be32],
-      length: [3, be32],
-      mask: [4, data],
-      xor: [5, data],
-      operation: [6, be32],
-    }),
-  ),
-  cmp: nested(attributes({ source: [1, be32], operator: [2, be32], data: [3, data] })),
-  lookup: nested(
-    attributes({
-      set: [1, text],
-      source: [2, be32],
-      destination: [3, be32],
-      setId: [4, be32],
-      flags: [5, be32],
-    }),
-  ),
-  immediate: nested(attributes({ destination: [1, be32], data: [2, data] })),
-  masq: nested(attributes({ flags: [1, be32], portMinimum: [2, be32], portMaximum: [3, be32] })),
-  nat: nested(
-    attributes({
-      type: [1, be32],
-      family: [2, be32],
-      addressMinimum: [3, be32],
-      addressMaximum: [4, be32],
-      portMinimum: [5, be32],
-      portMaximum: [6, be32],
-      flags: [7, be32],
-    }),
-  ),
-  ct: nested(attributes({ destination: [1, be32], key: [2, be32], source: [4, be32] })),
-  fib: nested(attributes({ destination: [1, be32], result: [2, be32], flags: [3, be32] })),
-  counter: nested(attributes({ bytes: [1, be64], packets: [2, be64] })),
-} as const;
+const kinds = () =>
+  ({
+    meta: nested(attributes({ destination: [1, be32], key: [2, be32], source: [3, be32] })),
+    payload: nested(
+      attributes({ destination: [1, be32], base: [2, be32], offset: [3, be32], length: [4, be32] }),
+    ),
+    bitwise: nested(
+      attributes({
+        source: [1, be32],
+        destination: [2, be32],
+        length: [3, be32],
+        mask: [4, data],
+        xor: [5, data],
+        operation: [6, be32],
+      }),
+    ),
+    cmp: nested(attributes({ source: [1, be32], operator: [2, be32], data: [3, data] })),
+    lookup: nested(
+      attributes({
+        set: [1, text],
+        source: [2, be32],
+        destination: [3, be32],
+        setId: [4, be32],
+        flags: [5, be32],
+      }),
+    ),
+    immediate: nested(attributes({ destination: [1, be32], data: [2, data] })),
+    masq: nested(attributes({ flags: [1, be32], portMinimum: [2, be32], portMaximum: [3, be32] })),
+    nat: nested(
+      attributes({
+        type: [1, be32],
+        family: [2, be32],
+        addressMinimum: [3, be32],
+        addressMaximum: [4, be32],
+        portMinimum: [5, be32],
+        portMaximum: [6, be32],
+        flags: [7, be32],
+      }),
+    ),
+    ct: nested(attributes({ destination: [1, be32], key: [2, be32], source: [4, be32] })),
+    fib: nested(attributes({ destination: [1, be32], result: [2, be32], flags: [3, be32] })),
+    counter: nested(attributes({ bytes: [1, be64], packets: [2, be64] })),
+  }) as const;
 
 /** One step of a rule. */
-export type Expression = Choice<typeof kinds>;
+export type Expression = Choice<ReturnType<typeof kinds>>;
 
-const expression: Codec<Expression | undefined> = nested(choice([1, text], 2, kinds)); // NFTA_EXPR_NAME, _DATA
+// NFTA_EXPR_NAME, NFTA_EXPR_DATA
+const expression: Codec<Expression | undefined> = nested(later(() => choice([1, text], 2, kinds())));
 
 /** The expressions of a rule (NFTA_LIST_ELEM). */
 export const expressions: Codec<readonly (Expression | undefined)[]> = nested(list(expression));

@@ -11,6 +11,7 @@ import {
   choice,
   headed,
   i32,
+  later,
   padding,
   type Struct,
   struct,
@@ -139,20 +140,22 @@ const deviceKinds = {
     id: [1, u16], // IFLA_VLAN_ID
     protocol: [5, be16], // IFLA_VLAN_PROTOCOL
   }),
-  vxlan: attributes({
-    id: [1, u32], // IFLA_VXLAN_ID
-    remote: [2, bytes], // IFLA_VXLAN_GROUP, an IPv4 address: multicast group or the other end
-    parent: [3, u32], // IFLA_VXLAN_LINK
-    local: [4, bytes], // IFLA_VXLAN_LOCAL, an IPv4 address
-    hopLimit: [5, u8], // IFLA_VXLAN_TTL
-    learning: [7, u8], // IFLA_VXLAN_LEARNING
-    ageing: [8, u32], // IFLA_VXLAN_AGEING
-    linkMisses: [13, u8], // IFLA_VXLAN_L2MISS
-    addressMisses: [14, u8], // IFLA_VXLAN_L3MISS
-    port: [15, be16], // IFLA_VXLAN_PORT
-    remote6: [16, bytes], // IFLA_VXLAN_GROUP6
-    local6: [17, bytes], // IFLA_VXLAN_LOCAL6
-  }),
+  vxlan: later(() =>
+    attributes({
+      id: [1, u32], // IFLA_VXLAN_ID
+      remote: [2, bytes], // IFLA_VXLAN_GROUP, an IPv4 address: multicast group or the other end
+      parent: [3, u32], // IFLA_VXLAN_LINK
+      local: [4, bytes], // IFLA_VXLAN_LOCAL, an IPv4 address
+      hopLimit: [5, u8], // IFLA_VXLAN_TTL
+      learning: [7, u8], // IFLA_VXLAN_LEARNING
+      ageing: [8, u32], // IFLA_VXLAN_AGEING
+      linkMisses: [13, u8], // IFLA_VXLAN_L2MISS
+      addressMisses: [14, u8], // IFLA_VXLAN_L3MISS
+      port: [15, be16], // IFLA_VXLAN_PORT
+      remote6: [16, bytes], // IFLA_VXLAN_GROUP6
+      local6: [17, bytes], // IFLA_VXLAN_LOCAL6
+    }),
+  ),
   macvlan: attributes({
     broadcastQueueLength: [7, u32], // IFLA_MACVLAN_BC_QUEUE_LEN, since Linux 5.11
     mode: [1, u32], // IFLA_MACVLAN_MODE
@@ -165,17 +168,19 @@ const deviceKinds = {
     table: [1, u32], // IFLA_VRF_TABLE
   }),
   // only told: what they are is said by /dev/net/tun
-  tun: attributes({
-    type: [3, u8], // IFLA_TUN_TYPE: 2 is a tap
-    owner: [1, u32], // IFLA_TUN_OWNER
-    group: [2, u32], // IFLA_TUN_GROUP
-    packetInformation: [4, u8], // IFLA_TUN_PI
-    headers: [5, u8], // IFLA_TUN_VNET_HDR
-    persistent: [6, u8], // IFLA_TUN_PERSIST
-    multiQueue: [7, u8], // IFLA_TUN_MULTI_QUEUE
-    queues: [8, u32], // IFLA_TUN_NUM_QUEUES
-    disabledQueues: [9, u32], // IFLA_TUN_NUM_DISABLED_QUEUES
-  }),
+  tun: later(() =>
+    attributes({
+      type: [3, u8], // IFLA_TUN_TYPE: 2 is a tap
+      owner: [1, u32], // IFLA_TUN_OWNER
+      group: [2, u32], // IFLA_TUN_GROUP
+      packetInformation: [4, u8], // IFLA_TUN_PI
+      headers: [5, u8], // IFLA_TUN_VNET_HDR
+      persistent: [6, u8], // IFLA_TUN_PERSIST
+      multiQueue: [7, u8], // IFLA_TUN_MULTI_QUEUE
+      queues: [8, u32], // IFLA_TUN_NUM_QUEUES
+      disabledQueues: [9, u32], // IFLA_TUN_NUM_DISABLED_QUEUES
+    }),
+  ),
   dummy: attributes({}),
   ifb: attributes({}),
   // keys and peers are told by generic netlink (wireguard.ts)

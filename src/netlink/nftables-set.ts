@@ -1,7 +1,7 @@
 // Sets and maps of nf_tables and their elements, as nfnetlink speaks of them; tables, chains and rules are in nftables.ts.
 // Requests that change something go through NetlinkSocket.transaction. Numbers: linux/netfilter/nf_tables.h.
 import type { Reader } from "./buffer.ts";
-import { attributes, be32, headed, list, nested, text } from "./codec.ts";
+import { attributes, be32, headed, later, list, nested, text } from "./codec.ts";
 import { data } from "./expression.ts";
 import { MessageFlag, type Request } from "./message.ts";
 import {
@@ -27,42 +27,46 @@ const DELETE_ELEMENT = SUBSYSTEM | 14;
 /** The body of a set message. */
 export const setMessage = headed(
   genericHeader,
-  attributes({
-    table: [1, text], // NFTA_SET_TABLE
-    name: [2, text], // NFTA_SET_NAME
-    flags: [3, be32], // NFTA_SET_FLAGS
-    keyType: [4, be32], // NFTA_SET_KEY_TYPE
-    keyLength: [5, be32], // NFTA_SET_KEY_LEN
-    dataType: [6, be32], // NFTA_SET_DATA_TYPE
-    dataLength: [7, be32], // NFTA_SET_DATA_LEN
-    id: [10, be32], // NFTA_SET_ID
-    userData: [13, userData], // NFTA_SET_USERDATA
-  }),
+  later(() =>
+    attributes({
+      table: [1, text], // NFTA_SET_TABLE
+      name: [2, text], // NFTA_SET_NAME
+      flags: [3, be32], // NFTA_SET_FLAGS
+      keyType: [4, be32], // NFTA_SET_KEY_TYPE
+      keyLength: [5, be32], // NFTA_SET_KEY_LEN
+      dataType: [6, be32], // NFTA_SET_DATA_TYPE
+      dataLength: [7, be32], // NFTA_SET_DATA_LEN
+      id: [10, be32], // NFTA_SET_ID
+      userData: [13, userData], // NFTA_SET_USERDATA
+    }),
+  ),
 );
 
 /** The body of a message about elements of a set. */
 export const elementMessage = headed(
   genericHeader,
-  attributes({
-    table: [1, text], // NFTA_SET_ELEM_LIST_TABLE
-    set: [2, text], // NFTA_SET_ELEM_LIST_SET
-    elements: [
-      3, // NFTA_SET_ELEM_LIST_ELEMENTS
-      nested(
-        list(
-          nested(
-            attributes({
-              key: [1, data], // NFTA_SET_ELEM_KEY
-              data: [2, data], // NFTA_SET_ELEM_DATA
-              flags: [3, be32], // NFTA_SET_ELEM_FLAGS
-              userData: [6, userData], // NFTA_SET_ELEM_USERDATA
-            }),
+  later(() =>
+    attributes({
+      table: [1, text], // NFTA_SET_ELEM_LIST_TABLE
+      set: [2, text], // NFTA_SET_ELEM_LIST_SET
+      elements: [
+        3, // NFTA_SET_ELEM_LIST_ELEMENTS
+        nested(
+          list(
+            nested(
+              attributes({
+                key: [1, data], // NFTA_SET_ELEM_KEY
+                data: [2, data], // NFTA_SET_ELEM_DATA
+                flags: [3, be32], // NFTA_SET_ELEM_FLAGS
+                userData: [6, userData], // NFTA_SET_ELEM_USERDATA
+              }),
+            ),
           ),
         ),
-      ),
-    ],
-    setId: [4, be32], // NFTA_SET_ELEM_LIST_SET_ID
-  }),
+      ],
+      setId: [4, be32], // NFTA_SET_ELEM_LIST_SET_ID
+    }),
+  ),
 );
 
 // Type numbers and lengths are those of nft (include/datatype.h); the kernel only keeps them for the next who lists.

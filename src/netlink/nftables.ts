@@ -2,7 +2,7 @@
 // Requests that change something go through NetlinkSocket.transaction. Numbers: linux/netfilter/nf_tables.h;
 // attributes are written in libnftnl's order, so that our bytes can be compared with those of nft.
 import type { Codec } from "./buffer.ts";
-import { attributes, be32, be32Signed, be64, bytes, headed, nested, text } from "./codec.ts";
+import { attributes, be32, be32Signed, be64, bytes, headed, later, nested, text } from "./codec.ts";
 import { type Expression, expressions } from "./expression.ts";
 import { MessageFlag, type Request } from "./message.ts";
 import {
@@ -33,13 +33,15 @@ const GET_GENERATION = SUBSYSTEM | 16;
 /** The body of a table message. */
 export const tableMessage = headed(
   genericHeader,
-  attributes({
-    name: [1, text], // NFTA_TABLE_NAME
-    flags: [2, be32], // NFTA_TABLE_FLAGS
-    use: [3, be32], // NFTA_TABLE_USE
-    handle: [4, be64], // NFTA_TABLE_HANDLE
-    userData: [6, userData], // NFTA_TABLE_USERDATA
-  }),
+  later(() =>
+    attributes({
+      name: [1, text], // NFTA_TABLE_NAME
+      flags: [2, be32], // NFTA_TABLE_FLAGS
+      use: [3, be32], // NFTA_TABLE_USE
+      handle: [4, be64], // NFTA_TABLE_HANDLE
+      userData: [6, userData], // NFTA_TABLE_USERDATA
+    }),
+  ),
 );
 
 /** The body of a chain message. */
@@ -58,22 +60,26 @@ export const chainMessage = headed(
   }),
 );
 
-const ruleTable = {
-  table: [1, text], // NFTA_RULE_TABLE
-  chain: [2, text], // NFTA_RULE_CHAIN
-  handle: [3, be64], // NFTA_RULE_HANDLE
-  position: [6, be64], // NFTA_RULE_POSITION
-  userData: [7, userData], // NFTA_RULE_USERDATA
-} as const;
+const ruleTable = () =>
+  ({
+    table: [1, text], // NFTA_RULE_TABLE
+    chain: [2, text], // NFTA_RULE_CHAIN
+    handle: [3, be64], // NFTA_RULE_HANDLE
+    position: [6, be64], // NFTA_RULE_POSITION
+    userData: [7, userData], // NFTA_RULE_USERDATA
+  }) as const;
 
 /** The body of a rule message. */
 export const ruleMessage = headed(
   genericHeader,
-  attributes({ ...ruleTable, expressions: [4, expressions] }), // NFTA_RULE_EXPRESSIONS
+  later(() => attributes({ ...ruleTable(), expressions: [4, expressions] })), // NFTA_RULE_EXPRESSIONS
 );
 
 // Rules of others may hold anything, so what they are made of is not looked at when they are listed.
-const listedRuleMessage = headed(genericHeader, attributes({ ...ruleTable, expressions: [4, bytes] }));
+const listedRuleMessage = headed(
+  genericHeader,
+  later(() => attributes({ ...ruleTable(), expressions: [4, bytes] })),
+);
 
 /** The body of the message about a transaction: what the rules are numbered now, and who has changed them. */
 export const generationMessage = headed(
