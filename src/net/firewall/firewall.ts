@@ -97,6 +97,10 @@ function rules({ table, rules }: Part): Request<never>[] {
   return [flushChain(table, CHAIN), ...rules.map((rule) => addRule(table, { chain: CHAIN, ...rule }))];
 }
 
+function declarationsWithRules(part: Part): Request<never>[] {
+  return [...declarations(part), ...rules(part)];
+}
+
 /** True if a part lets pass what it does not drop, and all its rules are there, in order, with nothing between them. */
 function isComplete(nftables: NetlinkSocket, { table, rules }: Part): boolean {
   if (nftables.get(getChain(table, CHAIN))?.base?.policy !== "accept") return false;
@@ -172,16 +176,14 @@ export function ensureFirewall(
       ...elementRequests(tagged, addElements),
       ...claimRequests(INET, claimSets, fittingClaimant),
     ];
-    // without declarations first: a chain that is declared again counts as changed, and the kernel is busy with that
-    // for longer than with all the rest of an ADD; and so it is with a transaction that fails
-    const isDeclared = parts.every(({ table }) => nftables.get(getChain(table, CHAIN)) !== undefined);
-    if (!isDeclared || !attempt(nftables, members)) {
+    // only what is not there is declared: a chain that is declared again counts as changed, and the kernel is busy with that
+    // for longer than with all the rest of an ADD, at the latest when the socket is closed; so it is with what fails
+    const missing = parts.filter(({ table }) => nftables.get(getChain(table, CHAIN)) === undefined);
+    if (!attempt(nftables, [...missing.flatMap(declarationsWithRules), ...members])) {
       nftables.transaction([...parts.flatMap(declarations), ...members]);
     }
     // sets with something in them are not removed, so what is looked at now stays, whoever DELs meanwhile
-    const lacking = parts
-      .filter((part) => !isComplete(nftables, part))
-      .flatMap((part) => [...declarations(part), ...rules(part)]);
+    const lacking = parts.filter((part) => !isComplete(nftables, part)).flatMap(declarationsWithRules);
     if (!adminChains(nftables).includes(admin)) {
       // jump admin
       const jump = { chain: ADMINS, comment: admin, expressions: [verdict("jump", admin)] };
@@ -341,7 +343,7 @@ function rehearse(nftables: NetlinkSocket, real: readonly Part[]): void {
   const parts = real.map((part) => ({ ...part, table: { ...part.table, name: "warren-rehearsal" } }));
   rehearseRules(nftables, {
     ...{ purpose: "the firewall", cure: CURE, tables: [] },
-    requests: parts.flatMap((part) => [...declarations(part), ...rules(part)]),
+    requests: parts.flatMap(declarationsWithRules),
   });
 }
 
