@@ -30,6 +30,11 @@ setDefaultTimeout(30_000);
 /** Short measurements: what is short shows the same. */
 const BRIEF = ["--count", "8", "--interval-ms", "2", "--seconds", "0.1", "--run-in", "0"];
 
+/** How long an answer may take where the machine has other things to do. */
+const PATIENT = ["--timeout-ms", "20000"];
+
+const TRIES = 10;
+
 function probe(sandbox: Sandbox, ...words: string[]): Promise<Outcome> {
   return sandbox.run([WARREN, "probe", ...words]);
 }
@@ -40,13 +45,23 @@ async function found(sandbox: Sandbox, ...words: string[]): Promise<Printed> {
   return JSON.parse(stdout);
 }
 
+/** Measures again where packets got lost, or were not sent, because this machine had no time for them. */
+async function undisturbed(sandbox: Sandbox, ...words: string[]): Promise<Printed> {
+  for (let tries = 1; ; tries++) {
+    const all = await found(sandbox, ...words);
+    const ways = [all.udp.there, all.udp.back];
+    const disturbed = ways.some(({ lossPercent, received }) => lossPercent > 0 || received <= 100);
+    if (!disturbed || tries === TRIES) return all;
+  }
+}
+
 test("everything is measured, over IPv4 and IPv6, and drawn without colours", async () => {
   await using sandbox = await pair();
   for (const [more, from, to] of [
     [[], "10.7.0.1", "10.7.0.2"],
     [["--address", "fd07::2"], "fd07::1", "fd07::2"],
   ] as const) {
-    const all = await found(sandbox, "a", "/run/netns/b", ...BRIEF, ...more);
+    const all = await undisturbed(sandbox, "a", "/run/netns/b", ...BRIEF, ...PATIENT, ...more);
     expect(all).toMatchObject({
       from: { name: "a", address: from },
       to: { name: "/run/netns/b", address: to },
@@ -178,9 +193,9 @@ test("whoever names an end or a number that can't be meant is told what would be
     [["a", "10.7.0.2", "--address", "10.7.0.2"], 2, "the other end is an address"],
     [["a", "10.7.0.2", "--only", "tcp"], 2, "tcp needs somebody who answers"],
     [["a", "b", "--only", "speed"], 2, '--only knows latency, mtu, tcp, udp, stall, and not "speed"'],
-    [["a", "b", "--count", "0"], 1, "expected a whole number from 1 to 10000"],
-    [["a", "b", "--seconds", "61"], 1, "expected seconds from 0.1 to 60"],
-    [["a", "b", "--rate", "fast"], 1, "expected bits a second from 1k to 100G, such as 20M"],
+    [["a", "b", "--count", "0"], 2, "expected a whole number from 1 to 10000"],
+    [["a", "b", "--seconds", "61"], 2, "expected seconds from 0.1 to 60"],
+    [["a", "b", "--rate", "fast"], 2, "expected bits a second from 1k to 100G, such as 20M"],
     [["host", "b", "--only", "latency", "--count", "1"], 1, "there is no route to it"],
     [["a", "host"], 1, "host has no address"],
   ] as const) {
