@@ -3,6 +3,9 @@
 // half.
 import { parseArgs } from "node:util";
 import { type ArgsDef, type CommandContext, type CommandDef, defineCommand } from "citty";
+import type * as v from "valibot";
+import { describeError, ErrorCode } from "../cni/error.ts";
+import { InputError, parseInput } from "../cni/input.ts";
 import { nearestWord } from "./spelling.ts";
 
 /** A command line that can't be meant: reported with exit code 2. */
@@ -47,6 +50,19 @@ export function operatorCommand<const Args extends ArgsDef>(
     setup: (context) => refuseUnknown(context.rawArgs, context.args, args, variadic),
     run: (context) => command.run(context),
   });
+}
+
+/** Returns flags as `schema` types them; throws UsageError naming the first one whose value makes no sense. */
+export function parseFlags<Schema extends v.GenericSchema>(
+  schema: Schema,
+  flags: Readonly<Record<string, unknown>>,
+): v.InferOutput<Schema> {
+  try {
+    return parseInput(schema, { ...flags }, ErrorCode.invalidEnvironment, "command line");
+  } catch (error) {
+    if (!(error instanceof InputError)) throw error;
+    throw new UsageError(describeError(error), { cause: error });
+  }
 }
 
 /** Returns the arguments in front of a `--` and those behind it; undefined behind if there is none. */

@@ -1,12 +1,10 @@
 // `warren events`: what plugins of Warren were called for, the last calls of every network in a store. With --follow it
 // stays and tells each call as it ends.
 import * as v from "valibot";
-import { ErrorCode } from "../cni/error.ts";
-import { parseInput } from "../cni/input.ts";
 import { type Event, listEvents } from "../ledger/events.ts";
 import { podOf } from "../ledger/owner.ts";
 import { writeStdout } from "../sys/stdio.ts";
-import { operatorCommand } from "./command.ts";
+import { operatorCommand, parseFlags } from "./command.ts";
 import { endOnSignals } from "./interruption.ts";
 import { existingStore, storeFlags } from "./leases.ts";
 import { formatTable } from "./terminal/table.ts";
@@ -82,12 +80,7 @@ export const command = operatorCommand({
     json: { type: "boolean", description: "Answer with JSON; with --follow one object a line" },
   },
   async run({ args }) {
-    const { limit } = parseInput(
-      v.object({ limit: limitSchema }),
-      { limit: args.limit },
-      ErrorCode.invalidEnvironment,
-      "command line",
-    );
+    const { limit } = parseFlags(v.object({ limit: limitSchema }), { limit: args.limit });
     const isWanted = (event: Event) =>
       (args.network === undefined || event.network === args.network) &&
       (args.container === undefined || event.containerId.startsWith(args.container)) &&

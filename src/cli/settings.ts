@@ -3,8 +3,8 @@
 import { createHash } from "node:crypto";
 import { resolve } from "node:path";
 import * as v from "valibot";
-import { ErrorCode } from "../cni/error.ts";
-import { parseInput } from "../cni/input.ts";
+import { describeError } from "../cni/error.ts";
+import { checkContainerId, checkInterfaceName } from "../cni/names.ts";
 import { loadNetwork, type NetworkList } from "../conflist/network-list.ts";
 import { log } from "../log.ts";
 import {
@@ -15,6 +15,7 @@ import {
 } from "../runtime/attachment.ts";
 import { AttachmentCache, DEFAULT_CACHE_FOLDER } from "../runtime/cache.ts";
 import type { Runtime } from "../runtime/chain.ts";
+import { parseFlags, UsageError } from "./command.ts";
 import { NETNS_FORMS, namesProcess } from "./netns-argument.ts";
 
 const DEFAULT_CONF_FOLDER = "/etc/cni/net.d";
@@ -103,9 +104,9 @@ const flagsSchema = v.object({
   json: v.optional(v.boolean(), false),
 });
 
-/** Returns what flags and variables say; throws CniError 4 for a flag that makes no sense. */
+/** Returns what flags and variables say; throws UsageError for a flag that makes no sense. */
 export function settingsOf(flags: Flags, variables: Variables): Settings {
-  const given = parseInput(flagsSchema, { ...flags }, ErrorCode.invalidEnvironment, "command line");
+  const given = parseFlags(flagsSchema, flags);
   const pluginPath = given["cni-bin-dir"] ?? (variables.CNI_PATH || DEFAULT_BIN_FOLDER);
   return {
     confFolder: given["cni-conf-dir"] ?? (variables.NETCONFPATH || DEFAULT_CONF_FOLDER),
@@ -144,9 +145,20 @@ export function containerIdOf(netns: string): string {
   return `cnitool-${createHash("sha512").update(hashed).digest("hex").slice(0, 20)}`;
 }
 
-/** Returns the interface's name as flag or variable say it. */
+/** Returns the interface's name as flag or variable say it; throws UsageError for a flag that is no such name. */
 export function ifnameOf(flags: Flags, variables: Variables): string {
-  return typeof flags.ifname === "string" ? flags.ifname : variables.CNI_IFNAME || DEFAULT_IFNAME;
+  return checkedFlag(flags.ifname, checkInterfaceName) ?? (variables.CNI_IFNAME || DEFAULT_IFNAME);
+}
+
+/** Returns the flag's value, undefined if it was not given; what `check` throws becomes a UsageError. */
+function checkedFlag(value: unknown, check: (value: string) => void): string | undefined {
+  if (typeof value !== "string") return undefined;
+  try {
+    check(value);
+  } catch (error) {
+    throw new UsageError(describeError(error), { cause: error });
+  }
+  return value;
 }
 
 /** Returns the parameters in CNI_ARGS and CAP_ARGS; throws CniError 4 or 6 for malformed ones. */
@@ -158,13 +170,12 @@ export function parametersOf(variables: Variables): Pick<Attachment, "args" | "c
 }
 
 /**
- * Returns the attachment that NETNS, flags and variables mean, in the namespace at `path`; throws CniError 4 for an illegal
- * name.
+ * Returns the attachment that NETNS, flags and variables mean, in the namespace at `path`; throws UsageError for an illegal
+ * name in a flag, and CniError 4 for one in a variable.
  */
 export function attachmentOf(netns: string, path: string, flags: Flags, variables: Variables): Attachment {
-  const given = flags["container-id"];
   const attachment = {
-    containerId: typeof given === "string" ? given : containerIdOf(netns),
+    containerId: checkedFlag(flags["container-id"], checkContainerId) ?? containerIdOf(netns),
     netns: path,
     ifname: ifnameOf(flags, variables),
     ...parametersOf(variables),

@@ -236,7 +236,7 @@ test("warren events picks calls by network, container, verb, failure and number,
   expect((await node.warren("events", "nobody")).stdout).toBe("no calls\n");
   const wrong = await node.warren("events", "--limit", "0");
   expect([wrong.exitCode, wrong.stderr]).toEqual([
-    1,
+    2,
     expect.stringContaining("whole number from 1 to 999999"),
   ]);
 });

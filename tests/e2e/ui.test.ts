@@ -195,7 +195,7 @@ testWith(tools.program("chromium"), tools.program("node"))(
 );
 
 test.each([
-  [["ui", "--port", "99999"], 1, "expected a number from 0 to 65535"],
+  [["ui", "--port", "99999"], 2, "expected a number from 0 to 65535"],
   [["ui", "--host", "192.0.2.1"], 1, "can't listen on 192.0.2.1"],
 ])("%j is refused", async (args, exitCode, message) => {
   await using node = await TestNode.create();

@@ -1,12 +1,10 @@
 // `warren lab ping ADDRESS`: does an address answer, seen from the host or from a pod?
 import * as v from "valibot";
-import { ErrorCode } from "../../cni/error.ts";
-import { parseInput } from "../../cni/input.ts";
 import { parseAddress } from "../../ip/address.ts";
 import { ping } from "../../net/echo.ts";
 import { openNetns } from "../../net/netns.ts";
 import { writeStdout } from "../../sys/stdio.ts";
-import { operatorCommand, UsageError } from "../command.ts";
+import { operatorCommand, parseFlags, UsageError } from "../command.ts";
 import { findNetns } from "../netns-argument.ts";
 
 const wholeNumber = v.pipe(
@@ -58,12 +56,11 @@ export const command = operatorCommand({
       count,
       "timeout-ms": timeoutMs,
       bytes,
-    } = parseInput(
-      numbersSchema,
-      { count: args.count, "timeout-ms": args["timeout-ms"], bytes: args.bytes },
-      ErrorCode.invalidEnvironment,
-      "command line",
-    );
+    } = parseFlags(numbersSchema, {
+      count: args.count,
+      "timeout-ms": args["timeout-ms"],
+      bytes: args.bytes,
+    });
     using from = args.from === undefined ? undefined : openNetns(findNetns(args.from).path);
     const timesMs = ping(from, destination, {
       ...{ count, timeoutMs, source, payloadBytes: bytes },

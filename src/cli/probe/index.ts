@@ -2,12 +2,10 @@
 // throughput and stalls, all measured by this one process with sockets at both ends, so that nothing has to be
 // installed in a container.
 import * as v from "valibot";
-import { ErrorCode } from "../../cni/error.ts";
-import { parseInput } from "../../cni/input.ts";
 import { parseQuantity } from "../../cni/quantity.ts";
 import { formatAddress } from "../../ip/address.ts";
 import { writeStdout } from "../../sys/stdio.ts";
-import { operatorCommand, UsageError } from "../command.ts";
+import { operatorCommand, parseFlags, UsageError } from "../command.ts";
 import { NETNS_FORMS } from "../netns-argument.ts";
 import { openPath } from "./ends.ts";
 import { MEASUREMENTS, type Measurement, NEEDS_NETNS, type ProbeOptions, probe } from "./findings.ts";
@@ -62,7 +60,7 @@ const optionsSchema = v.object({
 });
 
 function optionsOf(args: Readonly<Record<string, unknown>>): ProbeOptions {
-  const given = parseInput(optionsSchema, { ...args }, ErrorCode.invalidEnvironment, "command line");
+  const given = parseFlags(optionsSchema, args);
   return {
     count: given.count,
     intervalMs: given["interval-ms"],

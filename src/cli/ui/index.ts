@@ -2,9 +2,8 @@
 // only who has the token sees it, and it changes nothing.
 import * as v from "valibot";
 import { CniError, describeError, ErrorCode } from "../../cni/error.ts";
-import { parseInput } from "../../cni/input.ts";
 import { writeStdout } from "../../sys/stdio.ts";
-import { operatorCommand } from "../command.ts";
+import { operatorCommand, parseFlags } from "../command.ts";
 import { storeFlags } from "../leases.ts";
 import { networkFlags, settingsOf } from "../settings.ts";
 import { servePage } from "./server.ts";
@@ -40,8 +39,7 @@ export const command = operatorCommand({
     json: { type: "boolean", description: "Print the page's address as JSON" },
   },
   async run({ args }) {
-    const what = "command line";
-    const { port } = parseInput(portSchema, { port: args.port }, ErrorCode.invalidEnvironment, what);
+    const { port } = parseFlags(portSchema, { port: args.port });
     const settings = settingsOf(args, process.env);
     const token = Buffer.from(crypto.getRandomValues(new Uint8Array(16))).toString("hex");
     const url = start({ settings, dataDir: args["data-dir"], host: args.host, port, token });
