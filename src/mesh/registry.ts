@@ -21,7 +21,7 @@ import { addressBytes, addressFromBytes } from "../ip/address.ts";
 import { overlap, type Prefix } from "../ip/prefix.ts";
 import { type SharedStore, sharedStore } from "../ipam/shared-store.ts";
 import type { Listening } from "../store/postgres-listening.ts";
-import type { SharedStoreError, Transaction } from "../store/store.ts";
+import { SharedStoreError, type Transaction } from "../store/store.ts";
 import { type BlockPool, blockCount, isBlockOf, lowestFreeBlock, poolText } from "./blocks.ts";
 import type { Origin } from "./memory.ts";
 import type { NodeDescription } from "./node.ts";
@@ -46,6 +46,12 @@ const CHANGES = "warren_nodes";
 
 /** How long a node that has left is remembered at least, so that everybody sees it go. */
 const MEMORY_MS = 24 * 60 * 60 * 1000;
+
+/**
+ * How long a node that joins waits for others that do: where a whole cluster is switched on all of them come at once, and to give
+ * up early and come again would be to stand at the end of the queue. A service manager hears of the daemon every two minutes.
+ */
+const JOIN_PATIENCE_MS = 90_000;
 
 /** A node as the store tells of it. Times are the server's. */
 export interface RegisteredNode extends NodeDescription {
@@ -132,6 +138,34 @@ export class Registry {
    * those of the other nodes, and 101 where no block is left.
    */
   async join(): Promise<readonly Prefix[]> {
+    return (await this.#presentBlocks()) ?? this.#takePlace();
+  }
+
+  /**
+   * Returns the blocks of a node that is in the mesh as its settings have it; undefined if it is not. It waits for nobody: a
+   * cluster that boots is back at once.
+   */
+  async #presentBlocks(): Promise<readonly Prefix[] | undefined> {
+    try {
+      return await this.shared.store.read(async (transaction) => {
+        await this.#refuseDissent(transaction);
+        const own = await transaction.all(NODE_NAMED, this.#name);
+        const held = own.flatMap(blockOf);
+        const blocks = this.#pools.flatMap((pool) => held.find((block) => isBlockOf(pool, block)) ?? []);
+        const isIn = own.some(
+          ({ leftAtMs, agreement }) => leftAtMs === null && agreement === this.#agreement,
+        );
+        return isIn && blocks.length === this.#pools.length && blocks.length === held.length
+          ? blocks
+          : undefined;
+      });
+    } catch (error) {
+      if (error instanceof SharedStoreError && error.problem === "table missing") return undefined;
+      throw error;
+    }
+  }
+
+  async #takePlace(): Promise<readonly Prefix[]> {
     const { backend } = this.settings;
     return this.shared.store.transaction(async (transaction) => {
       await transaction.run(FORGET_NODES, { ...this.#name, ageMs: MEMORY_MS });
@@ -148,7 +182,7 @@ export class Registry {
         );
       }
       return blocks;
-    });
+    }, JOIN_PATIENCE_MS);
   }
 
   async #refuseDissent(transaction: Transaction): Promise<void> {

@@ -8,6 +8,7 @@ import { answeredWithin, type DatabasePlace, dropClient, openClient } from "./po
 import { locationOf, sharedStoreErrorOf } from "./postgres-diagnosis.ts";
 import { type Listener, type Listening, listenTo } from "./postgres-listening.ts";
 import { migrateShared, refuseNewerSchema, SHARED_SCHEMA_VERSION } from "./postgres-migrations.ts";
+import { lockQuery } from "./postgres-queue.ts";
 import { bindings, rowOf } from "./row.ts";
 import { SharedStoreError, type Store, type Transaction } from "./store.ts";
 
@@ -53,12 +54,16 @@ export class PostgresStore implements Store {
     return this.settings.schema;
   }
 
-  async transaction<T>(work: (transaction: Transaction) => Promise<T>): Promise<T> {
-    return this.#run("write", work);
+  /** As every store's; whoever can wait for longer than that says for how long other writers may keep it waiting. */
+  async transaction<T>(
+    work: (transaction: Transaction) => Promise<T>,
+    patienceMs = LOCK_TIMEOUT_MS,
+  ): Promise<T> {
+    return this.#run("write", work, patienceMs);
   }
 
   async read<T>(work: (transaction: Transaction) => Promise<T>): Promise<T> {
-    return this.#run("read", work);
+    return this.#run("read", work, LOCK_TIMEOUT_MS);
   }
 
   async execute<Parameters extends object>(
@@ -78,12 +83,17 @@ export class PostgresStore implements Store {
     return listenTo(this.settings, this.location, channels, listener);
   }
 
-  async #run<T>(access: "read" | "write", work: (transaction: Transaction) => Promise<T>): Promise<T> {
+  async #run<T>(
+    access: "read" | "write",
+    work: (transaction: Transaction) => Promise<T>,
+    patienceMs: number,
+  ): Promise<T> {
     if (this.#open !== undefined) return this.#open.join(work);
     const connection = await this.#connect();
     try {
-      await this.#begin(connection, access);
-      const transaction = new PostgresTransaction(connection, access, this.node, this.settings.schema);
+      await this.#begin(connection, access, patienceMs);
+      const { schema } = this.settings;
+      const transaction = new PostgresTransaction(connection, access, this.node, schema, patienceMs);
       this.#open = transaction;
       const result = await work(transaction);
       await transaction.joined();
@@ -99,8 +109,8 @@ export class PostgresStore implements Store {
     }
   }
 
-  async #begin(connection: Connection, access: "read" | "write"): Promise<void> {
-    const begin = beginning(this.settings, access);
+  async #begin(connection: Connection, access: "read" | "write", patienceMs: number): Promise<void> {
+    const begin = beginning(this.settings, access, patienceMs);
     let version = 0;
     try {
       version = Number((await connection.send(begin))[0]?.[0] ?? 0);
@@ -112,7 +122,9 @@ export class PostgresStore implements Store {
     refuseNewerSchema(version, this.location);
     if (version === SHARED_SCHEMA_VERSION) return;
     await connection.rollBack();
-    await migrateShared((sql) => connection.send(sql), this.settings.schema, this.location);
+    // of nodes that all start at once the first one makes the tables, and the others wait for it
+    const send = (sql: string) => connection.send(sql, undefined, patienceMs + LOCK_MARGIN_MS);
+    await migrateShared(send, this.settings.schema, this.location);
     await connection.send(begin);
   }
 
@@ -203,6 +215,7 @@ class PostgresTransaction implements Transaction {
     private readonly access: "read" | "write",
     private readonly node: () => Store,
     private readonly schema: string,
+    private readonly patienceMs: number,
   ) {
     this.location = connection.location;
   }
@@ -249,25 +262,25 @@ class PostgresTransaction implements Transaction {
     if (this.#locked.has(network)) return;
     // those who wait stand in a queue at the server: to give up early and ask again would be to stand at its end
     await this.connection.send(
-      "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))",
+      lockQuery("$1"),
       [`${this.schema}/${network}`],
-      LOCK_TIMEOUT_MS + LOCK_MARGIN_MS,
+      this.patienceMs + LOCK_MARGIN_MS,
     );
     this.#locked.add(network);
   }
 }
 
 /** Returns how a transaction begins: in the schema, for the node, within the limits. It answers the schema's version. */
-function beginning(settings: PostgresSettings, access: "read" | "write"): string {
+function beginning(settings: PostgresSettings, access: "read" | "write", patienceMs: number): string {
   const { schema, node } = settings;
   const mode = access === "read" ? " ISOLATION LEVEL REPEATABLE READ READ ONLY" : "";
   return [
     `BEGIN${mode}`,
     `SET LOCAL search_path TO "${schema}"`,
     `SET LOCAL warren.node TO '${node}'`,
-    // for what nobody waits for any more; a lock is waited for no longer than that of a file
-    `SET LOCAL statement_timeout TO ${LOCK_TIMEOUT_MS + LOCK_MARGIN_MS}`,
-    `SET LOCAL lock_timeout TO ${LOCK_TIMEOUT_MS}`,
+    // for what nobody waits for any more; a lock is waited for no longer than that of a file, unless somebody can
+    `SET LOCAL statement_timeout TO ${patienceMs + LOCK_MARGIN_MS}`,
+    `SET LOCAL lock_timeout TO ${patienceMs}`,
     `SET LOCAL idle_in_transaction_session_timeout TO ${IDLE_TIMEOUT_MS}`,
     "SELECT version FROM schema_version",
   ].join("; ");

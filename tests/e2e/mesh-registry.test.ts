@@ -76,6 +76,41 @@ testWith(postgres)(
 );
 
 testWith(postgres)(
+  "S3-I01 a cluster that is switched on at once: nodes wait for each other longer than an ADD does, in queues that stay short",
+  async () => {
+    await using host = await Sandbox.create();
+    await using server = await PostgresServer.start(host);
+    const first = registryOf(server, "first");
+    expect(await join(first)).toBe("10.244.0.0/24");
+    const nodes = Array.from({ length: 120 }, (_, index) => registryOf(server, `node${index}`));
+    const holder = server.client();
+    await holder.unsafe("BEGIN; SELECT pg_advisory_xact_lock(hashtextextended('warren/mesh', 0))").simple();
+    const joining = Promise.allSettled(nodes.map(join));
+    const waiting = "FROM pg_locks WHERE locktype = 'advisory' AND NOT granted";
+    for (let count = 0; count < nodes.length; await Bun.sleep(20)) {
+      count = Number((await server.query(`SELECT count(*)::int ${waiting}`)).flat()[0]);
+    }
+    // whoever waits has the server compare all in its queue with each other
+    const longest = await server.query(
+      `SELECT count(*)::int ${waiting} GROUP BY classid, objid ORDER BY 1 DESC LIMIT 1`,
+    );
+    expect(Number(longest.flat()[0])).toBeLessThan(nodes.length / 2);
+    // who is in the mesh already waits for nobody
+    expect(await join(first)).toBe("10.244.0.0/24");
+    // who wants something for a pod is told to try again, and by then they wait still
+    expect(await failure(registryOf(server, "other").leave())).toContain(
+      "was locked by other nodes for too long",
+    );
+    await holder.unsafe("COMMIT");
+    await holder.close();
+    const blocks = (await joining).map((one) => (one.status === "fulfilled" ? one.value : `${one.reason}`));
+    const lowest = Array.from({ length: nodes.length }, (_, index) => `10.244.${index + 1}.0/24`);
+    expect(new Set(blocks)).toEqual(new Set(lowest));
+  },
+  120_000,
+);
+
+testWith(postgres)(
   "S3-I01 kill -9 of the server amid joins: no block twice, none that was answered lost",
   async () => {
     await using host = await Sandbox.create();

@@ -142,9 +142,9 @@ export class PostgresServer implements AsyncDisposable {
     this.#process?.kill("SIGCONT");
   }
 
-  /** Runs statements as the owner and returns the rows of the last one as lists. */
-  async query(sql: string, database = "postgres"): Promise<unknown[][]> {
-    const client = new Bun.SQL({
+  /** Returns a client of the owner's with one connection, which the caller closes. */
+  client(database = "postgres"): Bun.SQL {
+    return new Bun.SQL({
       adapter: "postgres",
       path: `${this.folder}/.s.PGSQL.${PORT}`,
       username: USER,
@@ -152,6 +152,11 @@ export class PostgresServer implements AsyncDisposable {
       database,
       max: 1,
     });
+  }
+
+  /** Runs statements as the owner and returns the rows of the last one as lists. */
+  async query(sql: string, database = "postgres"): Promise<unknown[][]> {
+    const client = this.client(database);
     try {
       const rows = await client.unsafe(sql).values();
       return [...rows].map((row: unknown[]) => [...row]);
