@@ -8,6 +8,7 @@ import { withKnownKeys } from "../cni/keys.ts";
 import type { AddCall, AttachmentCall, Call, Plugin } from "../cni/plugin.ts";
 import { POD_ANNOTATIONS } from "../cni/pod-annotations.ts";
 import type { Result } from "../cni/result.ts";
+import { anything, optionalText } from "../cni/value.ts";
 import { pluginsOfNetwork, pluginsOfOwner } from "../ledger/attachments.ts";
 import { describeOwner } from "../ledger/owner.ts";
 import { openStore, storeExists } from "../store/sqlite.ts";
@@ -25,30 +26,30 @@ export const chainedEntries = {
   tuning: chainedConfig,
   netem: chainedConfig,
   mesh: chainedConfig,
-  capabilities: v.optional(v.unknown()),
+  capabilities: anything,
 };
 
 /** The schema of what runtimes hand to an interface plugin by its capabilities. */
 export const runtimeConfig = v.nullish(
   v.object({
-    mac: v.nullish(v.string()),
+    mac: optionalText,
     dns: runtimeDns,
-    portMappings: v.optional(v.unknown()),
-    bandwidth: v.optional(v.unknown()),
-    [POD_ANNOTATIONS]: v.optional(v.unknown()),
+    portMappings: anything,
+    bandwidth: anything,
+    [POD_ANNOTATIONS]: anything,
   }),
 );
 
 /** The same for DEL and GC, which no mistake in a config may hold up. */
 export const chainedCleanupEntries = {
-  portmap: v.optional(v.unknown()),
-  bandwidth: v.optional(v.unknown()),
-  firewall: v.optional(v.unknown()),
-  tuning: v.optional(v.unknown()),
-  netem: v.optional(v.unknown()),
-  mesh: v.optional(v.unknown()),
-  capabilities: v.optional(v.unknown()),
-  runtimeConfig: v.optional(v.unknown()),
+  portmap: anything,
+  bandwidth: anything,
+  firewall: anything,
+  tuning: anything,
+  netem: anything,
+  mesh: anything,
+  capabilities: anything,
+  runtimeConfig: anything,
 };
 
 /** What a chain in one process reads of the config of the plugin that it belongs to. */

@@ -4,22 +4,18 @@ import * as v from "valibot";
 import { CniError, ErrorCode } from "../cni/error.ts";
 import { shown } from "../cni/input.ts";
 import { type Dns, dnsOf } from "../cni/result.ts";
+import { optionalPath, optionalText, optionalTexts } from "../cni/value.ts";
 import { formatHardwareAddress, isAssignable, parseHardwareAddress } from "../ip/hardware-address.ts";
 import { DEFAULT_DATA_DIR } from "../store/sqlite.ts";
 
 type Said<T> = T | null | undefined;
 
-const absolutePath = v.pipe(
-  v.string(),
-  v.check((path) => path.startsWith("/") && !path.includes("\0"), "an absolute path"),
-);
-
 /** The schema of the key that says where the store is. */
-export const storeEntries = { dataDir: v.nullish(absolutePath) };
+export const storeEntries = { dataDir: optionalPath };
 
 /** The schema of the keys that say where things are. */
 export const placeEntries = {
-  ipam: v.nullish(v.object({ type: v.nullish(v.string()), dataDir: v.nullish(absolutePath) })),
+  ipam: v.nullish(v.object({ type: optionalText, dataDir: optionalPath })),
   ...storeEntries,
 };
 
@@ -69,9 +65,7 @@ export function networkPlanOf(
 }
 
 /** The schema of what a runtime asks for by the capability `dns` (CONVENTIONS.md). */
-export const runtimeDns = v.nullish(
-  v.object({ servers: v.nullish(v.array(v.string())), searches: v.nullish(v.array(v.string())) }),
-);
+export const runtimeDns = v.nullish(v.object({ servers: optionalTexts, searches: optionalTexts }));
 
 /** What it amounts to in a config. */
 export interface RuntimeDnsKeys {

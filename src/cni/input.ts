@@ -146,8 +146,11 @@ function listForObject(
     const found = value.map((one, index) => listForObject(item, one, [...path, index]));
     return found.find((one) => one !== undefined);
   }
-  for (const [key, schema] of Object.entries(entries ?? {})) {
-    const found = listForObject(schema, Reflect.get(value, key), [...path, key]);
+  if (entries === undefined) return undefined;
+  for (const key in entries) {
+    const inside: unknown = Reflect.get(value, key);
+    const schema = typeof inside === "object" ? entries[key] : undefined;
+    const found = schema === undefined ? undefined : listForObject(schema, inside, [...path, key]);
     if (found !== undefined) return found;
   }
   return undefined;

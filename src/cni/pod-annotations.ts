@@ -1,13 +1,14 @@
 // A pod's annotations, which containerd and CRI-O hand to every plugin that declares the capability. Plugins take from
 // them what a pod wants otherwise than its network's config says, and need no API server for it.
 import * as v from "valibot";
+import { optionalText } from "./value.ts";
 
 /** The capability whose value is the pod's annotations (containerd, pkg/cri/annotations and go-cni). */
 export const POD_ANNOTATIONS = "io.kubernetes.cri.pod-annotations";
 
 /** What `runtimeConfig` of a plugin that reads annotations has: an entry for its schema. */
 export const podAnnotationEntries = {
-  [POD_ANNOTATIONS]: v.nullish(v.record(v.string(), v.nullish(v.string()))),
+  [POD_ANNOTATIONS]: v.nullish(v.record(v.string(), optionalText)),
 };
 
 /** A `runtimeConfig` as a schema with these entries types it. */

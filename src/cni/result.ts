@@ -5,6 +5,7 @@ import { parseAddress } from "../ip/address.ts";
 import { parsePrefix } from "../ip/prefix.ts";
 import { CniError, ErrorCode } from "./error.ts";
 import { parseInput } from "./input.ts";
+import { optionalCount, optionalText, optionalTexts } from "./value.ts";
 import { compareVersions } from "./version.ts";
 
 const address = v.pipe(
@@ -15,41 +16,40 @@ const prefix = v.pipe(
   v.string(),
   v.check((text) => parsePrefix(text) !== undefined, "an address in CIDR notation, such as 10.1.0.2/16"),
 );
-const index = v.pipe(v.number(), v.integer(), v.minValue(0));
 
 /** A route as results and IPAM configs spell it (SPEC.md, "ADD Success"). */
 export const routeSchema = v.object({
   dst: prefix,
   gw: v.nullish(v.union([address, v.literal("")])),
-  mtu: v.nullish(index),
-  advmss: v.nullish(index),
-  priority: v.nullish(index),
-  table: v.nullish(index),
+  mtu: optionalCount,
+  advmss: optionalCount,
+  priority: optionalCount,
+  table: optionalCount,
   scope: v.nullish(v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(255))),
 });
 
 /** DNS settings as results and configs spell them. */
 export const dnsSchema = v.object({
-  nameservers: v.nullish(v.array(v.string())),
-  domain: v.nullish(v.string()),
-  search: v.nullish(v.array(v.string())),
-  options: v.nullish(v.array(v.string())),
+  nameservers: optionalTexts,
+  domain: optionalText,
+  search: optionalTexts,
+  options: optionalTexts,
 });
 
 // What follows is made when a previous result is read, which the ADD of a first plugin has not got.
 const interfaceSchema = () =>
   v.object({
     name: v.string(),
-    mac: v.nullish(v.string()),
-    mtu: v.nullish(index),
-    sandbox: v.nullish(v.string()),
-    socketPath: v.nullish(v.string()),
-    pciID: v.nullish(v.string()),
+    mac: optionalText,
+    mtu: optionalCount,
+    sandbox: optionalText,
+    socketPath: optionalText,
+    pciID: optionalText,
   });
 
 const addressSchema = () =>
   v.object({
-    interface: v.nullish(index),
+    interface: optionalCount,
     address: prefix,
     gateway: v.nullish(v.union([address, v.literal("")])),
   });

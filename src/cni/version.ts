@@ -19,6 +19,14 @@ export function isSupportedVersion(version: string): version is CniVersion {
   return SUPPORTED_VERSIONS.some((supported) => supported === version);
 }
 
+function isDecimal(text: string): boolean {
+  for (let index = 0; index < text.length; index++) {
+    const code = text.charCodeAt(index);
+    if (code < 0x30 || code > 0x39) return false;
+  }
+  return text !== "";
+}
+
 /**
  * Returns the numbers in a version string, missing ones 0, as libcni reads them (pkg/version/plugin.go):
  * `"1.1"` is 1.1.0. Undefined if it is no version.
@@ -28,7 +36,7 @@ export function parseVersion(version: string): readonly [number, number, number]
   if (parts.length > 3) return undefined;
   const numbers: number[] = [];
   for (const part of parts) {
-    if (part === "" || [...part].some((character) => character < "0" || character > "9")) return undefined;
+    if (!isDecimal(part)) return undefined;
     numbers.push(Number(part));
   }
   const [major = 0, minor = 0, patch = 0] = numbers;

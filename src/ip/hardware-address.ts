@@ -15,8 +15,9 @@ export function parseHardwareAddress(text: string): Uint8Array<ArrayBuffer> | un
 
 /** Returns the bytes as `aa:bb:cc:dd:ee:ff`. */
 export function formatHardwareAddress(bytes: Uint8Array): string {
-  let text = "";
-  for (const byte of bytes) text += `${text === "" ? "" : ":"}${byte < 16 ? "0" : ""}${byte.toString(16)}`;
+  const hex = bytes.toHex();
+  let text = hex.slice(0, 2);
+  for (let at = 2; at < hex.length; at += 2) text += `:${hex.slice(at, at + 2)}`;
   return text;
 }
 

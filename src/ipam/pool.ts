@@ -4,6 +4,7 @@
 import * as v from "valibot";
 import { CniError, ErrorCode } from "../cni/error.ts";
 import { shown } from "../cni/input.ts";
+import { optionalText, optionalTexts } from "../cni/value.ts";
 import {
   type Address,
   addressAfter,
@@ -27,17 +28,17 @@ import {
 
 /** One range as configs spell it. */
 export const rangeSchema = v.object({
-  subnet: v.nullish(v.string()),
-  rangeStart: v.nullish(v.string()),
-  rangeEnd: v.nullish(v.string()),
-  gateway: v.nullish(v.string()),
+  subnet: optionalText,
+  rangeStart: optionalText,
+  rangeEnd: optionalText,
+  gateway: optionalText,
 });
 
 /** The keys of an IPAM config that describe its pools. */
 export const poolSchema = v.object({
   ...rangeSchema.entries,
   ranges: v.nullish(v.array(v.array(rangeSchema))),
-  exclude: v.nullish(v.array(v.string())),
+  exclude: optionalTexts,
 });
 
 /** The addresses from `first` to `last`, both included, within `subnet`. */

@@ -4,27 +4,22 @@ import * as v from "valibot";
 import { CniError, ErrorCode } from "../cni/error.ts";
 import { shown } from "../cni/input.ts";
 import { type Route, type routeSchema, routesOf } from "../cni/result.ts";
+import { anything, optionalPath, optionalTexts } from "../cni/value.ts";
 import { compareVersions } from "../cni/version.ts";
 import { type Address, type Family, formatAddress, parseAddress } from "../ip/address.ts";
 import { contains, formatPrefix, parsePrefix } from "../ip/prefix.ts";
 import { type Assignment, type RangeSet, rangeSchema } from "./pool.ts";
 
-const ips = v.nullish(v.array(v.string()));
-
-/** A directory as configs name it. */
-export const absolutePath = v.pipe(
-  v.string(),
-  v.check((path) => path.startsWith("/") && !path.includes("\0"), "an absolute path"),
-);
-
 /** The keys, beside `ipam`, in which runtimes ask for addresses and ranges, and the one that says where the store is. */
 export const requestEntries = {
-  runtimeConfig: v.nullish(v.object({ ips, ipRanges: v.nullish(v.array(v.array(rangeSchema))) })),
-  args: v.nullish(v.object({ cni: v.nullish(v.object({ ips })) })),
+  runtimeConfig: v.nullish(
+    v.object({ ips: optionalTexts, ipRanges: v.nullish(v.array(v.array(rangeSchema))) }),
+  ),
+  args: v.nullish(v.object({ cni: v.nullish(v.object({ ips: optionalTexts })) })),
   capabilities: v.nullish(v.record(v.string(), v.unknown())),
-  dataDir: v.nullish(absolutePath),
+  dataDir: optionalPath,
   // looked at only where it is there (shared-store.ts)
-  store: v.nullish(v.unknown()),
+  store: anything,
 };
 
 const requestSchema = v.object(requestEntries);

@@ -4,6 +4,7 @@ import * as v from "valibot";
 import { CniError, describeError, ErrorCode } from "../cni/error.ts";
 import { InputError, type InputPath, parseInput, shown } from "../cni/input.ts";
 import { interfaceNameProblem, isLegalName } from "../cni/names.ts";
+import { absolutePath, optionalPath } from "../cni/value.ts";
 import { type Address, bitsOf, type Family, parseAddress } from "../ip/address.ts";
 import { parseHardwareAddress } from "../ip/hardware-address.ts";
 import {
@@ -41,10 +42,6 @@ const address = v.pipe(
 const cidr = v.pipe(
   v.string(),
   v.check((text) => parsePrefix(text) !== undefined, "a subnet, such as 10.244.0.0/16"),
-);
-const absolutePath = v.pipe(
-  v.string(),
-  v.check((path) => path.startsWith("/") && !path.includes("\0"), "an absolute path"),
 );
 const port = v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(65_535));
 const publicKey = v.pipe(v.string(), v.check(isPublicKey, "a public key: 44 characters of base64"));
@@ -109,7 +106,7 @@ const meshSchema = v.strictObject({
     "wg",
   ),
   dataDir: v.optional(absolutePath, DEFAULT_DATA_DIR),
-  keyFile: v.nullish(absolutePath),
+  keyFile: optionalPath,
   conflist: v.optional(absolutePath, "/etc/cni/net.d/10-warren-mesh.conflist"),
   graceSeconds: v.optional(v.pipe(v.number(), v.integer(), v.minValue(0)), 3600),
   // looked at only by who opens it (shared-store.ts)

@@ -43,6 +43,7 @@ import { interfaceNameProblem, LONGEST_INTERFACE_NAME } from "../cni/names.ts";
 import type { CheckCall } from "../cni/plugin.ts";
 import { type Dns, dnsSchema, type Result } from "../cni/result.ts";
 import { UndoList } from "../cni/undo.ts";
+import { optionalFlag, optionalText } from "../cni/value.ts";
 import { addressBytes } from "../ip/address.ts";
 import { formatPrefix } from "../ip/prefix.ts";
 import { type Entry, type KernelObject, kernelObject, listLivingEntries } from "../ledger/attachments.ts";
@@ -77,34 +78,32 @@ import { openStore } from "../store/sqlite.ts";
 const PLUGIN = "bridge";
 const DEFAULT_BRIDGE = "cni0";
 
-const flag = v.nullish(v.boolean());
-
 const config = v.object({
   ...placeEntries,
-  bridge: v.nullish(v.string()),
-  isGateway: flag,
-  isDefaultGateway: flag,
-  forceAddress: flag,
-  ipMasq: flag,
+  bridge: optionalText,
+  isGateway: optionalFlag,
+  isDefaultGateway: optionalFlag,
+  forceAddress: optionalFlag,
+  ipMasq: optionalFlag,
   ipMasqBackend: v.nullish(v.picklist(["", "iptables", "nftables"])),
-  hairpinMode: flag,
-  promiscMode: flag,
-  portIsolation: flag,
-  disableContainerInterface: flag,
-  enabledad: flag,
+  hairpinMode: optionalFlag,
+  promiscMode: optionalFlag,
+  portIsolation: optionalFlag,
+  disableContainerInterface: optionalFlag,
+  enabledad: optionalFlag,
   mtu: pairMtu,
   dns: v.nullish(dnsSchema),
   ...chainedEntries,
   runtimeConfig,
-  args: v.nullish(v.object({ cni: v.nullish(v.object({ mac: v.nullish(v.string()) })) })),
+  args: v.nullish(v.object({ cni: v.nullish(v.object({ mac: optionalText })) })),
   vlan: v.nullish(v.number()),
   vlanTrunk: v.nullish(
     v.array(
       v.object({ minID: v.nullish(v.number()), maxID: v.nullish(v.number()), id: v.nullish(v.number()) }),
     ),
   ),
-  preserveDefaultVlan: flag,
-  macspoofchk: flag,
+  preserveDefaultVlan: optionalFlag,
+  macspoofchk: optionalFlag,
 });
 
 type Config = v.InferOutput<typeof config>;

@@ -6,6 +6,7 @@ import type { CniArguments } from "../cni/arguments.ts";
 import { CniError, ErrorCode } from "../cni/error.ts";
 import { definePlugin } from "../cni/plugin.ts";
 import { type Result, routeSchema } from "../cni/result.ts";
+import { anything, optionalPath, optionalText } from "../cni/value.ts";
 import { type Address, bitsOf, formatAddress, parseAddress } from "../ip/address.ts";
 import { contains, formatPrefix, parsePrefix } from "../ip/prefix.ts";
 import {
@@ -22,7 +23,6 @@ import {
 import { DEFAULT_FILES_DIR } from "../ipam/lease-files.ts";
 import { parseRangeSets, type RangeSet, rangeSchema } from "../ipam/pool.ts";
 import {
-  absolutePath,
   checkOnePerFamily,
   noRanges,
   normalRoutes,
@@ -40,18 +40,18 @@ const config = v.object({
       ...rangeSchema.entries,
       ranges: v.nullish(v.array(v.array(rangeSchema))),
       routes: v.nullish(v.array(routeSchema)),
-      resolvConf: v.nullish(v.string()),
-      dataDir: v.nullish(absolutePath),
-      store: v.nullish(v.unknown()),
+      resolvConf: optionalText,
+      dataDir: optionalPath,
+      store: anything,
     }),
   ),
 });
 
 const cleanup = v.object({
   // where things are must be said right; all else may have gone bad since the ADD
-  dataDir: v.nullish(absolutePath),
-  store: v.nullish(v.unknown()),
-  ipam: v.nullish(v.object({ dataDir: v.nullish(absolutePath), store: v.nullish(v.unknown()) })),
+  dataDir: optionalPath,
+  store: anything,
+  ipam: v.nullish(v.object({ dataDir: optionalPath, store: anything })),
 });
 
 type Config = v.InferOutput<typeof config>;

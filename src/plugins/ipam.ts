@@ -4,6 +4,7 @@ import * as v from "valibot";
 import type { CniArguments } from "../cni/arguments.ts";
 import { definePlugin } from "../cni/plugin.ts";
 import { dnsOf, dnsSchema, type Result, routeSchema, routesOf } from "../cni/result.ts";
+import { anything, optionalCount, optionalPath, optionalText } from "../cni/value.ts";
 import { formatPrefix, networkOf } from "../ip/prefix.ts";
 import {
   type AddressPlan,
@@ -18,7 +19,6 @@ import {
 } from "../ipam/allocation.ts";
 import { type Assignment, assignedPrefix, parseRangeSets, poolSchema, type RangeSet } from "../ipam/pool.ts";
 import {
-  absolutePath,
   checkOnePerFamily,
   fixedAddress,
   gatewayAddress,
@@ -32,32 +32,30 @@ import {
 } from "../ipam/request.ts";
 import { readResolverConfig } from "../ipam/resolver-config.ts";
 
-const count = v.pipe(v.number(), v.integer(), v.minValue(0));
-
 const ipamSchema = v.strictObject({
   type: v.string(),
   ...poolSchema.entries,
-  addresses: v.nullish(v.array(v.strictObject({ address: v.string(), gateway: v.nullish(v.string()) }))),
+  addresses: v.nullish(v.array(v.strictObject({ address: v.string(), gateway: optionalText }))),
   routes: v.nullish(v.array(routeSchema)),
   dns: v.nullish(dnsSchema),
-  resolvConf: v.nullish(v.string()),
-  dataDir: v.nullish(absolutePath),
-  store: v.nullish(v.unknown()),
+  resolvConf: optionalText,
+  dataDir: optionalPath,
+  store: anything,
   order: v.nullish(v.picklist(["round-robin", "lowest"])),
-  cooldownSeconds: v.nullish(count),
+  cooldownSeconds: optionalCount,
 });
 
 const config = v.object({ ...requestEntries, ipam: v.nullish(ipamSchema) });
 
 const cleanup = v.object({
   // where the store is must be said right; all else may have gone bad since the ADD
-  dataDir: v.nullish(absolutePath),
-  store: v.nullish(v.unknown()),
+  dataDir: optionalPath,
+  store: anything,
   ipam: v.nullish(
     v.object({
-      dataDir: v.nullish(absolutePath),
-      store: v.nullish(v.unknown()),
-      cooldownSeconds: v.fallback(v.nullish(count), 0),
+      dataDir: optionalPath,
+      store: anything,
+      cooldownSeconds: v.fallback(optionalCount, 0),
     }),
   ),
 });

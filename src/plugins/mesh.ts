@@ -4,6 +4,7 @@
 import * as v from "valibot";
 import { defineChained, requirePrevious } from "../attachment/addition.ts";
 import { CniError, ErrorCode } from "../cni/error.ts";
+import { optionalPath } from "../cni/value.ts";
 import { parsePrefix } from "../ip/prefix.ts";
 import { KeyFileError } from "../mesh/key.ts";
 import { type NodeNetwork, planFor } from "../mesh/node-network.ts";
@@ -14,13 +15,8 @@ import { MissingFeatureError } from "../net/feature.ts";
 
 const PLUGIN = "mesh";
 
-const absolutePath = v.pipe(
-  v.string(),
-  v.check((path) => path.startsWith("/") && !path.includes("\0"), "an absolute path"),
-);
-
 const config = v.object({
-  config: v.nullish(absolutePath),
+  config: optionalPath,
   nodeCIDRs: v.pipe(
     v.array(
       v.pipe(
@@ -30,7 +26,7 @@ const config = v.object({
     ),
     v.check((list) => list.length > 0, "at least one"),
   ),
-  dataDir: v.nullish(absolutePath),
+  dataDir: optionalPath,
 });
 
 type Config = v.InferOutput<typeof config>;
@@ -72,7 +68,7 @@ export const mesh = defineChained({
   about: "Warren mesh: tells whether this node's part of the network between nodes is there",
   statusOnly: true,
   config,
-  cleanup: v.object({ dataDir: v.nullish(absolutePath) }),
+  cleanup: v.object({ dataDir: optionalPath }),
   additionOf: () => undefined,
   async del(): Promise<void> {},
   async check({ previous }): Promise<void> {

@@ -8,6 +8,7 @@ import { CniError, ErrorCode, stateDiffers } from "../cni/error.ts";
 import { shown } from "../cni/input.ts";
 import { type AddCall, type CheckCall, definePlugin } from "../cni/plugin.ts";
 import type { AttachedAddress, Result } from "../cni/result.ts";
+import { optionalPath } from "../cni/value.ts";
 import { parseAddress } from "../ip/address.ts";
 import { formatPrefix, networkOf, parsePrefix } from "../ip/prefix.ts";
 import {
@@ -18,7 +19,7 @@ import {
   takeAddressesBack,
 } from "../ipam/allocation.ts";
 import { parseRangeSets, poolSchema, type RangeSet } from "../ipam/pool.ts";
-import { absolutePath, checkOnePerFamily, noRanges } from "../ipam/request.ts";
+import { checkOnePerFamily, noRanges } from "../ipam/request.ts";
 import { forgetAttachment, kernelObject, recordAttachment } from "../ledger/attachments.ts";
 import { holderOf } from "../ledger/owner.ts";
 import { connectInside } from "../net/connection.ts";
@@ -53,11 +54,11 @@ const config = v.object({
   mode: v.nullish(v.picklist(["replace", "append", "annotate-only"])),
   compatNetworkAddress: v.nullish(v.boolean()),
   checkReal: v.nullish(v.boolean()),
-  dataDir: v.nullish(absolutePath),
+  dataDir: optionalPath,
 });
 const cleanup = v.object({
   // where the store is must be said right; all else may have gone bad since the ADD
-  dataDir: v.nullish(absolutePath),
+  dataDir: optionalPath,
   pool: v.fallback(v.nullish(v.object({ cooldownSeconds: v.fallback(v.nullish(count), 0) })), undefined),
 });
 

@@ -6,6 +6,7 @@ import type { CniArguments } from "../cni/arguments.ts";
 import { CniError, ErrorCode } from "../cni/error.ts";
 import { definePlugin } from "../cni/plugin.ts";
 import { type Dns, dnsOf, dnsSchema, type Result, routeSchema } from "../cni/result.ts";
+import { anything, optionalPath, optionalText } from "../cni/value.ts";
 import { formatAddress } from "../ip/address.ts";
 import {
   type AddressPlan,
@@ -20,7 +21,6 @@ import {
 } from "../ipam/allocation.ts";
 import type { Assignment } from "../ipam/pool.ts";
 import {
-  absolutePath,
   checkOnePerFamily,
   fixedAddress,
   gatewayAddress,
@@ -34,22 +34,20 @@ const config = v.object({
   ...requestEntries,
   ipam: v.nullish(
     v.object({
-      addresses: v.nullish(
-        v.array(v.object({ address: v.nullish(v.string()), gateway: v.nullish(v.string()) })),
-      ),
+      addresses: v.nullish(v.array(v.object({ address: optionalText, gateway: optionalText }))),
       routes: v.nullish(v.array(routeSchema)),
       dns: v.nullish(dnsSchema),
-      dataDir: v.nullish(absolutePath),
-      store: v.nullish(v.unknown()),
+      dataDir: optionalPath,
+      store: anything,
     }),
   ),
 });
 
 const cleanup = v.object({
   // where the store is must be said right; all else may have gone bad since the ADD
-  dataDir: v.nullish(absolutePath),
-  store: v.nullish(v.unknown()),
-  ipam: v.nullish(v.object({ dataDir: v.nullish(absolutePath), store: v.nullish(v.unknown()) })),
+  dataDir: optionalPath,
+  store: anything,
+  ipam: v.nullish(v.object({ dataDir: optionalPath, store: anything })),
 });
 
 type Config = v.InferOutput<typeof config>;
