@@ -62,6 +62,16 @@ test.each(readdirSync(SAMPLES).filter((name) => name.endsWith(".conflist")))(
   },
 );
 
+test("samples can stand side by side: no two have a subnet or a bridge in common", async () => {
+  const own = readdirSync(SAMPLES).filter((name) => name.endsWith(".conflist") && !name.startsWith("lab-"));
+  using folder = new Folder(
+    Object.fromEntries(own.map((name) => [name, readFileSync(join(SAMPLES, name), "utf8")])),
+    ALL,
+  );
+  expect(own.length).toBeGreaterThan(25);
+  expect(await findings(folder)).toEqual([]);
+});
+
 test("S3-P05 what is wrong in a plugin is told with line, column and the nearest spelling", async () => {
   using folder = new Folder(
     {
