@@ -1,16 +1,44 @@
-// The GC of the plugins that stand behind another one in a chain: it goes by what each of them wrote down itself.
+// The end of what plugins made that stand behind another one in a chain: DEL of one attachment, and GC of all that are not
+// valid. Both go by what each plugin wrote down itself. The kernel is asked and changed while the store is free, for it answers
+// when nobody changes links any more, and all others would wait, too.
 import { Failures } from "../cni/error.ts";
 import type { GcCall } from "../cni/plugin.ts";
 import {
   type AttachmentRow,
+  type Entry,
+  findAttachment,
   forgetAttachments,
+  forgetUnlessReplaced,
+  listObjects,
   listStaleAttachments,
   listStaleEntries,
   type WrittenEntry,
 } from "../ledger/attachments.ts";
 import { describeOwner } from "../ledger/owner.ts";
 import { openStore, storeExists } from "../store/sqlite.ts";
-import type { Transaction } from "../store/store.ts";
+import type { Store } from "../store/store.ts";
+
+/**
+ * Takes back what an entry knows of, and forgets it; returns false if nothing is written down. Throws what `takeBack` throws,
+ * and the entry then stays for the next DEL or GC. It has to be of a plugin none of whose objects is another attachment's,
+ * and as long as it is there no ADD of the same container begins (beginEntry).
+ */
+export async function endEntry(
+  dataDir: string,
+  entry: Entry,
+  takeBack: (written: WrittenEntry) => void,
+): Promise<boolean> {
+  if (!storeExists(dataDir)) return false;
+  const store = openStore(dataDir);
+  const { row, objects } = await store.read(async (transaction) => ({
+    row: await findAttachment(transaction, entry),
+    objects: await listObjects(transaction, entry),
+  }));
+  if (row === undefined) return false;
+  takeBack({ row, objects });
+  await store.transaction((transaction) => forgetUnlessReplaced(transaction, row));
+  return true;
+}
 
 /** What an attachment that is not valid left behind. */
 export type StaleEntry = WrittenEntry;
@@ -81,19 +109,19 @@ async function collectStale(
 
 /**
  * The same for a plugin whose attachments share what they have, so that it takes a transaction to know who is the last
- * one: `end` takes back one attachment and forgets it, in a transaction of its own that goes if it throws.
+ * one: `end` takes back one attachment and forgets it.
  */
 export async function collectOneByOne(
   { network, valid, note }: GcCall<unknown>,
   { plugin, dataDir }: CollectedPlugin,
-  end: (store: Transaction, row: AttachmentRow) => Promise<void>,
+  end: (store: Store, row: AttachmentRow) => Promise<void>,
 ): Promise<void> {
   if (!storeExists(dataDir)) return;
   const store = openStore(dataDir);
   const failures = new Failures();
   for (const row of await store.read((reader) => listStaleAttachments(reader, network, plugin, valid))) {
     await failures.collect(async () => {
-      await store.transaction((writer) => end(writer, row));
+      await end(store, row);
       note(`warren-${plugin}: removed ${describeOwner(row)}`);
     });
   }

@@ -1,22 +1,23 @@
 // The settings of a container that were changed, as they are written down: which one in which namespace, what it was
 // before, and what it is to be. Several attachments of one container may set the same; the last one to go puts it back.
 import * as v from "valibot";
-import { Failures } from "../cni/error.ts";
+import { CniError, ErrorCode, Failures } from "../cni/error.ts";
 import {
   claimantsOf,
   type Entry,
   findAttachment,
   forgetAttachment,
+  isNameClaimed,
   type KernelObject,
   listObjects,
   recordObjects,
 } from "../ledger/attachments.ts";
 import { describeOwner } from "../ledger/owner.ts";
 import { connectInside } from "../net/connection.ts";
-import { restoreAttributes, sameLink } from "../net/link-attributes.ts";
+import { interfaceNameIn, restoreAttributes, sameLink } from "../net/link-attributes.ts";
 import { inNetns, type Netns, NetnsError, netnsIdentity, openNetns } from "../net/netns.ts";
 import { TunableError, writeTunable } from "../net/tunable.ts";
-import type { Transaction } from "../store/store.ts";
+import type { Store, Transaction } from "../store/store.ts";
 import { detailOf } from "./object-detail.ts";
 
 const attributesSchema = v.object({
@@ -115,30 +116,41 @@ function mergedWith(claims: readonly KernelObject[], object: KernelObject): Kern
   return object;
 }
 
-/** Puts everything back that is still there to be put back; all of it, even if a part fails. */
-export async function restoreSettings(
+/** Puts the interface's attributes back where it is still there; all of them, even if a part fails. */
+export async function restoreInterface(
   netns: Netns,
   ifname: string,
   objects: readonly KernelObject[],
   failures: Failures,
 ): Promise<void> {
-  using inside = connectInside(netns);
   for (const object of objects) {
     await failures.collect(() => {
       const setting = tunedSetting(object);
-      if (setting?.kind === "sysctl") {
-        const { index, before, what } = setting;
-        if (before === null) return;
-        // another interface of that name has settings of its own
-        if (index !== 0 && sameLink(inside, ifname, index) === undefined) return;
-        inNetns(netns, () => restoreTunable(what, before));
-      } else if (setting !== undefined) {
-        const { index, before } = setting;
-        // one that takes them with it is not asked for: the answer waits for whoever changes links, and others for us
-        if (index !== 0 && sameLink(inside, ifname, index) !== undefined) {
-          restoreAttributes(inside, index, before);
-        }
-      }
+      // one that takes them with it is not looked for
+      if (setting?.kind !== "attributes" || setting.index === 0) return;
+      using inside = connectInside(netns);
+      const { index, before } = setting;
+      if (sameLink(inside, ifname, index) !== undefined) restoreAttributes(inside, index, before);
+    });
+  }
+}
+
+/** Puts the sysctls back that are still there; all of them, even if a part fails. Asks nothing that one has to wait for. */
+export async function restoreSysctls(
+  netns: Netns,
+  ifname: string,
+  objects: readonly KernelObject[],
+  failures: Failures,
+): Promise<void> {
+  for (const object of objects) {
+    await failures.collect(() => {
+      const setting = tunedSetting(object);
+      if (setting?.kind !== "sysctl") return;
+      const { index, before, what } = setting;
+      if (before === null) return;
+      // another interface of that name has settings of its own
+      if (index !== 0 && interfaceNameIn(netns, index) !== ifname) return;
+      inNetns(netns, () => restoreTunable(what, before));
     });
   }
 }
@@ -169,22 +181,43 @@ export function openRecorded(namespace: string, ...paths: readonly string[]): Ne
 }
 
 /**
- * Forgets an entry and puts back what no other attachment of the container has set. Throws if a part of it failed; the
- * entry then stays with the transaction that is rolled back, so that the next DEL or GC tries again.
+ * Puts back what no other attachment of the container has set, and forgets the entry. Throws if a part of it failed, and
+ * CniError 11 for one that was set again meanwhile; the entry then stays for the next DEL or GC.
  */
-export async function endTuning(store: Transaction, entry: Entry, path: string): Promise<void> {
-  const row = await findAttachment(store, entry);
-  // inside the transaction, so that no ADD can set one of them between the last claim and its restoring
-  const unclaimed = await forgetAttachment(store, entry);
-  const [first] = unclaimed.flatMap((object) => tunedSetting(object) ?? []);
-  if (row === undefined || first === undefined) return;
-  const failures = new Failures();
-  await failures.collect(async () => {
-    using netns = openRecorded(first.namespace, path, row.netns);
-    // a namespace that is gone took everything with it
-    if (netns !== undefined) await restoreSettings(netns, row.ifname, unclaimed, failures);
+export async function endTuning(store: Store, entry: Entry, path: string): Promise<void> {
+  const { row, objects, own } = await store.read(async (reading) => {
+    const written = await listObjects(reading, entry);
+    const attributes = written.find(({ kind }) => kind === "attributes");
+    const isOwn = attributes !== undefined && !(await isNameClaimed(reading, entry, attributes));
+    return {
+      row: await findAttachment(reading, entry),
+      objects: written,
+      own: isOwn ? [attributes] : [],
+    };
   });
-  failures.rethrow(describeOwner(entry));
+  if (row === undefined) return;
+  const [first] = objects.flatMap((object) => tunedSetting(object) ?? []);
+  // a namespace that is gone took everything with it
+  using netns = first === undefined ? undefined : openRecorded(first.namespace, path, row.netns);
+  const failures = new Failures();
+  // before the transaction: the kernel changes a link when nobody else does any more, and all others would wait with us
+  if (netns !== undefined) await restoreInterface(netns, row.ifname, own, failures);
+  await store.transaction(async (transaction) => {
+    const found = await listObjects(transaction, entry);
+    if (JSON.stringify(found) !== JSON.stringify(objects)) throw setAgain(entry);
+    // inside the transaction, so that no ADD can set one of them between the last claim and its restoring
+    const unclaimed = await forgetAttachment(transaction, entry);
+    if (netns !== undefined) await restoreSysctls(netns, row.ifname, unclaimed, failures);
+    failures.rethrow(describeOwner(entry));
+  });
+}
+
+function setAgain(entry: Entry): CniError {
+  return new CniError(
+    ErrorCode.tryAgainLater,
+    `${describeOwner(entry)} was tuned again while it was deleted`,
+    "a runtime must not ADD an attachment before its DEL has ended",
+  );
 }
 
 /** Writes down how the kernel spells what was set: "010" is 8, and lists are sorted. CHECK compares with that. */

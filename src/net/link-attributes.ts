@@ -3,7 +3,9 @@
 import { getLink, type Link, setLink } from "../netlink/link.ts";
 import { LinkFlag } from "../netlink/link-message.ts";
 import { ignoring, type Request } from "../netlink/message.ts";
+import { interfaceName } from "../sys/interface-name.ts";
 import type { Connection } from "./connection.ts";
+import { inNetns, type Netns } from "./netns.ts";
 
 /** Attributes of an interface; what is left out is not meant. */
 export interface LinkAttributes {
@@ -91,4 +93,9 @@ export function restoreAttributes(connection: Connection, index: number, attribu
 export function sameLink(connection: Connection, name: string, index: number): Link | undefined {
   const link = connection.get(getLink(name));
   return link?.index === index ? link : undefined;
+}
+
+/** Returns the name of the interface with that number, without waiting for whoever changes links. Throws SystemError. */
+export function interfaceNameIn(netns: Netns, index: number): string | undefined {
+  return inNetns(netns, () => interfaceName(index));
 }

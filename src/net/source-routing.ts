@@ -98,18 +98,18 @@ export function copiedRoutes(texts: readonly string[]): RouteCopy[] {
   return texts.map(routeCopyOf);
 }
 
-/** Returns tables from `first` upward that no rule and no route of the container knows, nor `taken` does. */
-export function freeTables(
-  inside: Connection,
-  count: number,
-  taken: ReadonlySet<number>,
-  first = FIRST_TABLE,
-): number[] {
-  const used = new Set(taken);
+/** Returns the tables that a rule or a route of the container knows. Throws NetlinkError. */
+export function usedTables(inside: Connection): Set<number> {
+  const used = new Set<number>();
   for (const family of FAMILIES) {
     for (const { table } of inside.dump(dumpRules(family))) used.add(table);
     for (const { table } of inside.dump(dumpRoutes({ family }))) used.add(table);
   }
+  return used;
+}
+
+/** Returns tables from `first` upward that are not among those in use. */
+export function freeTables(count: number, used: ReadonlySet<number>, first = FIRST_TABLE): number[] {
   const free: number[] = [];
   for (let table = first; free.length < count; table++) if (!used.has(table)) free.push(table);
   return free;

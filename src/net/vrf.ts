@@ -13,7 +13,7 @@ import { needing } from "./feature.ts";
 import { missingAddresses } from "./interface.ts";
 import { probeLinkDriver } from "./link-driver.ts";
 import { routeText } from "./route-text.ts";
-import { allRoutes, freeTables, mainRoutesOf } from "./source-routing.ts";
+import { allRoutes, freeTables, mainRoutesOf, usedTables } from "./source-routing.ts";
 import { removeLinkNumber } from "./veth.ts";
 
 const FIRST_TABLE = 1;
@@ -23,10 +23,15 @@ export function vrfTableOf({ device }: Link): number | undefined {
   return device?.kind === "vrf" ? device.data?.table : undefined;
 }
 
-/** Returns a table that no VRF, rule or route of the container has, nor `taken` does. */
-export function freeVrfTable(inside: Connection, taken: ReadonlySet<number>): number {
+/** Returns the tables that a VRF, rule or route of the container has. Throws NetlinkError. */
+export function usedVrfTables(inside: Connection): Set<number> {
   const others = inside.dump(dumpLinks({ kind: "vrf" })).flatMap((link) => vrfTableOf(link) ?? []);
-  return freeTables(inside, 1, new Set([...taken, ...others]), FIRST_TABLE)[0] ?? FIRST_TABLE;
+  return usedTables(inside).union(new Set(others));
+}
+
+/** Returns a table that is not among those in use. */
+export function freeVrfTable(used: ReadonlySet<number>): number {
+  return freeTables(1, used, FIRST_TABLE)[0] ?? FIRST_TABLE;
 }
 
 /** Makes a VRF that is up, and returns it. Throws MissingFeatureError or NetlinkError. */

@@ -3,7 +3,7 @@
 // config or by the pod's annotations `lat` and `netem`. All that it makes is inside the container and written down first.
 import * as v from "valibot";
 import { type Addition, type AdditionCall, defineChained, requirePrevious } from "../attachment/addition.ts";
-import { collectEntries, takeBackEach } from "../attachment/chained-collection.ts";
+import { collectEntries, endEntry, takeBackEach } from "../attachment/chained-collection.ts";
 import { openContainer, type RecordedContainer } from "../attachment/container-interface.ts";
 import { entryOf } from "../attachment/reservation.ts";
 import { dataDirOf, storeEntries } from "../attachment/settings.ts";
@@ -13,13 +13,7 @@ import { shown } from "../cni/input.ts";
 import type { Attachment } from "../cni/plugin.ts";
 import { podAnnotationEntries, podAnnotations } from "../cni/pod-annotations.ts";
 import type { Result } from "../cni/result.ts";
-import {
-  type Entry,
-  findAttachment,
-  forgetAttachment,
-  type KernelObject,
-  recordAttachment,
-} from "../ledger/attachments.ts";
+import { type Entry, forgetAttachment, type KernelObject, recordAttachment } from "../ledger/attachments.ts";
 import { describeOwner, holderOf } from "../ledger/owner.ts";
 import { type Connection, connectInside } from "../net/connection.ts";
 import { MissingFeatureError, needing } from "../net/feature.ts";
@@ -44,7 +38,7 @@ import { netnsInode, openNetns } from "../net/netns.ts";
 import { DisciplineTakenError } from "../net/shaping.ts";
 import { findLink, type Link } from "../net/veth.ts";
 import { beat } from "../store/heartbeat.ts";
-import { openStore, storeExists } from "../store/sqlite.ts";
+import { openStore } from "../store/sqlite.ts";
 
 const PLUGIN = "netem";
 
@@ -145,15 +139,8 @@ function explained(rules: readonly Impairment[], work: () => void): void {
 }
 
 /** Takes back what is written down of an attachment, if its container is still there, and forgets it; false if nothing is. */
-async function endRecorded(dataDir: string, entry: Entry): Promise<boolean> {
-  if (!storeExists(dataDir)) return false;
-  return openStore(dataDir).transaction(async (store) => {
-    const row = await findAttachment(store, entry);
-    // inside the transaction, so that a failure leaves it written down for the next DEL or GC
-    const objects = await forgetAttachment(store, entry);
-    if (row !== undefined) takeAway(row, objects);
-    return row !== undefined;
-  });
+function endRecorded(dataDir: string, entry: Entry): Promise<boolean> {
+  return endEntry(dataDir, entry, ({ row, objects }) => takeAway(row, objects));
 }
 
 /** Takes what bears our mark from a container of which no store knows. */

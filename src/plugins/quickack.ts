@@ -3,7 +3,7 @@
 // routes. Which routes it changed is written down first, so that DEL and GC change those back and no others.
 import * as v from "valibot";
 import { type Addition, type AdditionCall, defineChained, requirePrevious } from "../attachment/addition.ts";
-import { collectEntries, takeBackEach } from "../attachment/chained-collection.ts";
+import { collectEntries, endEntry, takeBackEach } from "../attachment/chained-collection.ts";
 import { interfaceIn } from "../attachment/container-interface.ts";
 import { detailOf } from "../attachment/object-detail.ts";
 import { beginEntry, entryOf } from "../attachment/reservation.ts";
@@ -14,14 +14,7 @@ import { CniError, ErrorCode, stateDiffers } from "../cni/error.ts";
 import { shown } from "../cni/input.ts";
 import { podAnnotationEntries, podAnnotations } from "../cni/pod-annotations.ts";
 import type { Result } from "../cni/result.ts";
-import {
-  type Entry,
-  findAttachment,
-  forgetAttachment,
-  type KernelObject,
-  listObjects,
-  recordAttachment,
-} from "../ledger/attachments.ts";
+import { type Entry, type KernelObject, recordAttachment } from "../ledger/attachments.ts";
 import { holderOf } from "../ledger/owner.ts";
 import { connectInside } from "../net/connection.ts";
 import { sameLink } from "../net/link-attributes.ts";
@@ -34,7 +27,7 @@ import {
   setQuick,
 } from "../net/quick-acknowledgement.ts";
 import { beat } from "../store/heartbeat.ts";
-import { openStore, storeExists } from "../store/sqlite.ts";
+import { openStore } from "../store/sqlite.ts";
 
 const PLUGIN = "quickack";
 const ANNOTATION = "enable-quickack";
@@ -108,15 +101,7 @@ function restore(objects: readonly KernelObject[], ...paths: readonly string[]):
 
 /** Puts back what an entry knows of and forgets it; throws if that fails, and the entry stays for the next DEL or GC. */
 async function endQuickness(dataDir: string, entry: Entry, path: string): Promise<void> {
-  if (!storeExists(dataDir)) return;
-  await openStore(dataDir).transaction(async (store) => {
-    const row = await findAttachment(store, entry);
-    if (row === undefined) return;
-    const objects = await listObjects(store, entry);
-    await forgetAttachment(store, entry);
-    // inside the transaction, so that no ADD begins in between
-    restore(objects, path, row.netns);
-  });
+  await endEntry(dataDir, entry, ({ row, objects }) => restore(objects, path, row.netns));
 }
 
 function quicknessFor(call: AdditionCall<Config>, { routes, dataDir }: Plan): Addition {

@@ -3,7 +3,7 @@
 // the plugin that made the interface. Rules, tables and routes as they were are written down first.
 import * as v from "valibot";
 import { type Addition, type AdditionCall, defineChained, requirePrevious } from "../attachment/addition.ts";
-import { collectEntries, takeBackEach } from "../attachment/chained-collection.ts";
+import { collectEntries, endEntry, takeBackEach } from "../attachment/chained-collection.ts";
 import { addressesIn, interfaceIn } from "../attachment/container-interface.ts";
 import { detailOf } from "../attachment/object-detail.ts";
 import { beginEntry, entryOf } from "../attachment/reservation.ts";
@@ -14,15 +14,7 @@ import { CniError, ErrorCode, stateDiffers } from "../cni/error.ts";
 import type { Result } from "../cni/result.ts";
 import { type Address, type Family, formatAddress, parseAddress } from "../ip/address.ts";
 import { formatPrefix, parsePrefix } from "../ip/prefix.ts";
-import {
-  type Entry,
-  findAttachment,
-  forgetAttachment,
-  type KernelObject,
-  listObjects,
-  listObjectsOfKind,
-  recordAttachment,
-} from "../ledger/attachments.ts";
+import { type Entry, type KernelObject, listObjectsOfKind, recordAttachment } from "../ledger/attachments.ts";
 import { holderOf } from "../ledger/owner.ts";
 import { connectInside } from "../net/connection.ts";
 import type { InterfaceAddress } from "../net/interface.ts";
@@ -38,9 +30,10 @@ import {
   setSourceRouting,
   sourceRoutingDifference,
   spelledRoutes,
+  usedTables,
 } from "../net/source-routing.ts";
 import { beat } from "../store/heartbeat.ts";
-import { openStore, storeExists } from "../store/sqlite.ts";
+import { openStore } from "../store/sqlite.ts";
 import type { Transaction } from "../store/store.ts";
 
 const PLUGIN = "sbr";
@@ -160,15 +153,7 @@ function restore(objects: readonly KernelObject[], ...paths: readonly string[]):
 
 /** Restores what an entry knows of and forgets it; throws if that fails, and the entry stays for the next DEL or GC. */
 async function endRouting(dataDir: string, entry: Entry, path: string): Promise<void> {
-  if (!storeExists(dataDir)) return;
-  await openStore(dataDir).transaction(async (store) => {
-    const row = await findAttachment(store, entry);
-    if (row === undefined) return;
-    const objects = await listObjects(store, entry);
-    await forgetAttachment(store, entry);
-    // inside the transaction, so that no ADD begins in between
-    restore(objects, path, row.netns);
-  });
+  await endEntry(dataDir, entry, ({ row, objects }) => restore(objects, path, row.netns));
 }
 
 /** The tables that other attachments of the container have, also those that they have yet to make. */
@@ -182,30 +167,38 @@ async function claimedTables(store: Transaction, namespace: string): Promise<Set
   );
 }
 
+/** What there is before anything is claimed: the interface's number and routes, and the tables that are in use. */
+interface Found {
+  readonly index: number;
+  readonly routes: SourceRouting["routes"];
+  readonly tables: ReadonlySet<number>;
+}
+
 function routingFor(call: AdditionCall<Config>, plan: Plan): Addition {
   const { network, attachment } = call;
   const { ifname } = attachment;
   const { dataDir, gateways, hints } = plan;
   const entry = entryOf(call, PLUGIN);
   let addresses: readonly InterfaceAddress[] = [];
+  let found: Found = { index: 0, routes: [], tables: new Set() };
   let routing: SourceRouting | undefined;
 
+  /** What others of this node do meanwhile is in the store: they write down their tables before they make them. */
   async function chosenRouting(store: Transaction, netns: Netns): Promise<SourceRouting> {
-    using inside = connectInside(netns);
-    const { index } = interfaceIn(inside, netns, ifname);
+    const { index, routes } = found;
     if (plan.table !== undefined) {
       const { table } = plan;
       const sources = addresses.map(({ prefix }) => ({ prefix, gateway: undefined, table }));
       return { index, sources, ownTables: false, routes: [], hints: false };
     }
     const taken = await claimedTables(store, netnsIdentity(netns));
-    const tables = freeTables(inside, addresses.length, taken);
+    const tables = freeTables(addresses.length, taken.union(found.tables));
     const sources = addresses.flatMap(({ prefix, gateway }, position) => {
       const table = tables[position];
       const by = gateways.get(prefix.address.family) ?? gateway;
       return table === undefined ? [] : [{ prefix, gateway: by, table }];
     });
-    return { index, sources, ownTables: true, routes: mainRoutesOf(inside, index), hints };
+    return { index, sources, ownTables: true, routes, hints };
   }
 
   return {
@@ -213,12 +206,15 @@ function routingFor(call: AdditionCall<Config>, plan: Plan): Addition {
 
     survey({ result }): void {
       addresses = addressesOf(result, ifname);
+      using netns = openNetns(attachment.netns);
+      using inside = connectInside(netns);
+      const { index } = interfaceIn(inside, netns, ifname);
+      found = { index, routes: mainRoutesOf(inside, index), tables: usedTables(inside) };
     },
 
     async claim(store): Promise<void> {
       using netns = openNetns(attachment.netns);
       await beginEntry(store, entry);
-      // looked at inside the transaction, so that no other attachment takes the same table
       routing = await chosenRouting(store, netns);
       await recordAttachment(store, holderOf(network, attachment, call.args), PLUGIN, [
         routingObject(ifname, netnsIdentity(netns), routing),

@@ -10,7 +10,8 @@ import { dataDirOf, requestedHardwareAddress, storeEntries } from "../attachment
 import {
   endTuning,
   recordSpellings,
-  restoreSettings,
+  restoreInterface,
+  restoreSysctls,
   tunedObject,
   tunedSetting,
   withEarlierValues,
@@ -328,7 +329,8 @@ function changesFor(call: AdditionCall<Config>, plan: Plan): Addition {
       const failures = new Failures();
       await failures.collect(async () => {
         using netns = openNetns(attachment.netns);
-        await restoreSettings(netns, ifname, found, failures);
+        await restoreInterface(netns, ifname, found, failures);
+        await restoreSysctls(netns, ifname, found, failures);
       });
       await failures.collect(() =>
         openStore(dataDir).transaction(async (store) => {
@@ -360,7 +362,7 @@ export const tuning = defineChained({
     const entry = entryOf({ network, attachment }, PLUGIN);
     const dataDir = dataDirOf(config);
     if (!storeExists(dataDir)) return;
-    await openStore(dataDir).transaction((store) => endTuning(store, entry, attachment.netns));
+    await endTuning(openStore(dataDir), entry, attachment.netns);
   },
 
   async check(call): Promise<void> {

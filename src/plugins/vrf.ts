@@ -18,11 +18,12 @@ import {
   claimantsOf,
   type Entry,
   findAttachment,
-  forgetAttachment,
+  forgetUnlessReplaced,
   type KernelObject,
   listObjects,
   listObjectsOfKind,
   recordAttachment,
+  recordObjects,
 } from "../ledger/attachments.ts";
 import { holderOf } from "../ledger/owner.ts";
 import { type Connection, connectHost, connectInside } from "../net/connection.ts";
@@ -42,11 +43,12 @@ import {
   prefixesOf,
   removeEmptyVrf,
   spelledPrefixes,
+  usedVrfTables,
   vrfTableOf,
 } from "../net/vrf.ts";
 import { beat } from "../store/heartbeat.ts";
 import { openStore, storeExists } from "../store/sqlite.ts";
-import type { Transaction } from "../store/store.ts";
+import type { Store, Transaction } from "../store/store.ts";
 
 const PLUGIN = "vrf";
 const LARGEST_TABLE = 0xffff_ffff;
@@ -163,20 +165,37 @@ async function claimedTables(store: Transaction, namespace: string): Promise<Set
   return new Set(own.map((object) => detailOf(portDetail, { ...object, kind: "vrf port" }).table));
 }
 
+/** What there is before anything is claimed. */
+interface Found {
+  readonly index: number;
+  readonly state: PortState;
+  readonly isThere: boolean;
+  /** That of the VRF, or of the config; undefined where one that is not among `tables` is to be chosen. */
+  readonly table: number | undefined;
+  readonly tables: ReadonlySet<number>;
+}
+
 function membershipFor(call: AdditionCall<Config>, plan: Plan): Addition {
   const { network, attachment } = call;
   const { ifname } = attachment;
   const { name, dataDir } = plan;
   const entry = entryOf(call, PLUGIN);
+  let found: Found | undefined;
   let membership: Membership | undefined;
+  let isMade = false;
   return {
     dataDir,
 
     survey(): void {
       using netns = openNetns(attachment.netns);
       using inside = connectInside(netns);
-      const { master } = interfaceIn(inside, netns, ifname);
-      findVrf(inside, plan);
+      const { master, index } = interfaceIn(inside, netns, ifname);
+      const present = findVrf(inside, plan);
+      const table = present === undefined ? plan.table : vrfTableOf(present);
+      found = {
+        ...{ index, table, isThere: present !== undefined, state: portStateOf(inside, index) },
+        tables: table === undefined ? usedVrfTables(inside) : new Set(),
+      };
       if (master === 0) return;
       throw new CniError(
         ErrorCode.nameTaken,
@@ -186,58 +205,74 @@ function membershipFor(call: AdditionCall<Config>, plan: Plan): Addition {
     },
 
     async claim(store): Promise<void> {
+      if (found === undefined) throw new Error("nothing was looked at before the claim");
       using netns = openNetns(attachment.netns);
-      using inside = connectInside(netns);
       await beginEntry(store, entry);
       const namespace = netnsIdentity(netns);
-      const { index } = interfaceIn(inside, netns, ifname);
-      const present = findVrf(inside, plan);
-      const object = vrfObject({ vrf: name, namespace }, present === undefined);
-      const isMade = present === undefined || (await isOurs(store, object));
-      const table =
-        (present === undefined ? plan.table : vrfTableOf(present)) ??
-        freeVrfTable(inside, await claimedTables(store, namespace));
-      membership = { vrf: name, table, ifname, index, namespace, state: portStateOf(inside, index) };
+      const { index, state, isThere } = found;
+      isMade = !isThere || (await isOurs(store, vrfObject({ vrf: name, namespace }, false)));
+      // what others of this node have yet to make is in the store
+      const table = found.table ?? freeVrfTable(found.tables.union(await claimedTables(store, namespace)));
+      membership = { vrf: name, table, ifname, index, namespace, state };
       const objects = [portObject(membership), vrfObject(membership, isMade)];
       await recordAttachment(store, holderOf(network, attachment, call.args), PLUGIN, objects);
     },
 
-    make(result): Promise<Result> {
+    async make(result): Promise<Result> {
+      if (membership === undefined) return result;
       using netns = openNetns(attachment.netns);
       using inside = connectInside(netns);
-      if (membership !== undefined) {
-        const { index, table, state } = membership;
-        const vrf = findVrf(inside, plan) ?? createVrf(inside, name, table);
-        joinVrf(inside, index, vrf, table, state);
+      const { index, table, state } = membership;
+      const present = findVrf(inside, plan);
+      if (present === undefined && !isMade) {
+        // it was there, and went with its last interface: this one is ours
+        const own = vrfObject(membership, true);
+        await openStore(dataDir).transaction((store) => recordObjects(store, entry, [own]));
       }
-      return Promise.resolve(result);
+      if (present !== undefined && vrfTableOf(present) !== table) {
+        throw new CniError(
+          ErrorCode.tryAgainLater,
+          `VRF ${name} was made meanwhile, with the table ${vrfTableOf(present)}`,
+          "another network of the container has the same vrfname: one after the other they share it",
+        );
+      }
+      joinVrf(inside, index, present ?? createVrf(inside, name, table), table, state);
+      return result;
     },
 
-    release: () => openStore(dataDir).transaction((store) => endMembership(store, entry, attachment.netns)),
+    release: () => endMembership(openStore(dataDir), entry, attachment.netns),
   };
 }
 
 /**
- * Forgets an entry, takes the interface out of the VRF, and removes the VRF if it was made for this and there is nobody left
- * in it. Throws if that fails; the entry then stays with the transaction that is rolled back.
+ * Takes the interface out of the VRF, forgets the entry, and removes the VRF if it was made for this and there is nobody left
+ * in it. Throws if that fails; the entry then stays for the next DEL or GC.
  */
-async function endMembership(store: Transaction, entry: Entry, path: string): Promise<void> {
-  const row = await findAttachment(store, entry);
+async function endMembership(store: Store, entry: Entry, path: string): Promise<void> {
+  const { row, objects } = await store.read(async (transaction) => ({
+    row: await findAttachment(transaction, entry),
+    objects: await listObjects(transaction, entry),
+  }));
   if (row === undefined) return;
-  const membership = membershipIn(await listObjects(store, entry));
-  // inside the transaction, so that nobody joins between the last claim and the removal
-  const unclaimed = await forgetAttachment(store, entry);
+  const membership = membershipIn(objects);
   // a namespace that is gone took everything with it
   using netns = membership === undefined ? undefined : openRecorded(membership.namespace, path, row.netns);
-  if (membership === undefined || netns === undefined) return;
-  using inside = connectInside(netns);
-  const { vrf: name, ifname, index, state } = membership;
-  const vrf = findLink(inside, name);
-  const link = sameLink(inside, ifname, index);
-  // killed before it joined, or half way through, it may be out already, and lack what it had even so
-  if (link !== undefined && (link.master === 0 || link.master === vrf?.index)) leaveVrf(inside, index, state);
-  const shared = unclaimed.find(({ kind }) => kind === "vrf");
-  if (shared !== undefined && detailOf(vrfDetail, shared).made) removeEmptyVrf(inside, name);
+  using inside = netns === undefined ? undefined : connectInside(netns);
+  if (membership !== undefined && inside !== undefined) {
+    const { vrf: name, ifname, index, state } = membership;
+    const vrf = findLink(inside, name);
+    const link = sameLink(inside, ifname, index);
+    // killed before it joined, or half way through, it may be out already, and lack what it had even so
+    if (link !== undefined && (link.master === 0 || link.master === vrf?.index))
+      leaveVrf(inside, index, state);
+  }
+  await store.transaction(async (transaction) => {
+    const unclaimed = await forgetUnlessReplaced(transaction, row);
+    const shared = unclaimed.find(({ kind }) => kind === "vrf");
+    if (membership === undefined || inside === undefined || shared === undefined) return;
+    // inside the transaction, so that nobody joins between the last claim and the removal
+    if (detailOf(vrfDetail, shared).made) removeEmptyVrf(inside, membership.vrf);
+  });
 }
 
 export const vrf = defineChained({
@@ -254,7 +289,7 @@ export const vrf = defineChained({
     const dataDir = dataDirOf(config);
     if (!storeExists(dataDir)) return;
     const entry = entryOf({ network, attachment }, PLUGIN);
-    await openStore(dataDir).transaction((store) => endMembership(store, entry, attachment.netns));
+    await endMembership(openStore(dataDir), entry, attachment.netns);
   },
 
   async check(call): Promise<void> {

@@ -43,7 +43,7 @@ function insideTransactions(report: string): string[] {
 }
 
 /** Of those that ask about links at all. */
-const ASKING = /^bridge$|all inside|and (portmap|bandwidth|firewall)$/;
+const ASKING = /^bridge$|all inside|and (portmap|bandwidth|firewall|tuning|quickack|sbr)$/;
 
 /** The store's own statements, namespaces, and the packet filter, which has a lock of its own. */
 const ASKS_NOTHING_OF_LINKS = /^(select|insert|update|delete from|in|get chain|get nf_tables) | warren( |$)/;
