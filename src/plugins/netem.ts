@@ -28,6 +28,7 @@ import {
 } from "../net/impairment/impairment.ts";
 import {
   endImpairment,
+  endOrphanedDetours,
   impair,
   impairmentDifference,
   needsOf,
@@ -150,6 +151,7 @@ function endUnrecorded({ netns: path, ifname }: Pick<Attachment, "netns" | "ifna
   using inside = connectInside(netns);
   const link = findLink(inside, ifname);
   if (link !== undefined) endImpairment(inside, link);
+  endOrphanedDetours(inside);
 }
 
 /** Takes the impairments among these objects from a container; one that is gone took them with it. */
@@ -165,6 +167,8 @@ function takeAway(container: RecordedContainer, objects: readonly KernelObject[]
     const isMeant = Number(index) === NOT_YET_MADE || Number(index) === link?.index;
     if (link !== undefined && isMeant) endImpairment(inside, link);
   }
+  // a GC takes interfaces away before what stands behind them in the chain
+  endOrphanedDetours(inside);
 }
 
 function impairmentFor(call: AdditionCall<Config>, plan: Plan): Addition {

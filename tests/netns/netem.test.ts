@@ -245,3 +245,19 @@ describe("a kernel without netem", () => {
     expect(await disciplines(sandbox)).toEqual([]);
   });
 });
+
+test("a detour whose interface went first goes with the next DEL, and no other one does", async () => {
+  await using sandbox = await host();
+  const ifindex = (
+    await sandbox.text(["ip", "netns", "exec", "pod1", "cat", "/sys/class/net/eth0/ifindex"])
+  ).trim();
+  // as a DEL finds them that comes after the interface's end: one of eth9, which is gone, and two that are none of those
+  const devices = ["impair4711", "other4711", `impair0${ifindex}`];
+  for (const name of devices)
+    await sandbox.text(["ip", "-netns", "pod1", "link", "add", name, "type", "ifb"]);
+  await succeed(sandbox, "DEL", plugin(sandbox), { ...POD, ifname: "eth9" });
+  const left = (await sandbox.json(["ip", "-netns", "pod1", "-json", "link"])) as { ifname: string }[];
+  expect(left.map(({ ifname }) => ifname).sort()).toEqual(
+    ["eth0", `impair0${ifindex}`, "lo", "other4711"].sort(),
+  );
+});

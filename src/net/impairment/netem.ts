@@ -4,7 +4,7 @@
 // room for any number of classes, where `prio` has sixteen and not every kernel has it. A handle marks what is ours.
 import { addressBytes, addressFromBytes } from "../../ip/address.ts";
 import { firstAddress, formatPrefix, maskOf, type Prefix } from "../../ip/prefix.ts";
-import { createLink, deleteLink, getLink, type Link } from "../../netlink/link.ts";
+import { createLink, deleteLink, dumpLinks, getLink, type Link } from "../../netlink/link.ts";
 import { ignoring } from "../../netlink/message.ts";
 import { type NetemSettings, TIME_PRECISION_NS } from "../../netlink/netem.ts";
 import { classSorter, createClass, createClassifier } from "../../netlink/traffic-class.ts";
@@ -50,6 +50,8 @@ const WAYS: readonly Way[] = ["egress", "ingress"];
 function detourName(link: Pick<Link, "index">): string {
   return `impair${link.index}`;
 }
+
+const DETOUR_NAME = /^impair([1-9]\d*)$/;
 
 function isFor(way: Way): (rule: Impairment) => boolean {
   return ({ direction }) => direction === way || direction === "both";
@@ -149,6 +151,15 @@ export function endImpairment(inside: Connection, link: Link): void {
     if (redirectsTo === device.index) stopRedirection(inside, link.index, { priority, ownsPlace: true });
   }
   inside.execute([ignoring(deleteLink(device.name), "ENODEV")]);
+}
+
+/** Takes away the detours of interfaces that are gone: nothing leads to them any more. Throws NetlinkError. */
+export function endOrphanedDetours(inside: Connection): void {
+  for (const { name } of inside.dump(dumpLinks({ kind: "ifb" }))) {
+    const [, number] = DETOUR_NAME.exec(name) ?? [];
+    if (number === undefined || inside.get(getLink(Number(number))) !== undefined) continue;
+    inside.execute([ignoring(deleteLink(name), "ENODEV")]);
+  }
 }
 
 /** A rule as the kernel has it. */
