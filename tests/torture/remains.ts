@@ -3,6 +3,7 @@
 // bridge, empty tables, forwarding) is left out.
 import { Database } from "bun:sqlite";
 import { existsSync, readdirSync, statSync } from "node:fs";
+import { tools } from "../../scripts/tools.ts";
 import type { Sandbox } from "../support/sandbox.ts";
 
 /** What is there; two of them are compared as they are. */
@@ -12,6 +13,7 @@ export interface Remains {
   readonly queues: readonly string[];
   /** Of nf_tables all but the frames that stay: chains, rules and elements. */
   readonly rules: readonly string[];
+  /** Settings of the pods, and the lines of lease files. */
   readonly settings: readonly string[];
   /** Rows by table, each as JSON. */
   readonly rows: Readonly<Record<string, readonly string[]>>;
@@ -22,23 +24,36 @@ export interface Remains {
 /** Settings of the pod that the scenes change, or that a plugin might. */
 const SETTINGS = "net/core/somaxconn net/ipv4/ip_forward net/ipv4/ip_local_port_range";
 
+/** Where the reference's host-local has its leases, as its successor keeps them for the day of switching back. */
+export const LEASE_FILES = "/var/lib/cni/networks";
+
 const SEPARATOR = "@@@@";
+
+/** Returns the path of a program: by its name alone busybox, which is the shell of a virtual machine, runs its own. */
+function program(name: string): string {
+  return tools.program(name).path ?? name;
+}
 
 /** One shell for all of it: the plugins' own calls are not much longer than starting a program. */
 function script(pods: readonly string[]): string {
-  const at = (pod: string) => (pod === "" ? "" : ` -netns ${pod}`);
+  const at = (name: string, pod: string) => `${program(name)}${pod === "" ? "" : ` -netns ${pod}`}`;
   const parts = ["", ...pods].map((pod) =>
     [
-      `ip${at(pod)} -json -details addr 2>/dev/null`,
-      ["", " -6"].map((family) => `ip${at(pod)}${family} route; ip${at(pod)}${family} rule`).join("; "),
-      `tc${at(pod)} qdisc show 2>/dev/null`,
+      `${at("ip", pod)} -json -details addr 2>/dev/null`,
+      ["-4", "-6"]
+        .map(
+          (family) => `printf 'route show\\nrule show\\n' | ${at("ip", pod)} ${family} -batch - 2>/dev/null`,
+        )
+        .join("; "),
+      `${at("tc", pod)} qdisc show 2>/dev/null`,
     ].join(`; echo ${SEPARATOR}; `),
   );
   const settings = pods.map(
     (pod) =>
       `[ -e /run/netns/${pod} ] && nsenter --net=/run/netns/${pod} sh -c 'cd /proc/sys; for one in ${SETTINGS}; do echo $one $(cat $one); done'`,
   );
-  return [...parts, "nft -j list ruleset", `${settings.join("\n") || "true"}; true`].join(
+  const files = `cd ${LEASE_FILES} 2>/dev/null && grep -r . . | grep -v last_reserved_ip | sort`;
+  return [...parts, `${program("nft")} -j list ruleset`, [...settings, files, "true"].join("\n")].join(
     `\necho ${SEPARATOR}\n`,
   );
 }
@@ -87,13 +102,25 @@ function linksIn(text: string, pod: string): string[] {
     });
 }
 
-/** The lines of `ip route` and `tc qdisc` that nobody but a plugin brings, without numbers that count up. */
+/** What the kernel makes by itself, and keeps: such as the rule for VRFs, which comes with the first of a namespace. */
+const OF_THE_KERNEL = /^fe80::|^multicast|qdisc noqueue |lookup \[l3mdev-table\]/;
+
+/**
+ * The lines of `ip route` and `tc qdisc` that nobody but a plugin brings, without numbers that count up, and without the word
+ * for a carrier that is not there, which comes when the kernel gets to it.
+ */
 function linesIn(text: string, pod: string, bridges: readonly string[]): string[] {
   return text
     .split("\n")
-    .filter((line) => line.trim() !== "" && !/^fe80::|^multicast|qdisc noqueue /.test(line))
+    .filter((line) => line.trim() !== "" && !OF_THE_KERNEL.test(line))
     .filter((line) => !bridges.some((name) => line.includes(` dev ${name} `)))
-    .map((line) => `${pod} ${line.trim().replace(/qdisc (\w+) \w+:/, "qdisc $1")}`);
+    .map(
+      (line) =>
+        `${pod} ${line
+          .trim()
+          .replace(/qdisc (\w+) \w+:/, "qdisc $1")
+          .replace(/ linkdown\b/, "")}`,
+    );
 }
 
 /** Chains, sets and maps that the first portmap and the first source check of a boot make, for all that follow. */

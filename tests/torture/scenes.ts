@@ -2,6 +2,7 @@
 // and a small runtime that calls the plugins of a chain in the order that the specification wants.
 import { type Answer, type Config, call, type Target } from "../support/plugins.ts";
 import { Sandbox } from "../support/sandbox.ts";
+import { LEASE_FILES } from "./remains.ts";
 
 /** A network on a host of its own. */
 export interface Scene {
@@ -12,8 +13,10 @@ export interface Scene {
   readonly tortured: readonly number[];
   /** As a network list has it: plugins whose results are rewritten behind them can't check them. */
   readonly disableCheck?: boolean;
-  /** Shell that the host needs first. */
-  readonly setUp?: string;
+  /** Links that the host needs first, in ip's batch language. */
+  readonly links?: readonly string[];
+  /** Files that the host needs first, by their paths in it. */
+  readonly files?: Readonly<Record<string, string>>;
   /** What clears up after a killed call; DEL and GC each unless told. */
   readonly cures?: readonly ("DEL" | "GC")[];
   /** True where the pod has a part of the host that ends with its namespace here, as no real card does. */
@@ -46,8 +49,9 @@ const BANDWIDTH = {
   egressRate: 4_000_000,
   egressBurst: 400_000,
 };
+const MACHINE_NETEM = { type: "warren-netem", netem: "delay=1ms direction=both" };
 // where the kernel has no netem it writes down, is refused, and forgets
-const NETEM = { type: "warren-netem", netem: "delay=1ms direction=both", onMissing: "ignore" };
+const NETEM = { ...MACHINE_NETEM, onMissing: "ignore" };
 const FIREWALL = { type: "warren-firewall", ingressPolicy: "same-bridge" };
 const TUNING = {
   type: "warren-tuning",
@@ -58,7 +62,7 @@ const TUNING = {
 };
 const QUICKACK = { type: "warren-quickack", enabled: true };
 const REWRITE = { type: "warren-rewrite", pool: { ranges: [[{ subnet: "192.0.2.0/24" }]] } };
-const UPLINK = "ip link add uplink type veth peer name far; ip link set uplink up; ip link set far up";
+const UPLINK = ["link add uplink up type veth peer name far", "link set far up"];
 
 /** Two networks for one container, each with a chain of its own, and the default route over the second. */
 const DELEGATES = {
@@ -105,7 +109,7 @@ function placed(config: Config, dataDir: string): Config {
   return {
     ...config,
     ...(config.type === undefined ? {} : { dataDir }),
-    ...(ipam === undefined ? {} : { ipam: { ...(ipam as Config), dataDir } }),
+    ...(ipam === undefined ? {} : { ipam: { dataDir, ...(ipam as Config) } }),
     ...(conf === undefined ? {} : { conf: inside(conf) }),
     ...(boot === undefined ? {} : { boot_network: inside(boot) }),
     ...(plugins === undefined ? {} : { plugins: all(plugins) }),
@@ -135,7 +139,7 @@ export const SCENES: readonly Scene[] = [
     name: "macvlan",
     plugins: [MACVLAN],
     tortured: [0],
-    setUp: UPLINK,
+    links: UPLINK,
   },
   {
     name: "tap",
@@ -146,18 +150,30 @@ export const SCENES: readonly Scene[] = [
     name: "host-device",
     plugins: [{ type: "warren-host-device", device: "uplink", ipam: IPAM }],
     tortured: [0],
-    setUp: UPLINK,
+    links: UPLINK,
     endsWithPod: true,
   },
   // it makes nothing but brings up what every namespace has, so that GC has nothing to collect
   { name: "loopback", plugins: [{ type: "warren-loopback" }], tortured: [0], cures: ["DEL"] },
   { name: "ipam", plugins: [{ type: "warren-ipam", ipam: IPAM }], tortured: [0] },
   {
+    name: "bridge and host-local with its files",
+    plugins: [{ ...BRIDGE, ipam: { ...IPAM, type: "warren-host-local", dataDir: LEASE_FILES } }],
+    tortured: [0],
+    files: { [`${LEASE_FILES}/lab/last_reserved_ip.0`]: "10.88.0.6" },
+  },
+  {
     name: "bridge with all inside",
     plugins: [
       {
         ...BRIDGE,
-        ...inside({ portmap: PORTMAP, bandwidth: BANDWIDTH, firewall: FIREWALL, tuning: TUNING }),
+        ...inside({
+          portmap: PORTMAP,
+          bandwidth: BANDWIDTH,
+          firewall: FIREWALL,
+          tuning: TUNING,
+          netem: NETEM,
+        }),
       },
     ],
     tortured: [0],
@@ -176,10 +192,10 @@ export const SCENES: readonly Scene[] = [
     name: "macvlan with tuning inside",
     plugins: [{ ...MACVLAN, ...inside({ tuning: TUNING }) }],
     tortured: [0],
-    setUp: UPLINK,
+    links: UPLINK,
   },
-  { name: "delegates", plugins: [DELEGATES], tortured: [0], setUp: UPLINK },
-  { name: "pair", plugins: [PAIR], tortured: [0], setUp: UPLINK },
+  { name: "delegates", plugins: [DELEGATES], tortured: [0], links: UPLINK },
+  { name: "pair", plugins: [PAIR], tortured: [0], links: UPLINK },
   { name: "bridge and portmap", plugins: [BRIDGE, PORTMAP], tortured: [1] },
   { name: "bridge and bandwidth", plugins: [BRIDGE, BANDWIDTH], tortured: [1] },
   { name: "bridge and netem", plugins: [BRIDGE, NETEM], tortured: [1] },
@@ -188,6 +204,60 @@ export const SCENES: readonly Scene[] = [
   { name: "bridge and quickack", plugins: [BRIDGE, QUICKACK], tortured: [1] },
   { name: "bridge and sbr", plugins: [BRIDGE, { type: "warren-sbr" }], tortured: [1] },
   { name: "bridge and rewrite", plugins: [BRIDGE, REWRITE], tortured: [1], disableCheck: true },
+];
+
+/** Plugins that make nothing: there is nothing that a kill could leave. */
+export const IDLE_SCENES: readonly Scene[] = [
+  {
+    name: "bridge with addresses that are fixed",
+    plugins: [{ ...BRIDGE, ipam: { type: "warren-static", addresses: [{ address: "10.88.0.5/16" }] } }],
+    tortured: [0],
+    looks: false,
+  },
+  {
+    name: "bridge, mesh and trace",
+    plugins: [
+      BRIDGE,
+      { type: "warren-mesh", nodeCIDRs: ["10.88.0.0/16"] },
+      { type: "warren-trace", cniOutput: "/run/trace.log" },
+    ],
+    tortured: [1, 2],
+    looks: false,
+  },
+];
+
+/** Kinds of interfaces, and what a bridge can do, that only the kernel of a virtual machine has. */
+export const MACHINE_SCENES: readonly Scene[] = [
+  { name: "dummy", plugins: [{ type: "warren-dummy", ipam: IPAM }], tortured: [0] },
+  {
+    name: "vlan",
+    plugins: [{ type: "warren-vlan", master: "uplink", vlanId: 100, mtu: 1400, ipam: IPAM }],
+    tortured: [0],
+    links: UPLINK,
+  },
+  {
+    name: "ipvlan",
+    plugins: [{ type: "warren-ipvlan", master: "uplink", ipam: IPAM }],
+    tortured: [0],
+    links: UPLINK,
+  },
+  {
+    name: "dummy and vrf",
+    plugins: [
+      {
+        type: "warren-dummy",
+        ipam: { ...IPAM, routes: [{ dst: "192.0.2.0/24" }, { dst: "2001:db8::/64" }] },
+      },
+      { type: "warren-vrf", vrfname: "blue" },
+    ],
+    tortured: [1],
+  },
+  {
+    name: "bridge in a VLAN with netem inside",
+    plugins: [{ ...BRIDGE, isDefaultGateway: false, vlan: 100, ...inside({ netem: MACHINE_NETEM }) }],
+    tortured: [0],
+  },
+  { name: "bridge and netem", plugins: [BRIDGE, MACHINE_NETEM], tortured: [1] },
 ];
 
 /** All that can be chained. */
@@ -213,10 +283,20 @@ export class Stage implements AsyncDisposable {
   /** Makes the host; its store is its own unless `dataDir` names one that was there before. */
   static async create(scene: Scene, dataDir?: string): Promise<Stage> {
     const sandbox = await Sandbox.create();
-    const stage = new Stage(scene, sandbox, dataDir ?? `${sandbox.directory}/store`);
-    await stage.sandbox.addNetns("pod1");
-    if (scene.setUp !== undefined) await stage.sandbox.text(["sh", "-ec", scene.setUp]);
-    return stage;
+    const { links = [], files = {} } = scene;
+    try {
+      await sandbox.addNetns("pod1");
+      if (links.length > 0) await sandbox.text(["ip", "-batch", "-"], { stdin: links.join("\n") });
+      for (const [path, content] of Object.entries(files)) {
+        await sandbox.text(["sh", "-ec", 'mkdir -p "$(dirname "$1")"; cat > "$1"', "sh", path], {
+          stdin: content,
+        });
+      }
+    } catch (error) {
+      await sandbox[Symbol.asyncDispose]();
+      throw error;
+    }
+    return new Stage(scene, sandbox, dataDir ?? `${sandbox.directory}/store`);
   }
 
   /** Returns the config that a runtime gives to one plugin of the chain. */

@@ -17,14 +17,28 @@ export const strace = tools.program("strace");
 const OUTWARD =
   "sendto,write,pwrite64,openat,unlink,mkdir,ftruncate,fallocate,rename,setns,unshare,mount,umount2,connect,flock,execve,exit_group";
 
-/** A call of a run: its name, and how many of that name the same thread made up to it. */
+/** A call of a run: its name, and how many of that name the same thread made up to it, and in all. */
 export interface Step {
   readonly call: string;
   readonly ordinal: number;
+  readonly total: number;
   /** As strace shows it, for messages. */
   readonly text: string;
   /** True where the kernel is only asked, or a file only read. */
   readonly looksOnly: boolean;
+}
+
+/** A run came to its end before the step: it had fewer of those calls than the one whose steps were recorded. */
+export class StepMissed extends Error {
+  /** The step that is as far from the end as the missed one was. */
+  readonly instead: Step;
+
+  constructor(step: Step, trace: string) {
+    const { call, ordinal, total } = step;
+    const made = callsOf(trace).filter((one) => one.call === call).length;
+    super(`the run had ${made} of ${call}, and not ${total} as before`);
+    this.instead = { ...step, ordinal: Math.max(1, ordinal - total + made), total: made };
+  }
 }
 
 /** One call of a plugin. */
@@ -86,20 +100,28 @@ function looksOnly(call: string, text: string): boolean {
 
 const START_UP = /^openat\(AT_FDCWD, "\/(etc|lib|lib64|usr|proc\/self|proc\/sys\/vm|sys)\//;
 
-/** Returns the steps of a trace from the first one that has to do with the call itself on. */
-function stepsOf(trace: string): Step[] {
+/** Returns the calls of the main thread. */
+function callsOf(trace: string): { readonly call: string; readonly rest: string }[] {
   const lines = trace.split("\n");
   const main = lines[0]?.split(" ", 1)[0];
-  const counts = new Map<string, number>();
-  const steps: Step[] = [];
-  for (const line of lines) {
+  return lines.flatMap((line) => {
     const [, thread, call = "", rest = ""] = /^(\d+)\s+(\w+)\((.*)$/.exec(line) ?? [];
     // a setting that the kernel can't write while others have its lock is written again and again, without a word to us
-    if (thread !== main || call === "execve" || rest.includes("ERESTARTNOINTR")) continue;
+    return thread !== main || call === "execve" || rest.includes("ERESTARTNOINTR") ? [] : [{ call, rest }];
+  });
+}
+
+/** Returns the steps of a trace from the first one that has to do with the call itself on. */
+function stepsOf(trace: string): Step[] {
+  const calls = callsOf(trace);
+  const totals = Map.groupBy(calls, ({ call }) => call);
+  const counts = new Map<string, number>();
+  const steps = calls.map(({ call, rest }): Step => {
     const ordinal = (counts.get(call) ?? 0) + 1;
     counts.set(call, ordinal);
-    steps.push({ call, ordinal, text: `${call}(${rest}`.slice(0, 140), looksOnly: looksOnly(call, rest) });
-  }
+    const text = `${call}(${rest}`.slice(0, 140);
+    return { call, ordinal, total: totals.get(call)?.length ?? 0, text, looksOnly: looksOnly(call, rest) };
+  });
   // what the loader and the runtime open before they know what they are called for is the same in every program
   return steps.slice(steps.findIndex(({ text }) => !START_UP.test(text)));
 }
@@ -114,24 +136,28 @@ export async function recordSteps(
 }
 
 /**
- * Makes the call and kills it with SIGKILL at this step; returns whether it got there. Where the kernel restarts a write
- * strace counts more of them than were recorded, and the kill comes a little early, which is a step as well.
+ * Makes the call and kills it with SIGKILL at this step; throws StepMissed if it did not get there. Where the kernel restarts
+ * a write strace counts more of them than were recorded, and the kill comes a little early, which is a step as well.
  */
-export async function killAt(sandbox: Sandbox, run: Run, step: Step): Promise<boolean> {
+export async function killAt(sandbox: Sandbox, run: Run, step: Step): Promise<void> {
   const inject = ["-e", `inject=${step.call}:signal=KILL:when=${step.ordinal}`];
   const { trace } = await traced(sandbox, run, inject);
-  return trace.includes("+++ killed by SIGKILL +++");
+  if (!trace.includes("+++ killed by SIGKILL +++")) throw new StepMissed(step, trace);
 }
 
-const HALT_LIMIT_MS = 20_000;
+/** Also where dozens of others want the same two processors. */
+const HALT_LIMIT_MS = 120_000;
 
-/** Makes the call, halts it after this step, does `meanwhile`, and lets it go on to its end. */
+/**
+ * Makes the call, halts it after this step, does `meanwhile`, and lets it go on to its end. Throws StepMissed if it did not
+ * get there.
+ */
 export async function haltAt(
   sandbox: Sandbox,
   run: PluginRun,
   step: Step,
   meanwhile: () => Promise<void>,
-): Promise<Outcome & { readonly halted: boolean }> {
+): Promise<Outcome> {
   const file = `${sandbox.directory}/trace`;
   const inject = `inject=${step.call}:signal=STOP:when=${step.ordinal}`;
   await Bun.write(file, "");
@@ -156,5 +182,7 @@ export async function haltAt(
     }
   } else if (main > 0 && child.exitCode === null && child.signalCode === null) process.kill(main, "SIGKILL");
   const [stdout, stderr] = await output;
-  return { exitCode: await child.exited, stdout, stderr, halted };
+  const exitCode = await child.exited;
+  if (!halted) throw new StepMissed(step, trace());
+  return { exitCode, stdout, stderr };
 }

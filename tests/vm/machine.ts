@@ -28,12 +28,13 @@ export const NEEDED = [
   tools.program("dpkg"),
   tools.program("modprobe"),
   tools.program("wg"),
+  tools.program("strace"),
   process.arch === "x64" ? {} : { reason: "the machine is one for x86_64" },
   process.getuid?.() === 0 ? {} : { reason: "only root can put its file system together" },
 ] as const;
 
 /** Programs that the suite uses inside, beside those that busybox is. */
-const PROGRAMS = ["ip", "bridge", "nft", "unshare", "sysctl", "modprobe", "rmmod", "tc", "wg"];
+const PROGRAMS = ["ip", "bridge", "nft", "unshare", "sysctl", "modprobe", "rmmod", "tc", "wg", "strace"];
 
 /** Parts of the kernel's modules that networks are made of. */
 const MODULES = ["kernel/net", "kernel/lib", "kernel/crypto", "kernel/arch/x86/crypto"];
@@ -189,7 +190,14 @@ function makeDisk(folder: string, kernel: string, suite: string): string {
   return disk;
 }
 
-/** How long a machine may take, from its start to its end, also where many others run beside it. */
+/** How machines are run otherwise than for a suite of minutes. */
+export interface MachineOptions {
+  /** How long a machine may take, from its start to its end, also where many others run beside it. */
+  readonly lifetimeMs?: number;
+  /** Variables of the program in it. */
+  readonly variables?: Readonly<Record<string, string>>;
+}
+
 const LIFETIME_MS = 20 * 60_000;
 const ROOT_DISK = "root=/dev/nvme0n1 rootfstype=ext2 rootwait rw init=/init";
 
@@ -207,7 +215,14 @@ export interface Console {
 }
 
 /** Starts a machine and returns what came over the serial console until it was off. */
-async function boot(image: string, disk: string, machine: number, number: number): Promise<Console> {
+async function boot(
+  image: string,
+  disk: string,
+  { machine, number }: { readonly machine: number; readonly number: number },
+  { lifetimeMs = LIFETIME_MS, variables = {} }: MachineOptions,
+): Promise<Console> {
+  // what the kernel does not know becomes a variable of init
+  const told = Object.entries({ ...variables, machine, boot: number }).map((one) => one.join("="));
   const emulator = Bun.spawn(
     [
       // one processor: emulating how two of them see each other's memory costs a third more
@@ -217,10 +232,9 @@ async function boot(image: string, disk: string, machine: number, number: number
       ...["-nographic", "-no-reboot", "-net", "none", "-kernel", image],
       ...["-drive", `file=${disk},format=raw,if=none,id=disk,cache=unsafe`],
       ...["-device", "nvme,drive=disk,serial=disk"],
-      // what the kernel does not know becomes a variable of init
-      ...["-append", `console=ttyS0 panic=-1 quiet ${SPARED} ${ROOT_DISK} machine=${machine} boot=${number}`],
+      ...["-append", `console=ttyS0 panic=-1 quiet ${SPARED} ${ROOT_DISK} ${told.join(" ")}`],
     ],
-    { stdin: "ignore", stdout: "pipe", stderr: "pipe", timeout: LIFETIME_MS, killSignal: "SIGKILL" },
+    { stdin: "ignore", stdout: "pipe", stderr: "pipe", timeout: lifetimeMs, killSignal: "SIGKILL" },
   );
   const console = await new Response(emulator.stdout).text();
   await emulator.exited;
@@ -236,7 +250,11 @@ async function boot(image: string, disk: string, machine: number, number: number
  * and that of the boot, from 1 on. Returns what came over the serial consoles; a boot that did not end well is the last one
  * of its machine.
  */
-export async function runInMachines(script: string, boots: readonly number[]): Promise<Console> {
+export async function runInMachines(
+  script: string,
+  boots: readonly number[],
+  options: MachineOptions = {},
+): Promise<Console> {
   const folder = mkdtempSync(join(tmpdir(), "warren-vm-"));
   try {
     const bundle = await Bun.build({ entrypoints: [script], target: "bun" });
@@ -254,7 +272,12 @@ export async function runInMachines(script: string, boots: readonly number[]): P
         run(["cp", "--sparse=always", disk, own]);
         const lines: string[] = [];
         for (let number = 1; number <= count; number++) {
-          const { lines: more, problem } = await boot(join(kernel, "boot", image), own, machine, number);
+          const { lines: more, problem } = await boot(
+            join(kernel, "boot", image),
+            own,
+            { machine, number },
+            options,
+          );
           lines.push(...more);
           if (problem !== undefined) return { lines, problem };
         }

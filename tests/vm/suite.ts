@@ -1,11 +1,11 @@
 // What runs inside the virtual machines: each case on a throwaway host of its own, as in the other suites, and its
 // outcome in a line on the console. The test outside imports the names, so that both know the same cases.
-import { writeStdout } from "../../src/sys/stdio.ts";
 import { Sandbox } from "../support/sandbox.ts";
 import type { Case } from "./case.ts";
 import { CHAINED_CASES } from "./chained.ts";
 import { DIRECT_LINK_CASES } from "./direct-link.ts";
 import { EVERY_VERB_CASES } from "./every-verb.ts";
+import { KILL_CASES } from "./kill.ts";
 import { LINK_KIND_CASES } from "./link-kinds.ts";
 import { MACVLAN_CASES } from "./macvlan.ts";
 import { MESH_CASES } from "./mesh.ts";
@@ -14,14 +14,12 @@ import { NETEM_CASES } from "./netem.ts";
 import { OWN_INTERFACE_CASES } from "./own-interfaces.ts";
 import { PAIR_CASES } from "./pair.ts";
 import { REBOOT_CASES, type RebootCase } from "./reboot.ts";
+import { runCase } from "./report.ts";
 import { SIDE_BY_SIDE_CASES } from "./side-by-side.ts";
 import { SOURCE_CHECK_CASES } from "./source-check.ts";
 import { VLAN_CASES } from "./vlan.ts";
 import { VRF_CASES } from "./vrf.ts";
 import { WIREGUARD_CASES } from "./wireguard.ts";
-
-/** What a line about a case begins with on the console. */
-export const CASE_MARK = "VM-CASE ";
 
 const CASES: readonly Case[] = [
   ...EVERY_VERB_CASES,
@@ -39,6 +37,7 @@ const CASES: readonly Case[] = [
   ...MISSING_FEATURE_CASES,
   ...WIREGUARD_CASES,
   ...MESH_CASES,
+  ...KILL_CASES,
 ];
 
 /** The machine that boots again, for the cases of a reboot. */
@@ -65,18 +64,12 @@ function folderOf({ name }: RebootCase): string {
   return `/disk/${Bun.hash(name).toString(36)}`;
 }
 
-/** Runs a case, or a half of one, and prints a line `VM-CASE {name, error, seconds}`. */
-async function run(name: string, work: (host: Sandbox) => Promise<void>): Promise<void> {
-  const startedAt = performance.now();
-  let error: string | undefined;
-  try {
+/** Runs a case, or a half of one, on a host of its own. */
+function run(name: string, work: (host: Sandbox) => Promise<void>): Promise<void> {
+  return runCase(name, async () => {
     await using host = await Sandbox.create();
     await work(host);
-  } catch (thrown) {
-    error = thrown instanceof Error ? (thrown.stack ?? thrown.message) : String(thrown);
-  }
-  const seconds = Math.round((performance.now() - startedAt) / 100) / 10;
-  writeStdout(`${CASE_MARK}${JSON.stringify({ name, error, seconds })}\n`);
+  });
 }
 
 /**
