@@ -30,6 +30,17 @@ export interface AddedNetwork extends DelegatedNetwork {
   readonly position: number;
   /** The document of the result, in the list's version; undefined as long as the ADD has not ended. */
   readonly result: object | undefined;
+  /** What ended the ADD instead, where that is known. */
+  readonly refusal?: Refusal | undefined;
+}
+
+/** The answer of a plugin that refused the ADD by itself and for good. */
+export interface Refusal {
+  /** How many plugins of the list had been called by then, with this one. */
+  readonly called: number;
+  readonly code: number;
+  readonly message: string;
+  readonly details: string;
 }
 
 /**
@@ -86,6 +97,9 @@ const detailSchema = v.object({
   capabilityArgs: v.custom<JsonObject>(isObject, "an object"),
   list: v.custom<JsonObject>(isObject, "an object"),
   result: v.optional(v.custom<JsonObject>(isObject, "an object")),
+  refusal: v.optional(
+    v.object({ called: v.number(), code: v.number(), message: v.string(), details: v.string() }),
+  ),
 });
 
 /** Returns what is written down about a delegated network. */

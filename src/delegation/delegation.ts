@@ -39,6 +39,7 @@ import {
   type DelegatedNetwork,
   delegateNamed,
   delegatesIn,
+  type Refusal,
   writtenForm,
 } from "./delegated-network.ts";
 
@@ -88,7 +89,7 @@ export async function addDelegates(
     const begun: AddedNetwork = { ...network, position, result: undefined };
     await refuseAttached(entry, dataDir, network);
     await writeDelegate(entry, dataDir, begun);
-    const ended = await addOne(call, begun, undo);
+    const ended = await addOne(call, { entry, dataDir }, begun, undo);
     await writeDelegate(entry, dataDir, ended);
     added.push(ended);
   }
@@ -132,30 +133,45 @@ export async function writeDelegate(entry: Entry, dataDir: string, network: Adde
 
 async function addOne(
   call: Caller & { readonly attachment: Attachment },
+  { entry, dataDir }: { readonly entry: Entry; readonly dataDir: string },
   network: AddedNetwork,
   undo: UndoList,
 ): Promise<AddedNetwork> {
   const { list, capabilityArgs } = network;
   const { attachment } = call;
   const what = describe(network);
-  let failure: unknown;
+  let called = 0;
+  let refusal: Refusal | undefined;
   try {
     const result = await addThroughList(
       list,
       callerFor(call, network, attachment),
       capabilityArgs,
       async (plugins, previous) => {
+        called = plugins.length;
         const part = { ...network, list: { ...list, plugins }, result: previous, isUnfinished: true };
-        undo.push(what, () => deleteDelegates(call, attachment, [{ ...part, failure }]));
+        undo.push(what, () => deleteDelegates(call, attachment, [{ ...part, refusal }]));
       },
     );
     const added = { ...network, result };
     undo.push(what, () => deleteDelegates(call, attachment, [added]));
     return added;
   } catch (error) {
-    failure = error;
+    refusal = refusalIn(error, called);
+    // for the DEL that comes if nobody is there any more to take it back; without it that DEL knows less
+    if (refusal !== undefined)
+      await writeDelegate(entry, dataDir, { ...network, refusal }).catch(() => undefined);
     throw withPlace(what, error);
   }
+}
+
+/** Returns the plugin's answer in an error of a list; undefined where it gave none by itself and for good. */
+function refusalIn(error: unknown, called: number): Refusal | undefined {
+  const own = error instanceof CniError ? error.cause : undefined;
+  if (!(own instanceof CniError)) return undefined;
+  // one that died may have done anything before, and one that asks for patience says something else later
+  if (own.code === ErrorCode.delegateFailed || own.code === ErrorCode.tryAgainLater) return undefined;
+  return { called, code: own.code, message: own.message, details: own.details };
 }
 
 /**
@@ -179,8 +195,6 @@ export async function writtenDelegates(
 type NetworkToDelete = AddedNetwork & {
   /** True where its ADD has not come to its end, whatever its first plugins answered. */
   readonly isUnfinished?: boolean;
-  /** What ended its ADD, where that is known. */
-  readonly failure?: unknown;
 };
 
 /**
@@ -188,24 +202,20 @@ type NetworkToDelete = AddedNetwork & {
  * come to its end, had the same. Nobody can mend a config that is written down, so its DEL would fail for ever. Plugins of
  * others have no code for it (the reference's answer 999 whatever is wrong), but say of the DEL what they said of the ADD.
  */
-function hasMadeNothing({ isUnfinished, result, failure }: NetworkToDelete, error: CniError): boolean {
+function hasMadeNothing({ isUnfinished, result, refusal }: NetworkToDelete, error: CniError): boolean {
   if (!(isUnfinished ?? result === undefined)) return false;
   const { code } = error;
   return (
-    isSameAnswer(failure, error) ||
+    isSameAnswer(refusal, refusalIn(error, 0)) ||
     code === ErrorCode.invalidConfig ||
     code === ErrorCode.unsupportedField ||
     code === ErrorCode.incompatibleVersion
   );
 }
 
-/** True if a plugin gave both failures by itself and for good, and its words were the same. */
-function isSameAnswer(one: unknown, other: unknown): boolean {
-  const [own, others] = [one, other].map((error) => (error instanceof CniError ? error.cause : undefined));
-  if (!(own instanceof CniError && others instanceof CniError)) return false;
-  // one that died may have done anything before, and one that asks for patience says something else later
-  if (own.code === ErrorCode.delegateFailed || own.code === ErrorCode.tryAgainLater) return false;
-  return own.code === others.code && own.message === others.message && own.details === others.details;
+function isSameAnswer(one: Refusal | undefined, other: Refusal | undefined): boolean {
+  if (one === undefined || other === undefined) return false;
+  return one.code === other.code && one.message === other.message && one.details === other.details;
 }
 
 /**
@@ -219,9 +229,10 @@ export async function deleteDelegates(
 ): Promise<void> {
   const failures = new Failures();
   for (const network of networks.toReversed()) {
-    const { list, capabilityArgs, result: previousResult } = network;
+    const { list, capabilityArgs, result: previousResult, refusal } = network;
     await deleteThroughList(
-      list,
+      // those behind the one that refused were never called
+      { ...list, plugins: list.plugins.slice(0, refusal?.called) },
       callerFor(call, network, attachment),
       { previousResult, capabilityArgs },
       (error) => {

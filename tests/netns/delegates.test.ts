@@ -2,7 +2,7 @@
 // annotations. Bridges, pairs and macvlans are the delegates, and one plugin that is a shell script.
 import { Database } from "bun:sqlite";
 import { describe, expect, test } from "bun:test";
-import { existsSync, mkdirSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
 import {
   type Answer,
   type Config,
@@ -12,6 +12,7 @@ import {
   PLUGIN_FOLDER,
   succeed,
   type Target,
+  variables,
 } from "../support/plugins.ts";
 import { Sandbox } from "../support/sandbox.ts";
 import { connectionSource, globalAddressesOf, routesOf, seenLink } from "../support/witness.ts";
@@ -221,6 +222,42 @@ describe("S1-21 interfaces and the master", () => {
     foreign(sandbox, "stranger", ["cat >/dev/null"]);
     await succeed(sandbox, "DEL", config(sandbox, delegates), POD, path);
     expect(await rowsOf(sandbox)).toBe(0);
+  });
+
+  test("S1-21 an ADD that is killed between the refusal of a foreign delegate and its undo leaves nothing that DEL keeps", async () => {
+    await using sandbox = await host();
+    const at = (name: string) => `${sandbox.directory}/${name}`;
+    const answer = (message: string) =>
+      `[ $CNI_COMMAND = GC ] || { echo '{"cniVersion":"1.1.0","code":999,"msg":"${message}"}'; exit 1; }`;
+    const path = foreign(sandbox, "stranger", [
+      "cat >/dev/null",
+      // only the undo waits
+      `if [ $CNI_COMMAND = DEL ] && mkdir ${at("undoing")} 2>/dev/null; then`,
+      `  while [ ! -e ${at("go")} ]; do sleep 0.02; done`,
+      "fi",
+      answer("failed to load netconf"),
+    ]);
+    // the one behind it is never called, and would refuse a DEL in other words
+    foreign(sandbox, "stranger2", ["cat >/dev/null", answer("who?")]);
+    const strange = { name: "strange", plugins: [{ type: "stranger" }, { type: "stranger2" }] };
+    const one = config(sandbox, [bridge(sandbox, 1), strange]);
+    for (const [verb, more, target] of [
+      ["DEL", {}, POD],
+      ["GC", valid(), undefined],
+    ] as const) {
+      const child = sandbox.start([`${PLUGIN_FOLDER}/warren-delegates`], {
+        env: variables("ADD", POD, path),
+        stdin: JSON.stringify(one),
+      });
+      while (!existsSync(at("undoing"))) await Bun.sleep(5);
+      child.kill("SIGKILL");
+      await child.exited;
+      writeFileSync(at("go"), "");
+      expect(await rowsOf(sandbox)).toBeGreaterThan(0);
+      await succeed(sandbox, verb, { ...one, ...more }, target, path);
+      await nothingIsLeft(sandbox, "br1");
+      for (const name of ["undoing", "go"]) rmSync(at(name), { recursive: true });
+    }
   });
 
   test("S1-21 an attachment that is made anew during a slow DEL of the one before keeps its entry", async () => {
