@@ -88,7 +88,8 @@ async function stepsOf(ordeal: MeshOrdeal): Promise<Step[]> {
   await using _ = host;
   const { outcome, steps } = await recordSteps(host.sandbox, host.run(ordeal.verb));
   expect(outcome).toMatchObject({ exitCode: 0 });
-  return IS_FULL ? steps : steps.filter(({ looksOnly }) => !looksOnly);
+  // a virtual machine is slow, and a step that only looks leaves what the one before it left
+  return IS_FULL && ordeal.backend !== "wireguard" ? steps : steps.filter(({ looksOnly }) => !looksOnly);
 }
 
 async function kill(ordeal: MeshOrdeal, step: Step, cure: NodeVerb): Promise<void> {
