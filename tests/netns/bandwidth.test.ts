@@ -4,13 +4,11 @@ import { describe, expect, test } from "bun:test";
 import { rmSync } from "node:fs";
 import { tools } from "../../scripts/tools.ts";
 import { type Answer, type Config, call, linkNames, PLUGIN_FOLDER, succeed } from "../support/plugins.ts";
+import type { Printed } from "../support/printed.ts";
 import { Sandbox, testWith, WARREN } from "../support/sandbox.ts";
 
 const POD = { containerId: "pod-1", netns: "pod1" };
 const LIMITS = { ingressRate: 1_000_000, ingressBurst: 32_768, egressRate: 2_000_000, egressBurst: 65_536 };
-
-// biome-ignore lint/suspicious/noExplicitAny: what tc prints is looked into at any depth, and wrong looks fail the test
-type Printed = any;
 
 async function host(): Promise<Sandbox> {
   const sandbox = await Sandbox.create();

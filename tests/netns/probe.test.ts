@@ -1,10 +1,8 @@
 // `warren probe` between real namespaces: what it finds is compared with what was set up by other tools. Nothing here
 // depends on how fast this machine is.
 import { expect, setDefaultTimeout, test } from "bun:test";
+import type { Printed } from "../support/printed.ts";
 import { type Outcome, Sandbox, WARREN } from "../support/sandbox.ts";
-
-// biome-ignore lint/suspicious/noExplicitAny: JSON that the command prints is looked into at any depth
-type Printed = any;
 
 const SET_UP = `
 set -e

@@ -2,12 +2,10 @@
 // Host and pods are throwaway namespaces.
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { type Answer, type Config, call, succeed } from "../support/plugins.ts";
+import type { Printed } from "../support/printed.ts";
 import { Sandbox, WARREN } from "../support/sandbox.ts";
 
 setDefaultTimeout(30_000);
-
-// biome-ignore lint/suspicious/noExplicitAny: what ip and the probe print is looked into at any depth
-type Printed = any;
 
 const POD = { containerId: "pod-1", netns: "pod1" };
 const OTHER = { containerId: "pod-2", netns: "pod2" };

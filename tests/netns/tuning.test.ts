@@ -5,6 +5,7 @@ import { Database } from "bun:sqlite";
 import { describe, expect, test } from "bun:test";
 import { tools } from "../../scripts/tools.ts";
 import { type Answer, type Config, call, PLUGIN_FOLDER, succeed, variables } from "../support/plugins.ts";
+import type { Printed } from "../support/printed.ts";
 import { Sandbox, testWith, WARREN } from "../support/sandbox.ts";
 
 const POD = { containerId: "pod-1", netns: "pod1" };
@@ -22,9 +23,6 @@ const EVERYTHING = {
   txQLen: 117,
   allmulti: true,
 };
-
-// biome-ignore lint/suspicious/noExplicitAny: what ip prints is looked into at any depth, and wrong looks fail the test
-type Printed = any;
 
 /** A host with a pod that has an interface, as the plugin before would have made it. */
 async function host(ifname = "eth0"): Promise<Sandbox> {

@@ -1,6 +1,7 @@
 // The plugins as a runtime calls them: by exec, with the environment and the config of a call, in a sandbox. A
 // test says only what is special about its call.
 import { dirname } from "node:path";
+import type { Printed } from "./printed.ts";
 import { type Outcome, type Sandbox, WARREN } from "./sandbox.ts";
 
 /** The folder of the executable and its links. */
@@ -21,8 +22,7 @@ export interface Target {
 
 /** What a plugin answered; `document` is the JSON on standard output, or undefined if there was none. */
 export interface Answer extends Outcome {
-  // biome-ignore lint/suspicious/noExplicitAny: an answer is looked into at any depth, and wrong looks fail the test
-  readonly document: any;
+  readonly document: Printed;
 }
 
 /** Returns the variables of a call. */

@@ -3,6 +3,7 @@
 import { expect } from "bun:test";
 import { Recorder } from "../unit/runtime/recorder.ts";
 import { linkNames, PLUGIN_FOLDER } from "./plugins.ts";
+import type { Printed } from "./printed.ts";
 import { type Outcome, Sandbox, WARREN } from "./sandbox.ts";
 
 const RED = {
@@ -82,8 +83,7 @@ export class PodStage implements AsyncDisposable {
     return stdout;
   }
 
-  // biome-ignore lint/suspicious/noExplicitAny: JSON is looked into at any depth, and wrong looks fail the test
-  async list(): Promise<any[]> {
+  async list(): Promise<Printed[]> {
     return JSON.parse(await this.succeed("list", "--json"));
   }
 

@@ -4,6 +4,7 @@
 // sandbox: it reads the `Load` from standard input and prints a `Report`.
 import { Database } from "bun:sqlite";
 import type { Config } from "../support/plugins.ts";
+import type { Printed } from "../support/printed.ts";
 
 /** What to do, and for how long. */
 export interface Load {
@@ -332,10 +333,8 @@ async function compareAll(): Promise<void> {
   const links = (await run(["ls", "/sys/class/net"])).stdout.trim().split("\n");
   const rules = JSON.parse((await run(["nft", "-j", "list", "ruleset"])).stdout).nftables;
   const chains: string[] = rules.flatMap((one: { chain?: { name: string } }) => one.chain?.name ?? []);
-  // biome-ignore lint/suspicious/noExplicitAny: nft's JSON is looked into at any depth
-  const elementsOf = (name: string): any[] =>
-    // biome-ignore lint/suspicious/noExplicitAny: as above
-    rules.flatMap((one: any) =>
+  const elementsOf = (name: string): Printed[] =>
+    rules.flatMap((one: Printed) =>
       (one.set ?? one.map)?.name === name ? ((one.set ?? one.map).elem ?? []) : [],
     );
   const ports = elementsOf("portmap-ipv4").map(([key]) =>

@@ -4,6 +4,7 @@ import { Database } from "bun:sqlite";
 import { existsSync } from "node:fs";
 import { isDeepStrictEqual } from "node:util";
 import { type Config, call, linkNames, ruleset, succeed, type Target } from "../support/plugins.ts";
+import type { Printed } from "../support/printed.ts";
 import type { Sandbox } from "../support/sandbox.ts";
 
 /** One case: what it shows, and how. It fails by throwing. */
@@ -19,10 +20,6 @@ export interface Case {
 
 /** Where the reference plugins are in the machine. */
 export const REFERENCE_FOLDER = "/opt/reference";
-
-/** What a plugin or program printed, looked into at any depth. */
-// biome-ignore lint/suspicious/noExplicitAny: wrong looks fail the case
-export type Printed = any;
 
 /** Throws unless both are deeply equal; `what` says where, if a case compares more than once. */
 export function same(actual: unknown, expected: unknown, what = ""): void {

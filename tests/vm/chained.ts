@@ -1,8 +1,9 @@
 // The chained plugins with real packets: port maps from everywhere, over TCP and UDP and in both families; who may
 // reach whom by a firewall's policy; and the limits of bandwidth by the counters of what they hold up.
 import { succeed } from "../support/plugins.ts";
+import type { Printed } from "../support/printed.ts";
 import type { Sandbox } from "../support/sandbox.ts";
-import { add, type Case, chained, network, type Printed, pod, remove, same } from "./case.ts";
+import { add, type Case, chained, network, pod, remove, same } from "./case.ts";
 import { addOutside, ask, type Place, type Question, serve } from "./traffic.ts";
 
 /** Who asks for a host port at which addresses, and what the pod's server sees as the address of whoever asks. */

@@ -1,7 +1,9 @@
 // `warren pair --vlan`: the test host's kernel has no vlans.
+
+import type { Printed } from "../support/printed.ts";
 import { type Sandbox, WARREN } from "../support/sandbox.ts";
 import { seenLink } from "../support/witness.ts";
-import { answers, type Case, ip, type Printed, pod, same } from "./case.ts";
+import { answers, type Case, ip, pod, same } from "./case.ts";
 
 /** Runs `warren pair` with these words. */
 async function pair(host: Sandbox, words: string): Promise<void> {

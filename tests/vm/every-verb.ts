@@ -1,20 +1,10 @@
 // Every plugin and whole chains through every verb, on a kernel that does not echo new links (Linux 6.1); at the end
 // the host is as it was.
 import type { Config } from "../support/plugins.ts";
+import type { Printed } from "../support/printed.ts";
 import type { Sandbox } from "../support/sandbox.ts";
 import { globalAddressesOf, seenLink } from "../support/witness.ts";
-import {
-  answers,
-  type Case,
-  chained,
-  dataDirOf,
-  IPV4,
-  IPV6,
-  network,
-  type Printed,
-  same,
-  walk,
-} from "./case.ts";
+import { answers, type Case, chained, dataDirOf, IPV4, IPV6, network, same, walk } from "./case.ts";
 
 /** A chain, what is to be seen of it, and what it leaves on purpose. */
 interface Row {

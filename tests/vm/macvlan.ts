@@ -1,8 +1,9 @@
 // Macvlans on interfaces that the test host's kernel can't make: dummy ones, and those of a VLAN. Every mode goes
 // through every verb, on a master of the host and on one in the container, and packets show what the mode means.
 import type { Config } from "../support/plugins.ts";
+import type { Printed } from "../support/printed.ts";
 import { seenLink } from "../support/witness.ts";
-import { add, answers, type Case, ip, network, type Printed, pod, refusal, same, walk } from "./case.ts";
+import { add, answers, type Case, ip, network, pod, refusal, same, walk } from "./case.ts";
 
 const MODES = ["bridge", "private", "vepa", "passthru"] as const;
 

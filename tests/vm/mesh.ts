@@ -8,8 +8,9 @@ import { openNetns } from "../../src/net/netns.ts";
 import { PrivateKey } from "../../src/net/wireguard-key.ts";
 import { isSystemError } from "../../src/sys/libc.ts";
 import { type MeshNodeStage, MeshStage } from "../support/mesh.ts";
+import type { Printed } from "../support/printed.ts";
 import { type Sandbox, WARREN } from "../support/sandbox.ts";
-import { answers, type Case, holds, ip, type Printed, same } from "./case.ts";
+import { answers, type Case, holds, ip, same } from "./case.ts";
 import { onTheWire, watchWire } from "./wireguard.ts";
 
 const PORT = 28384;

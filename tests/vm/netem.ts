@@ -1,6 +1,7 @@
 // Networks made bad by warren-netem and `warren impair`, as tc shows it and as echoes feel it. This machine is slow, so a
 // delay is only ever a lower bound, and what is compared was measured in one go.
 import { type Config, linkNames, succeed } from "../support/plugins.ts";
+import type { Printed } from "../support/printed.ts";
 import { type Sandbox, WARREN } from "../support/sandbox.ts";
 import { seenLink } from "../support/witness.ts";
 import {
@@ -10,7 +11,6 @@ import {
   collect,
   dataDirOf,
   network,
-  type Printed,
   pod,
   refusal,
   remove,

@@ -1,6 +1,7 @@
 // Interfaces that a container has for its own, of kinds that the test host's kernel lacks: each goes through every verb, is
 // compared with what the reference plugin makes of the same config, and ends as all of them do.
 import { type Config, PLUGIN_FOLDER, succeed } from "../support/plugins.ts";
+import type { Printed } from "../support/printed.ts";
 import { Sandbox } from "../support/sandbox.ts";
 import { globalAddressesOf, routesOf, seenLink } from "../support/witness.ts";
 import {
@@ -9,7 +10,6 @@ import {
   dataDirOf,
   ip,
   network,
-  type Printed,
   pod,
   REFERENCE_FOLDER,
   refusal,

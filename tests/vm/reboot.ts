@@ -1,8 +1,9 @@
 // What a reboot takes and what the store has to make of it: the machine goes off without a word to any plugin, and
 // comes up again with the same disk and nothing else.
 import { type Config, call, leases, succeed } from "../support/plugins.ts";
+import type { Printed } from "../support/printed.ts";
 import type { Sandbox } from "../support/sandbox.ts";
-import { answers, type Case, type Printed, pod, same, traces } from "./case.ts";
+import { answers, type Case, pod, same, traces } from "./case.ts";
 
 /** A case of two boots of the machine; `folder` is a directory on its disk. */
 export interface RebootCase extends Pick<Case, "name"> {

@@ -1,9 +1,10 @@
 // The same configs given to the reference plugins and to ours, where only this kernel can run them: VLANs of bridge,
 // and a macvlan on an interface of a VLAN. Results and kernel come out the same.
 import { type Config, PLUGIN_FOLDER, succeed } from "../support/plugins.ts";
+import type { Printed } from "../support/printed.ts";
 import { Sandbox } from "../support/sandbox.ts";
 import { globalAddressesOf, routesOf, seenLink } from "../support/witness.ts";
-import { type Case, ip, type Printed, pod, REFERENCE_FOLDER, same } from "./case.ts";
+import { type Case, ip, pod, REFERENCE_FOLDER, same } from "./case.ts";
 
 const IPAM = { type: "host-local", ranges: [[{ subnet: "10.1.0.0/24" }], [{ subnet: "fd00:1::/64" }]] };
 const BRIDGE = { type: "bridge", bridge: "br0" };

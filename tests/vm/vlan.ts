@@ -1,8 +1,9 @@
 // VLANs of bridge on a kernel that can filter them: who reaches whom, tagged and untagged, where the gateway of a VLAN
 // stands, and what CHECK finds.
 import { type Config, leases, succeed } from "../support/plugins.ts";
+import type { Printed } from "../support/printed.ts";
 import type { Sandbox } from "../support/sandbox.ts";
-import { add, answers, type Case, collect, ip, network, type Printed, pod, refusal, same } from "./case.ts";
+import { add, answers, type Case, collect, ip, network, pod, refusal, same } from "./case.ts";
 
 /** A network on bridge br0 that has its leases, and a part of 10.1.0.0/24, for itself. */
 function vlanNetwork(host: Sandbox, name: string, more: Config, rangeStart = "10.1.0.2"): Config {

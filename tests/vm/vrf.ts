@@ -1,6 +1,7 @@
 // The plugin vrf, on a kernel that has VRFs: two attachments of a container share one, what it does is what the reference
 // plugin does, and nothing stays of it.
 import { type Config, PLUGIN_FOLDER, succeed } from "../support/plugins.ts";
+import type { Printed } from "../support/printed.ts";
 import { Sandbox } from "../support/sandbox.ts";
 import { globalAddressesOf, seenLink } from "../support/witness.ts";
 import {
@@ -10,7 +11,6 @@ import {
   collect,
   dataDirOf,
   ip,
-  type Printed,
   pod,
   REFERENCE_FOLDER,
   refusal,
