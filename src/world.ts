@@ -133,10 +133,19 @@ function explain(error: unknown): CniError | undefined {
     });
   }
   if (error instanceof NetlinkError) {
-    return new CniError(ErrorCode.kernelRefused, error.message, "", { cause: error });
+    return new CniError(ErrorCode.kernelRefused, error.message, cureOf(error), { cause: error });
   }
   if (error instanceof SystemError) {
-    return new CniError(ErrorCode.ioFailure, error.message, "", { cause: error });
+    return new CniError(ErrorCode.ioFailure, error.message, cureOf(error), { cause: error });
   }
   return undefined;
+}
+
+/** Returns what to do about a refusal of the kernel's that says what is the matter; empty for all others. */
+function cureOf({ errnoName, message }: NetlinkError | SystemError): string {
+  if (errnoName === "EROFS" && message.includes("/proc/sys/")) {
+    return "/proc/sys is read-only here: set it from where it is not, or mount it read-write";
+  }
+  if (errnoName !== "EPERM" && errnoName !== "EACCES") return "";
+  return "plugins need root, with CAP_NET_ADMIN and CAP_SYS_ADMIN";
 }

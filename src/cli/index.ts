@@ -112,6 +112,12 @@ function isUsage(error: unknown): boolean {
   return error instanceof UsageError;
 }
 
+/** True for what the kernel refuses to a user who is not root, where nothing else says so. */
+function needsRoot(error: unknown): boolean {
+  if (process.geteuid?.() === 0 || !(error instanceof Error) || error instanceof CniError) return false;
+  return /\b(EACCES|EPERM)\b/.test(error.message);
+}
+
 /** Tells a failure: one line on standard error, and with --json the error document on standard output. */
 function report(error: unknown, args: readonly string[]): void {
   if (error instanceof SuppressedError) {
@@ -120,7 +126,7 @@ function report(error: unknown, args: readonly string[]): void {
     report(error.error, args);
     return;
   }
-  const text = Bun.stripANSI(describeError(error));
+  const text = Bun.stripANSI(`${describeError(error)}${needsRoot(error) ? "; run it as root" : ""}`);
   log.error(text.replace(/\s*\n\s*/g, "; "));
   if (!args.includes("--json")) return;
   const code = isUsage(error) ? ErrorCode.invalidEnvironment : ErrorCode.internal;

@@ -9,7 +9,7 @@ import { addressProblem, placeAddress, removeLinkNumber, reshape, shapeProblem }
 import { ensureClusterMasquerade, hasClusterMasquerade } from "../net/masquerade.ts";
 import { inNetns } from "../net/netns.ts";
 import { type PlacedRoute, placedRouteProblem, placeRoute } from "../net/placed-route.ts";
-import { ensureIpv6, hasIpv6, writeSettingIfPresent } from "../net/sysctl.ts";
+import { ensureIpv6, hasIpv6, preferSetting } from "../net/sysctl.ts";
 import { createVeth, findLink, hardwareAddressFor, type Link, waitForPort } from "../net/veth.ts";
 import { forwardFrom } from "./found-settings.ts";
 import type { MeshPlan, NodeBlock } from "./plan.ts";
@@ -196,7 +196,7 @@ function pairPiece(plan: MeshPlan, site: Site): Piece {
         inNetns(netns, () => {
           if (!hasFamily(plan, 6)) return;
           ensureIpv6(inner);
-          writeSettingIfPresent(`ipv6/conf/${inner}/accept_dad`, 0);
+          preferSetting(`ipv6/conf/${inner}/accept_dad`, 0);
         });
       }
       reshape(connection, far, shape);

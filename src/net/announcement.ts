@@ -6,12 +6,12 @@
 import { setLink } from "../netlink/link.ts";
 import { ignoring } from "../netlink/message.ts";
 import type { Connection } from "./connection.ts";
-import { writeSettingIfPresent } from "./sysctl.ts";
+import { preferSetting } from "./sysctl.ts";
 
 /** Lets the kernel announce the addresses of an interface. Call it in the thread's window into its namespace. */
 export function allowAnnouncements(name: string): void {
-  writeSettingIfPresent(`ipv4/conf/${name}/arp_notify`, 1);
-  writeSettingIfPresent(`ipv6/conf/${name}/ndisc_notify`, 1);
+  preferSetting(`ipv4/conf/${name}/arp_notify`, 1);
+  preferSetting(`ipv6/conf/${name}/ndisc_notify`, 1);
 }
 
 /**

@@ -9,7 +9,7 @@ import { ignoring } from "../netlink/message.ts";
 import type { Connection } from "./connection.ts";
 import { needing } from "./feature.ts";
 import { probeLinkDriver } from "./link-driver.ts";
-import { writeSettingIfPresent } from "./sysctl.ts";
+import { preferSetting } from "./sysctl.ts";
 
 /** What a bridge is to be like. */
 export interface BridgeSettings {
@@ -76,9 +76,9 @@ function createBridge(host: Connection, settings: BridgeSettings): Link {
     () => host.execute([ignoring(birth, "EEXIST")]),
   );
   // a router on the pods' side must not give the host a default route
-  writeSettingIfPresent(`ipv6/conf/${settings.name}/accept_ra`, 0);
+  preferSetting(`ipv6/conf/${settings.name}/accept_ra`, 0);
   // it is down until now: a link-local address that is still asked about could not answer the first pods
-  writeSettingIfPresent(`ipv6/conf/${settings.name}/accept_dad`, 0);
+  preferSetting(`ipv6/conf/${settings.name}/accept_dad`, 0);
   host.execute([setLink(settings.name, { up: true })]);
   const link = findBridge(host, settings.name) ?? made?.replies[0];
   if (link === undefined) throw new Error(`bridge ${settings.name} was made and is gone`);

@@ -10,7 +10,7 @@ import { allowAnnouncements } from "./announcement.ts";
 import { broadcastOf } from "./bridge.ts";
 import type { Connection } from "./connection.ts";
 import { inNetns, type Netns } from "./netns.ts";
-import { ensureIpv6, hasIpv6, writeSettingIfPresent } from "./sysctl.ts";
+import { ensureIpv6, hasIpv6, preferSetting, writeSettingIfPresent } from "./sysctl.ts";
 
 /** An address that an interface gets, with the gateway of its subnet if there is one. */
 export interface InterfaceAddress {
@@ -104,13 +104,13 @@ function writeSettings(settings: InterfaceSettings): void {
   if (settings.addresses.some(({ prefix }) => prefix.address.family === 6)) {
     ensureIpv6("lo");
     ensureIpv6(name);
-    writeSettingIfPresent(`ipv6/conf/${name}/keep_addr_on_down`, 1);
+    preferSetting(`ipv6/conf/${name}/keep_addr_on_down`, 1);
   }
   if (settings.detectDuplicates) {
     writeSettingIfPresent(`ipv6/conf/${name}/enhanced_dad`, 1);
     writeSettingIfPresent(`ipv6/conf/${name}/accept_dad`, 1);
   } else {
-    writeSettingIfPresent(`ipv6/conf/${name}/accept_dad`, 0);
+    preferSetting(`ipv6/conf/${name}/accept_dad`, 0);
   }
 }
 

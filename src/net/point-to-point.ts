@@ -6,7 +6,7 @@ import { addAddress, Scope } from "../netlink/address.ts";
 import { addRoute } from "../netlink/route.ts";
 import type { Connection } from "./connection.ts";
 import { type InterfaceRoute, missingAddresses, missingRoutes } from "./interface.ts";
-import { ensureIpv6, writeSettingIfPresent } from "./sysctl.ts";
+import { ensureIpv6, preferSetting } from "./sysctl.ts";
 import type { Link } from "./veth.ts";
 
 /** An address of the container, and the one of the host's end that everything goes through. */
@@ -73,7 +73,7 @@ export function configureHostEnd(
   if (addresses.some(({ prefix }) => prefix.address.family === 6)) {
     ensureIpv6(link.name);
     // nobody else is on this link, and the first packet to the container should not wait for a proof of that
-    writeSettingIfPresent(`ipv6/conf/${link.name}/accept_dad`, 0);
+    preferSetting(`ipv6/conf/${link.name}/accept_dad`, 0);
   }
   host.execute([
     ...gatewaysOf(addresses).map(({ address, length }) =>

@@ -31,6 +31,21 @@ export function writeSettingIfPresent(name: string, value: string | number): boo
   }
 }
 
+/** What the kernel says where a container may look at its settings and not change them. */
+const READ_ONLY = ["EROFS", "EACCES", "EPERM"] as const;
+
+/**
+ * Writes a setting that spares others a wait or a surprise, and that nothing depends on: where the kernel has none, or
+ * `/proc/sys` is read-only, as in most containers, it stays as it is.
+ */
+export function preferSetting(name: string, value: string | number): void {
+  try {
+    writeSetting(name, value);
+  } catch (error) {
+    if (!isSystemError(error, "ENOENT", ...READ_ONLY)) throw error;
+  }
+}
+
 /** Writes a setting unless it has the value already: a shared one is not touched without need. */
 export function ensureSetting(name: string, value: string | number): void {
   if (readSetting(name) !== String(value)) writeSetting(name, value);

@@ -18,7 +18,7 @@ import type { Connection } from "./connection.ts";
 import { needing } from "./feature.ts";
 import { probeLinkDriver } from "./link-driver.ts";
 import type { Netns } from "./netns.ts";
-import { hasIpv6, writeSettingIfPresent } from "./sysctl.ts";
+import { hasIpv6, preferSetting } from "./sysctl.ts";
 
 export type { Link };
 
@@ -60,8 +60,8 @@ export function createVeth(host: Connection, netns: Netns, settings: VethSetting
   let changes: LinkChanges = {};
   if (settings.bridge === undefined) {
     // a pod must not give the host a default route, and nobody else has the host's own link-local address
-    writeSettingIfPresent(`ipv6/conf/${settings.hostName}/accept_ra`, 0);
-    writeSettingIfPresent(`ipv6/conf/${settings.hostName}/accept_dad`, 0);
+    preferSetting(`ipv6/conf/${settings.hostName}/accept_ra`, 0);
+    preferSetting(`ipv6/conf/${settings.hostName}/accept_dad`, 0);
   } else if (hasIpv6(settings.hostName)) {
     // the bridge speaks IPv6, and its port has nothing to say; where the host forwards IPv6, an address of the port's own
     // would make its removal wait for all processors a second time. disable_ipv6 would do as well, but whoever writes it

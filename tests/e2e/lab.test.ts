@@ -124,6 +124,13 @@ testWith(userNamespaceProblem(), ip, nft)(
   TIMEOUT_MS,
 );
 
+testWith(userNamespaceProblem())("an ordinary user is told what only root can do", async () => {
+  await using host = await Sandbox.create();
+  const warren = copyForAll(host);
+  const { exitCode, stdout, stderr } = await host.run([...ORDINARY_USER, warren, "lab", "ping", "127.0.0.1"]);
+  expect([exitCode, stdout, stderr]).toEqual([1, "", "Error: open raw socket: EPERM; run it as root\n"]);
+});
+
 /** Runs "$0" as an ordinary user in a user namespace in which nobody may make another one. */
 const WITHOUT_NAMESPACES = `
 unshare --user sh -c '

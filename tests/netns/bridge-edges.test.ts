@@ -3,6 +3,7 @@
 
 import { Database } from "bun:sqlite";
 import { describe, expect, test } from "bun:test";
+import { join } from "node:path";
 import {
   type Config,
   call,
@@ -307,5 +308,40 @@ test.each(["warren-bridge", "warren-ptp"])(
     const { document } = await call(sandbox, "DEL", config, POD);
     expect(document.msg).toContain("is not an SQLite database");
     expect((await linkNames(sandbox)).filter((name) => name.startsWith("veth"))).toEqual([]);
+  },
+);
+
+/** Runs the plugin where /proc/sys can be read only, as in a container that administers its network and no more. */
+const READ_ONLY_SETTINGS =
+  'mount --bind /proc/sys /proc/sys && mount -o remount,bind,ro /proc/sys && exec "$@"';
+
+test.each(["warren-bridge", "warren-ptp"])(
+  "%s needs no setting that is not needed where /proc/sys is read-only, and names the one that is",
+  async (type) => {
+    await using sandbox = await host();
+    const config = network(sandbox, { type, ipMasq: false }, { ranges: [[{ subnet: "fd00:88::/64" }]] });
+    const add = () =>
+      sandbox.run(["unshare", "--mount", "sh", "-c", READ_ONLY_SETTINGS, "sh", join(PLUGIN_FOLDER, type)], {
+        env: variables("ADD", POD),
+        stdin: JSON.stringify(config),
+      });
+    const refused = await add();
+    expect([refused.exitCode, JSON.parse(refused.stdout)]).toEqual([
+      1,
+      expect.objectContaining({
+        code: 5,
+        msg: "open /proc/sys/net/ipv4/ip_forward: EROFS",
+        details: "/proc/sys is read-only here: set it from where it is not, or mount it read-write",
+      }),
+    ]);
+    await noTrace(sandbox);
+    for (const name of ["ipv4.ip_forward", "ipv6.conf.all.forwarding"])
+      await sandbox.text(["sysctl", "-qw", `net.${name}=1`]);
+    const added = await add();
+    expect([added.exitCode, added.stderr]).toEqual([0, ""]);
+    const pinged = await sandbox.text([WARREN, "lab", "ping", "fd00:88::1", "--from", "pod1"]);
+    expect(pinged).toContain("fd00:88::1 answered pod1");
+    await succeed(sandbox, "DEL", config, POD);
+    await noTrace(sandbox);
   },
 );

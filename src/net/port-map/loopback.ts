@@ -135,7 +135,8 @@ export function withdrawLoopbackClaims(
   }
   for (const { link, found } of new Map(doomed.map((claim) => [claim.link, claim])).values()) {
     const isClaimed = () => listLoopbackClaims(nftables).some((claim) => claim.link === link);
-    if (found !== 0 || isClaimed()) continue;
+    // one that could not be turned on, because settings can't be written here, is off
+    if (found !== 0 || isClaimed() || readSetting(settingOf(link)) !== "1") continue;
     writeSettingIfPresent(settingOf(link), 0);
     // by somebody who came meanwhile, and may have found it on
     if (isClaimed()) writeSettingIfPresent(settingOf(link), 1);
