@@ -7,7 +7,7 @@ import { bitsOf, formatAddress } from "../ip/address.ts";
 import { formatPrefix } from "../ip/prefix.ts";
 import { describeOwner, holderOf, type Owner } from "../ledger/owner.ts";
 import { beat } from "../store/heartbeat.ts";
-import { DEFAULT_DATA_DIR, openStore, storeExists } from "../store/sqlite.ts";
+import { openStore, storeExists } from "../store/sqlite.ts";
 import type { Transaction } from "../store/store.ts";
 import { type LeaseFileOwner, LeaseFiles } from "./lease-files.ts";
 import {
@@ -44,16 +44,6 @@ export interface Place {
 export interface AddressPlan extends Omit<LeaseRequest, "cooldownMs"> {
   readonly routes: readonly Route[];
   readonly dns: Dns;
-}
-
-interface DataDirKeys {
-  readonly dataDir?: string | null | undefined;
-  readonly ipam?: { readonly dataDir?: string | null | undefined } | null | undefined;
-}
-
-/** Returns where the store is: where the config itself says, else where its `ipam` says, else the default. */
-export function dataDirOf(config: DataDirKeys): string {
-  return config.dataDir ?? config.ipam?.dataDir ?? DEFAULT_DATA_DIR;
 }
 
 interface SharedKeys {

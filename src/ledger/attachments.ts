@@ -51,46 +51,59 @@ const NETWORK_PLUGINS = networkPlugins();
 
 export type { AttachmentRow, Entry };
 
-/**
- * The kinds of kernel objects that are written down. `link` is an interface of the host by its name, `device` one that a
- * container has for a while, `master` one that its interface stands on, and `masquerade` a chain of the table `inet warren`. `source check` is a port of a bridge and the address that it allows; `gateway` an interface and the address that it has for pods. `limit` and `redirection` are what holds up the traffic of an
- * interface of the host; `sysctl` and `attributes` are settings of a container with what they were before,
- * `impairment` is an interface by name, number and container, with the rules by which its traffic goes wrong.
- * `firewall` is a table that needs the firewall's chain, and `firewall element` an element of one of its sets,
- * `firewalld source` an address in a zone of firewalld.
- * `port map` is a port of the host with where it leads, `waiting port map` one that another interface of the container has
- * first, and `port map sources` a chain that such ports share.
- * `default route` is one of a container that stands in the place of others, `source routing` the rules, tables and moved
- * routes of one of its interfaces; `vrf` is one in a container, and `vrf port` an interface in it with what it had before.
- * `delegate` is another network that a plugin has added the container to, and how: delegation/ reads it back.
- * `reported address` and `real address` are no objects of the kernel's: what a runtime was told, and what is so.
- */
-export type ObjectKind =
-  | "link"
-  | "device"
-  | "master"
-  | "masquerade"
-  | "source check"
-  | "gateway"
-  | "limit"
-  | "redirection"
-  | "sysctl"
-  | "attributes"
-  | "impairment"
-  | "firewall"
-  | "firewall element"
-  | "firewalld source"
-  | "port map"
-  | "waiting port map"
-  | "port map sources"
-  | "delegate"
-  | "default route"
-  | "quick routes"
-  | "source routing"
-  | "vrf"
-  | "vrf port"
-  | "reported address"
-  | "real address";
+/** The kinds of objects that are written down; what a name says beyond them is its plugin's matter. */
+const KINDS = [
+  /** An interface of the host, by its name. */
+  "link",
+  /** One that a container has for a while. */
+  "device",
+  /** One that a container's interface stands on. */
+  "master",
+  /** A chain of the table `inet warren`. */
+  "masquerade",
+  /** A port of a bridge, and the hardware address that it allows. */
+  "source check",
+  /** An interface, and the address that it has for pods. */
+  "gateway",
+  /** What holds up the traffic of an interface of the host. */
+  "limit",
+  "redirection",
+  /** Settings of a container, with what they were before. */
+  "sysctl",
+  "attributes",
+  /** An interface by name, number and container, with the rules by which its traffic goes wrong. */
+  "impairment",
+  /** A table that needs the firewall's chain. */
+  "firewall",
+  /** An element of one of the firewall's sets. */
+  "firewall element",
+  /** An address in a zone of firewalld. */
+  "firewalld source",
+  /** A port of the host, with where it leads. */
+  "port map",
+  /** One that another interface of the container has first. */
+  "waiting port map",
+  /** A chain that such ports share. */
+  "port map sources",
+  /** Another network that the container was added to, and how: delegation/ reads it back. */
+  "delegate",
+  /** A default route of a container, which stands in the place of others. */
+  "default route",
+  /** Routes of an interface of a container that acknowledge at once. */
+  "quick routes",
+  /** The rules, tables and moved routes of an interface of a container. */
+  "source routing",
+  /** One in a container. */
+  "vrf",
+  /** An interface in a VRF, with what it had before. */
+  "vrf port",
+  /** No objects of the kernel's: what a runtime was told, and what is so. */
+  "reported address",
+  "real address",
+] as const;
+
+/** One of these kinds. */
+export type ObjectKind = (typeof KINDS)[number];
 
 /** A kernel object by kind and name. */
 export interface KernelObject {
@@ -100,38 +113,11 @@ export interface KernelObject {
   readonly detail: string;
 }
 
-const KINDS: readonly string[] = [
-  "link",
-  "device",
-  "master",
-  "masquerade",
-  "source check",
-  "gateway",
-  "limit",
-  "redirection",
-  "sysctl",
-  "attributes",
-  "impairment",
-  "firewall",
-  "firewall element",
-  "firewalld source",
-  "port map",
-  "waiting port map",
-  "port map sources",
-  "delegate",
-  "default route",
-  "quick routes",
-  "source routing",
-  "vrf",
-  "vrf port",
-  "reported address",
-  "real address",
-] satisfies ObjectKind[];
-
 function isKernelObject(
   row: Pick<ObjectRow, "kind" | "name" | "detail">,
 ): row is KernelObject & Pick<ObjectRow, "kind"> {
-  return KINDS.includes(row.kind);
+  const kinds: readonly string[] = KINDS;
+  return kinds.includes(row.kind);
 }
 
 /** Returns the object of a row; none for a kind that only a later version knows. */

@@ -2,6 +2,7 @@
 // out of the node's store. A host's conflists run unchanged, and pods that the reference plugin attached keep their
 // addresses: where its files are, they are read, and kept up to date for the day of switching back.
 import * as v from "valibot";
+import { dataDirOf } from "../attachment/settings.ts";
 import type { CniArguments } from "../cni/arguments.ts";
 import { CniError, ErrorCode } from "../cni/error.ts";
 import { definePlugin } from "../cni/plugin.ts";
@@ -14,7 +15,6 @@ import {
   checkAddresses,
   checkReady,
   collectAddresses,
-  dataDirOf,
   giveAddresses,
   type Place,
   sharedOf,

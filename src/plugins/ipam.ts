@@ -1,6 +1,7 @@
 // The plugin `ipam`: gives addresses to attachments out of the ranges of its config, or the fixed ones that the
 // config names, and remembers who has which in the node's store. It touches no namespace and no interface.
 import * as v from "valibot";
+import { dataDirOf } from "../attachment/settings.ts";
 import type { CniArguments } from "../cni/arguments.ts";
 import { definePlugin } from "../cni/plugin.ts";
 import { dnsOf, dnsSchema, type Result, routeSchema, routesOf } from "../cni/result.ts";
@@ -11,7 +12,6 @@ import {
   checkAddresses,
   checkReady,
   collectAddresses,
-  dataDirOf,
   giveAddresses,
   type Place,
   sharedOf,

@@ -2,6 +2,7 @@
 // an attachment gets. Unlike the reference it remembers who has them, so that two containers of a network never
 // have the same one.
 import * as v from "valibot";
+import { dataDirOf } from "../attachment/settings.ts";
 import type { CniArguments } from "../cni/arguments.ts";
 import { CniError, ErrorCode } from "../cni/error.ts";
 import { definePlugin } from "../cni/plugin.ts";
@@ -13,7 +14,6 @@ import {
   checkAddresses,
   checkReady,
   collectAddresses,
-  dataDirOf,
   giveAddresses,
   type Place,
   sharedOf,
