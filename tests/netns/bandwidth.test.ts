@@ -10,12 +10,7 @@ import { Sandbox, testWith, WARREN } from "../support/sandbox.ts";
 const POD = { containerId: "pod-1", netns: "pod1" };
 const LIMITS = { ingressRate: 1_000_000, ingressBurst: 32_768, egressRate: 2_000_000, egressBurst: 65_536 };
 
-async function host(): Promise<Sandbox> {
-  const sandbox = await Sandbox.create();
-  await sandbox.addNetns("pod1");
-  await sandbox.addNetns("pod2");
-  return sandbox;
-}
+const host = () => Sandbox.withPods("pod1", "pod2");
 
 function bridge(sandbox: Sandbox, more: Config = {}): Config {
   return {

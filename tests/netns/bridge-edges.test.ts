@@ -18,12 +18,7 @@ import { Sandbox, WARREN } from "../support/sandbox.ts";
 
 const POD = { containerId: "pod-1", netns: "pod1" };
 
-async function host(): Promise<Sandbox> {
-  const sandbox = await Sandbox.create();
-  await sandbox.addNetns("pod1");
-  await sandbox.addNetns("pod2");
-  return sandbox;
-}
+const host = () => Sandbox.withPods("pod1", "pod2");
 
 function network(sandbox: Sandbox, more: Config = {}, ipam: Config = {}): Config {
   return {

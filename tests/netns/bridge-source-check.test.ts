@@ -8,12 +8,7 @@ import { Sandbox, WARREN } from "../support/sandbox.ts";
 const POD = { containerId: "pod-1", netns: "pod1" };
 const OTHER = { containerId: "pod-2", netns: "pod2" };
 
-async function host(): Promise<Sandbox> {
-  const sandbox = await Sandbox.create();
-  await sandbox.addNetns("pod1");
-  await sandbox.addNetns("pod2");
-  return sandbox;
-}
+const host = () => Sandbox.withPods("pod1", "pod2");
 
 function network(sandbox: Sandbox, more: Config = {}): Config {
   return {

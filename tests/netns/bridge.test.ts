@@ -30,12 +30,7 @@ interface Link {
   readonly addr_info: readonly Address[];
 }
 
-async function host(): Promise<Sandbox> {
-  const sandbox = await Sandbox.create();
-  await sandbox.addNetns("pod1");
-  await sandbox.addNetns("pod2");
-  return sandbox;
-}
+const host = () => Sandbox.withPods("pod1", "pod2");
 
 function config(sandbox: Sandbox, more: Config = {}, ipam: Config = {}): Config {
   return {

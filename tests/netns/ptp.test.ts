@@ -12,12 +12,7 @@ const OTHER = { containerId: "pod-2", netns: "pod2" };
 const DUAL = { subnet: "", ranges: [[{ subnet: "10.90.0.0/24" }], [{ subnet: "fd00:90::/64" }]] };
 const DEFAULT_ROUTES = { routes: [{ dst: "0.0.0.0/0" }, { dst: "::/0" }] };
 
-async function host(): Promise<Sandbox> {
-  const sandbox = await Sandbox.create();
-  await sandbox.addNetns("pod1");
-  await sandbox.addNetns("pod2");
-  return sandbox;
-}
+const host = () => Sandbox.withPods("pod1", "pod2");
 
 function config(sandbox: Sandbox, more: Config = {}, ipam: Config = {}): Config {
   return {

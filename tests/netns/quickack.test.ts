@@ -10,12 +10,7 @@ setDefaultTimeout(30_000);
 const POD = { containerId: "pod-1", netns: "pod1" };
 const OTHER = { containerId: "pod-2", netns: "pod2" };
 
-async function host(): Promise<Sandbox> {
-  const sandbox = await Sandbox.create();
-  await sandbox.addNetns("pod1");
-  await sandbox.addNetns("pod2");
-  return sandbox;
-}
+const host = () => Sandbox.withPods("pod1", "pod2");
 
 function bridge(sandbox: Sandbox, more: Config = {}): Config {
   const dataDir = `${sandbox.directory}/store`;
