@@ -120,6 +120,17 @@ function spelled({ file, target }: Import): string {
   return `${file} -> ${target}`;
 }
 
+test("the README names every layer", () => {
+  const readme = readFileSync(join(ROOT, "README.md"), "utf8");
+  const own = new Set(
+    FILES.filter((file) => file.startsWith("src/")).map((file) => file.split("/")[1] ?? ""),
+  );
+  const lacking = [...own].filter(
+    (name) => !readme.includes(`src/${name}${name.endsWith(".ts") ? " " : "/"}`),
+  );
+  expect(lacking).toEqual([]);
+});
+
 test("the scan sees every import", () => {
   // Bun's own scanner leaves out what is types only, but of the rest ours must not miss any
   for (const [file, text] of TEXTS) {
