@@ -180,7 +180,7 @@ function comparable(value: unknown): unknown {
 
 /** Compares what two hosts have when both are at rest: the kernel tells links that a cable is out a little later. */
 async function expectSameState(left: Stage, right: Stage): Promise<void> {
-  const deadline = Date.now() + 3000;
+  const deadline = Date.now() + 20_000;
   for (;;) {
     const [one, other] = [comparable(await left.state()), comparable(await right.state())];
     if (Bun.deepEquals(one, other) || Date.now() > deadline) {

@@ -35,14 +35,23 @@ await Bun.udpSocket({ hostname, port, socket: { data(socket, data, from, address
 console.log("ready");
 `;
 
-/** Says something to a port and prints the answer, from a source port of its own if it is told one. */
+/**
+ * Says something to a port and prints the answer, from a source port of its own if it is told one. It waits in turns of its
+ * own, for a busy machine may give it none for a while, and on a connection that is open it waits for the answer.
+ */
 const CLIENT = `
 const [transport, hostname, port, source] = process.argv.slice(2);
 const answer = (text) => { console.log(text); process.exit(0); };
-setTimeout(() => answer("no answer"), 1500);
+let opened = false;
+function wait(turns) {
+  if (opened) return;
+  if (turns > 0) setTimeout(wait, 100, turns - 1);
+  else answer("no answer");
+}
+wait(transport === "tcp" ? 15 : 30);
 if (transport === "tcp") {
   await Bun.connect({ hostname, port: Number(port), socket: {
-    open(socket) { socket.write("hello"); },
+    open(socket) { opened = true; socket.write("hello"); },
     data(socket, data) { answer(new TextDecoder().decode(data)); },
     connectError() { answer("refused"); },
     close() { answer("closed"); },

@@ -9,6 +9,7 @@ export interface SeenAddress {
   readonly prefixlen: number;
   readonly scope: string;
   readonly tentative?: boolean;
+  readonly nodad?: boolean;
 }
 
 /** An interface as `ip -json -details addr` shows it. */
@@ -36,15 +37,23 @@ export async function seenLink(
   return exitCode === 0 ? (JSON.parse(stdout) as SeenLink[])[0] : undefined;
 }
 
-/** Duplicate address detection takes a second at least; without it the kernel is done in an instant, but not at once. */
-const WITHOUT_DETECTION_MS = 500;
+/** Far more than the kernel takes to give an address free that it does not look for elsewhere. */
+const SETTLING_MS = 20_000;
 
-/** Returns true if no address of an interface waits for duplicate address detection. */
+/**
+ * Returns true if no address of an interface waits for duplicate address detection, nor did: the kernel was told to do none
+ * for those that it makes itself, nor for the others. How long it took would say that, too, but not on a busy machine.
+ */
 export async function isSettled(sandbox: Sandbox, name: string, netns?: string): Promise<boolean> {
-  const deadline = Date.now() + WITHOUT_DETECTION_MS;
+  const where = netns === undefined ? [] : ["ip", "netns", "exec", netns];
+  const setting = `/proc/sys/net/ipv6/conf/${name}/accept_dad`;
+  if ((await sandbox.text([...where, "cat", setting])).trim() !== "0") return false;
+  const deadline = Date.now() + SETTLING_MS;
   for (;;) {
-    const link = await seenLink(sandbox, name, netns);
-    if (link?.addr_info.some(({ tentative }) => tentative === true) === false) return true;
+    const addresses = (await seenLink(sandbox, name, netns))?.addr_info ?? [];
+    const given = addresses.filter(({ family, scope }) => family === "inet6" && scope === "global");
+    if (addresses.length === 0 || given.some(({ nodad }) => nodad !== true)) return false;
+    if (addresses.every(({ tentative }) => tentative !== true)) return true;
     if (Date.now() > deadline) return false;
     await Bun.sleep(20);
   }
@@ -87,10 +96,21 @@ console.log("ready");
 setTimeout(() => process.exit(1), 20_000);
 `;
 
+/**
+ * A connection that is not open after three seconds will not be; one that is has its answer coming, however busy the machine.
+ * The seconds are turns of this program's own, for it may have to wait for one, and would find the answer only after that.
+ */
 const CLIENT = `
 const [address, port] = process.argv.slice(1);
-setTimeout(() => { console.error("no answer"); process.exit(1); }, 3000);
+let opened = false;
+function wait(turns) {
+  if (opened) return;
+  if (turns > 0) setTimeout(wait, 100, turns - 1);
+  else { console.error("no answer"); process.exit(1); }
+}
+wait(30);
 await Bun.connect({ hostname: address, port: Number(port), socket: {
+  open() { opened = true; },
   data(_, bytes) { console.log(bytes.toString()); process.exit(0); },
   connectError(_, error) { console.error(String(error)); process.exit(1); },
 } });
