@@ -1,7 +1,8 @@
 // A stream to a server on this machine, by the path of its socket. It is for one question and its answer: every call
 // waits, and no longer than the limit that it was opened with.
-import { checkedPath, Descriptor, libc, memory, retried, SystemError } from "./libc.ts";
-import { SOL_SOCKET, setSocketOption, socketCalls } from "./socket-calls.ts";
+import { dlopen } from "bun:ffi";
+import { checkedPath, Descriptor, LIBC, libc, memory, retried, SystemError } from "./libc.ts";
+import { SOL_SOCKET, setSocketOption } from "./socket-calls.ts";
 
 const AF_UNIX = 1;
 const SOCK_STREAM_CLOEXEC = 0o2000001;
@@ -9,6 +10,11 @@ const SO_RCVTIMEO = 20;
 const SO_SNDTIMEO = 21;
 /** Bytes of sun_path in struct sockaddr_un, the NUL among them (linux/un.h). */
 const LONGEST_PATH_BYTES = 108;
+
+// alone, and not with all that sockets have (socketCalls): the firewall asks in each of its calls whether firewalld runs
+function bindConnect() {
+  return dlopen(LIBC, { connect: { args: ["i32", "buffer", "u32"], returns: "i32" } } as const).symbols;
+}
 
 /** An open stream. */
 export class LocalStream implements Disposable {
@@ -35,7 +41,7 @@ export class LocalStream implements Disposable {
       const address = memory(2 + LONGEST_PATH_BYTES);
       address[0] = AF_UNIX;
       address.set(spelled, 2);
-      retried(`connect to ${path}`, () => socketCalls().connect(socket, address, address.length));
+      retried(`connect to ${path}`, () => bindConnect().connect(socket, address, address.length));
       return stream;
     } catch (error) {
       stream[Symbol.dispose]();

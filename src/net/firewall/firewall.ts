@@ -94,7 +94,7 @@ function declarations({ table, priority, sets, jumpedTo }: Part): Request<never>
 
 /** The requests that give a part its rules, and only those. */
 function rules({ table, rules }: Part): Request<never>[] {
-  return [flushChain(table, CHAIN), ...rules.map((rule) => addRule(table, { chain: CHAIN, ...rule }))];
+  return [flushChain(table, CHAIN), ...rules().map((rule) => addRule(table, { chain: CHAIN, ...rule }))];
 }
 
 function declarationsWithRules(part: Part): Request<never>[] {
@@ -105,9 +105,10 @@ function declarationsWithRules(part: Part): Request<never>[] {
 function isComplete(nftables: NetlinkSocket, { table, rules }: Part): boolean {
   if (nftables.get(getChain(table, CHAIN))?.base?.policy !== "accept") return false;
   const present = nftables.dump(dumpRules(table, CHAIN));
+  const wanted = rules();
   return (
-    present.length === rules.length &&
-    present.every(({ comment }, index) => comment === rules[index]?.comment)
+    present.length === wanted.length &&
+    present.every(({ comment }, index) => comment === wanted[index]?.comment)
   );
 }
 

@@ -69,7 +69,8 @@ export interface Part {
   readonly sets: Readonly<Record<string, SetFormat>>;
   /** Chains without rules of ours that the rules jump to. */
   readonly jumpedTo: readonly string[];
-  readonly rules: readonly { readonly comment: string; readonly expressions: readonly Expression[] }[];
+  /** Put together when somebody asks: a call for another plugin of the chain has no use for them. */
+  rules(): readonly { readonly comment: string; readonly expressions: readonly Expression[] }[];
 }
 
 /** What is routed between pods and everybody else. */
@@ -84,7 +85,7 @@ export const FORWARD: Part = {
     isolated: INTERFACE_TWICE,
   },
   jumpedTo: [ADMINS],
-  rules: [
+  rules: () => [
     // jump firewall-admins
     { comment: "the operator has the first word", expressions: [verdict("jump", ADMINS)] },
     // ct state established,related accept
@@ -124,7 +125,7 @@ const BRIDGED: Part = {
   priority: BRIDGE_FILTER_PRIORITY,
   sets: { "isolated-ports": INTERFACE },
   jumpedTo: [],
-  rules: [
+  rules: () => [
     // oifname @isolated-ports drop
     { comment: "isolated", expressions: [...outputInterfaceIn("isolated-ports"), verdict("drop")] },
   ],
