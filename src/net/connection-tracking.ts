@@ -2,6 +2,7 @@
 // lives, so one that began before a port map was made, or goes to a pod that is no more, would never reach the new one.
 import { type Address, addressBytes } from "../ip/address.ts";
 import { dumpAddresses } from "../netlink/address.ts";
+import { sameBytes } from "../netlink/buffer.ts";
 import { type Direction, deleteConnection, dumpConnections } from "../netlink/conntrack.ts";
 import { ignoring } from "../netlink/message.ts";
 import { NetlinkSocket } from "../netlink/socket.ts";
@@ -42,11 +43,11 @@ export function forgetFlows(ports: readonly UdpPort[], which: "to target" | "to 
     const stale = flows.filter(({ original, reply }) =>
       (byPort.get(original.destinationPort) ?? []).some((port) => {
         const leadsThere =
-          isSame(reply.source, addressBytes(port.target)) && reply.sourcePort === port.targetPort;
+          sameBytes(reply.source, addressBytes(port.target)) && reply.sourcePort === port.targetPort;
         if (leadsThere !== (which === "to target")) return false;
         return port.hostAddress === undefined
           ? isLocal(original, local)
-          : isSame(original.destination, addressBytes(port.hostAddress));
+          : sameBytes(original.destination, addressBytes(port.hostAddress));
       }),
     );
     // a flow may end by itself meanwhile
@@ -56,10 +57,6 @@ export function forgetFlows(ports: readonly UdpPort[], which: "to target" | "to 
   return forgotten;
 }
 
-function isSame(left: Uint8Array, right: Uint8Array): boolean {
-  return left.length === right.length && left.every((octet, index) => octet === right[index]);
-}
-
 function localAddresses(): Uint8Array[] {
   using host = NetlinkSocket.open("route");
   return host.dump(dumpAddresses()).map(({ address }) => address);
@@ -67,5 +64,5 @@ function localAddresses(): Uint8Array[] {
 
 function isLocal({ destination }: Direction, local: readonly Uint8Array[]): boolean {
   const loopback = destination.length === 4 && destination[0] === 127;
-  return loopback || local.some((address) => isSame(address, destination));
+  return loopback || local.some((address) => sameBytes(address, destination));
 }

@@ -1,6 +1,7 @@
 // The check of source addresses: a pod may send only frames that carry the hardware address that it was given. Two
 // sets hold who is checked and what each may carry, so that a pod is two elements and the rule stands for all.
 import { parseHardwareAddress } from "../ip/hardware-address.ts";
+import { sameBytes } from "../netlink/buffer.ts";
 import { lookup, MetaKey, meta, PayloadBase, payload, Register, verdict } from "../netlink/expression.ts";
 import { interfaceNameBytes } from "../netlink/match.ts";
 import { isNetlinkError, type Request } from "../netlink/message.ts";
@@ -120,6 +121,6 @@ export function isSourceChecked(port: Omit<CheckedPort, "comment">): boolean {
     nftables
       .dump(dumpElements(TABLE, set))
       .flat()
-      .some((one) => one.key.length === key.length && one.key.every((byte, index) => byte === key[index]));
+      .some((one) => sameBytes(one.key, key));
   return has(CHECKED, checked) && has(ALLOWED, allowed);
 }

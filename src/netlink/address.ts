@@ -1,6 +1,6 @@
 // Addresses of links: RTM_NEWADDR, RTM_DELADDR and RTM_GETADDR (linux/if_addr.h). An address is 4 or 16 raw bytes
 // here; what a text means is for ip/ to know.
-import { CodecError, type Reader } from "./buffer.ts";
+import { CodecError, type Reader, sameBytes } from "./buffer.ts";
 import { attributes, bytes, headed, struct, text, u8, u32 } from "./codec.ts";
 import { MessageFlag, type Request } from "./message.ts";
 
@@ -141,10 +141,6 @@ export interface LinkAddress {
   /** IPv6: not usable, somebody else has it. */
   readonly duplicateFound: boolean;
   readonly permanent: boolean;
-}
-
-function sameBytes(one: Uint8Array, other: Uint8Array): boolean {
-  return one.length === other.length && one.every((byte, index) => byte === other[index]);
 }
 
 /** Which addresses to list. */

@@ -167,3 +167,8 @@ export interface Codec<T> {
 
 /** The type of value that a codec writes and reads. */
 export type ValueOf<C> = C extends Codec<infer T> ? T : never;
+
+/** True if both are the same bytes. */
+export function sameBytes(one: Uint8Array, other: Uint8Array): boolean {
+  return one.length === other.length && one.every((byte, index) => byte === other[index]);
+}

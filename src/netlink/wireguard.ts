@@ -1,6 +1,6 @@
 // Wireguard devices as generic netlink speaks of them (linux/wireguard.h). A device with many peers fits no message: what
 // is set is cut where the tool wg cuts it, and what is read comes in parts that are put together here.
-import { type Codec, CodecError, type ValueOf, Writer } from "./buffer.ts";
+import { type Codec, CodecError, sameBytes, type ValueOf, Writer } from "./buffer.ts";
 import {
   attributes,
   be16,
@@ -355,8 +355,4 @@ export function joinedParts(parts: readonly WireguardPart[]): WireguardState {
     listenPort: first?.listenPort ?? 0,
     peers,
   };
-}
-
-function sameBytes(left: Uint8Array, right: Uint8Array): boolean {
-  return left.length === right.length && left.every((byte, index) => byte === right[index]);
 }
