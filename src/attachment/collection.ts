@@ -50,18 +50,22 @@ export async function collectAttachments(collection: Collection): Promise<void> 
     (store) => staleAttachments(store, collection, tagged),
     "read",
   );
+  // another plugin's GC may do nothing, but every one has DEL, here as long as the interfaces are there
+  const asksEarly = ipam?.inProcess === false && ipam.needsInterface;
+  const releases = (one: StaleAttachment) => ipam?.delOf({ ...one.owner, netns: one.netns });
+  if (asksEarly) for (const one of stale) await failures.collect(async () => releases(one));
   const names = stale.flatMap(({ links }) => links);
   const stuck = new Map(removeLinks(host, names).map(({ name, error }) => [name, error]));
   const gone: Owner[] = [];
   for (const one of stale) {
-    const { owner, netns, links } = one;
+    const { owner, links } = one;
     await failures.collect(async () => {
       const [error] = links.flatMap((name) => stuck.get(name) ?? []);
       // what can't be removed stays written down, so that the next GC tries again
       if (error !== undefined) throw error;
       collection.removeInside?.(one);
-      // ours compares its own leases with the list; another one may have no GC, but every one has DEL
-      if (ipam?.inProcess === false) await ipam.delOf({ ...owner, netns });
+      // ours compares its own leases with the list
+      if (ipam?.inProcess === false && !asksEarly) await releases(one);
       gone.push(owner);
     });
   }

@@ -25,13 +25,24 @@ export async function endAttachment(
   await failures.collect(async () => {
     written = await writtenAttachment(call, plugin, dataDir);
   });
+  const type = ipamTypeOf(call.config);
+  const ipam = type === undefined ? undefined : call.delegate(type);
+  let keepsEntry = false;
+  // one that releases through the interface does so while that is there; one that can't be had is told below
+  const isEarly = (await ipam?.catch(() => undefined))?.needsInterface === true;
+  if (isEarly) {
+    await failures.collect(async () => {
+      keepsEntry = true;
+      await (await ipam)?.del();
+      keepsEntry = false;
+    });
+  }
   // a store that can't be read is told at the end; what follows from the attachment alone is removed even so
   await failures.collect(() => remove(written));
-  const keepsEntry = givesBack && failures.any;
+  keepsEntry ||= givesBack && failures.any;
   await failures.collect(async () => {
-    const type = ipamTypeOf(call.config);
-    const ipam = type === undefined ? undefined : await call.delegate(type);
-    await (keepsEntry ? ipam?.del() : release(entry, dataDir, ipam));
+    const late = isEarly ? undefined : await ipam;
+    await (keepsEntry ? late?.del() : release(entry, dataDir, late));
   });
   failures.rethrow(`DEL of ${describeOwner(entry)}`);
 }
@@ -50,9 +61,13 @@ export async function endStaleAttachments(
     if (type !== undefined) ipam = await call.delegate(type);
   });
   const dataDir = dataDirOf(config);
-  await failures.collect(() =>
-    collectAttachments({ network, dataDir, plugin, valid, ipam, failures, note, ...more }),
-  );
-  await failures.collect(async () => ipam?.gc());
+  const steps = [
+    () => collectAttachments({ network, dataDir, plugin, valid, ipam, failures, note, ...more }),
+    async () => ipam?.gc(),
+  ];
+  // one that releases through the interfaces does so while they are there
+  for (const step of ipam?.needsInterface === true ? steps.toReversed() : steps) {
+    await failures.collect(step);
+  }
   failures.rethrow(`GC of network ${network}`);
 }

@@ -23,7 +23,7 @@ import {
 import { endAttachment, endStaleAttachments } from "./end.ts";
 import type { Additions } from "./fused.ts";
 import { aliasOf } from "./identity.ts";
-import { confirmReservation, entryOf, reserve } from "./reservation.ts";
+import { confirmReservation, entryOf, leasedThrough, reserve } from "./reservation.ts";
 import { type NetworkPlan, type PlaceKeys, type RuntimeDnsKeys, withRuntimeDns } from "./settings.ts";
 import { requireWritten } from "./written.ts";
 
@@ -80,11 +80,14 @@ export async function addOwnInterface(
       },
       (release) => undo.push("the reservation", release),
     );
-    const leased = given ?? reserved.leased;
-    const addresses = addressesIn(leased.ips);
     // before it is there: one that can't be looked at after its birth has to go, too; the name was free
     undo.push(`interface ${attachment.ifname}`, () => removeLink(inside, attachment.ifname));
-    const link = wanted.make(aliasOf(entry));
+    const made = wanted.make(aliasOf(entry));
+    const { leased, link } = await leasedThrough(inside, made, {
+      ...reserved,
+      leased: given ?? reserved.leased,
+    });
+    const addresses = addressesIn(leased.ips);
     bringUpWith(inside, netns, link, addresses, leased.routes);
     await confirmReservation(entry, dataDir, attachment.netns);
     if (addresses.length > 0) announceAddresses(inside, link);

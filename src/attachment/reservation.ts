@@ -16,8 +16,11 @@ import {
   recordObjects,
 } from "../ledger/attachments.ts";
 import { describeOwner, holderOf, netnsIsGone } from "../ledger/owner.ts";
+import type { Connection } from "../net/connection.ts";
+import { bringUp } from "../net/interface.ts";
 import { removeMasquerade } from "../net/masquerade.ts";
 import { endSourceCheck } from "../net/spoof-check.ts";
+import { findLink, type Link } from "../net/veth.ts";
 import { openStore, storeExists } from "../store/sqlite.ts";
 import type { Transaction } from "../store/store.ts";
 import { currentBootId } from "../sys/process.ts";
@@ -89,8 +92,38 @@ export async function confirmReservation(entry: Entry, dataDir: string, netns: s
 export interface Reservation {
   /** The name that the host's end of the pair is to have; empty where there is no pair. */
   readonly hostLink: string;
-  /** What the IPAM plugin answered. */
-  readonly leased: Result;
+  /** What the IPAM plugin answered; undefined for one that needs the interface, which `lease` asks. */
+  readonly leased: Result | undefined;
+  /** Has the addresses through the interface, which is there and up, and writes down what needs them. Throws as `reserve`. */
+  lease(): Promise<Result>;
+}
+
+/**
+ * Returns the addresses of an attachment, which the IPAM plugin gives now if it needs the interface: that is brought up for
+ * it, and `isUp` called, which may wait for more. Returns the interface as it is then. Throws as `reserve`.
+ */
+export async function leasedThrough(
+  inside: Connection,
+  link: Link,
+  { leased, lease }: Pick<Reservation, "lease" | "leased">,
+  isUp: () => void = () => undefined,
+): Promise<{ readonly leased: Result; readonly link: Link }> {
+  if (leased !== undefined) return { leased, link };
+  bringUp(inside, link.index);
+  isUp();
+  const late = await lease();
+  // whoever gave the addresses may have given the interface an MTU as well
+  return { leased: late, link: findLink(inside, link.name) ?? link };
+}
+
+/** Throws CniError 7 for an IPAM plugin that has its addresses from somebody whom the interfaces of `plugin` don't reach. */
+export function refuseThroughInterface(ipam: Delegate | undefined, plugin: string): void {
+  if (ipam?.needsInterface !== true) return;
+  throw new CniError(
+    ErrorCode.invalidConfig,
+    `${plugin}: its ipam asks a server by the container's interface, and behind that of ${plugin} there is none`,
+    "have the addresses from warren-ipam, or the interface from bridge, macvlan, ipvlan, vlan or host-device",
+  );
 }
 
 /** Returns the key of what `plugin` writes down about the attachment of a call. */
@@ -142,19 +175,36 @@ export async function reserve(
     }
     return leased;
   };
+  const reservation = (hostLink: string, leased: Result | undefined): Reservation => ({
+    hostLink,
+    leased,
+    lease: async () => {
+      // what undoes the reservation comes when the interface is gone
+      onReserved(async () => ipam?.del());
+      const late = await lease();
+      return store.transaction((transaction) => finish(transaction, late, hostLink));
+    },
+  });
+  if (ipam?.needsInterface === true) {
+    return store.transaction(async (transaction) => {
+      const hostLink = await begin(transaction);
+      await recordObjects(transaction, entry, request.objectsFor(EMPTY_RESULT, hostLink));
+      return reservation(hostLink, undefined);
+    });
+  }
   if (ipam === undefined || ipam.inProcess) {
     // one transaction: the addresses and what is written about them are there together, or not at all
     return store.transaction(async (transaction) => {
       const hostLink = await begin(transaction);
-      return { hostLink, leased: await finish(transaction, await lease(), hostLink) };
+      return reservation(hostLink, await finish(transaction, await lease(), hostLink));
     });
   }
   const hostLink = await store.transaction(begin);
   const leased = await lease();
-  return {
+  return reservation(
     hostLink,
-    leased: await store.transaction((transaction) => finish(transaction, leased, hostLink)),
-  };
+    await store.transaction((transaction) => finish(transaction, leased, hostLink)),
+  );
 }
 
 /**

@@ -153,6 +153,9 @@ function supportedVersion(version: unknown, what: string): string {
   );
 }
 
+/** The plugin of another suite that can do nothing before the interface is there. */
+const FOREIGN_DHCP = "dhcp";
+
 /** Delegation as SPEC.md, section 4, has it: same config, same environment, the verb in CNI_COMMAND. */
 async function delegateOf(type: string, request: Request): Promise<Delegate> {
   const file = findPlugin(type, request.environment.path);
@@ -170,6 +173,7 @@ async function delegateOf(type: string, request: Request): Promise<Delegate> {
   const call = callFor(request);
   return {
     inProcess: own !== undefined,
+    needsInterface: own === undefined ? type === FOREIGN_DHCP : own.needsInterface === true,
     add: async () => {
       const result = await call("ADD");
       if (result !== undefined) return result;

@@ -19,6 +19,8 @@ export interface Attachment extends AttachmentKey {
 export interface Delegate {
   /** True if it is this same executable and runs in this process, so that a store transaction spans both. */
   readonly inProcess: boolean;
+  /** True if it works through the container's interface: ADD after that is up, DEL and GC before it goes. */
+  readonly needsInterface: boolean;
   add(): Promise<Result>;
   del(): Promise<void>;
   check(): Promise<void>;
@@ -118,6 +120,8 @@ export interface Plugin<Config = unknown, Cleanup = unknown> {
   readonly uniqueKeys?: readonly string[];
   /** True for an IPAM plugin, and only such a one can be delegated to. */
   readonly givesAddresses?: boolean;
+  /** True for one that has the addresses from somebody whom only the container's interface reaches. */
+  readonly needsInterface?: boolean;
   /** True for a plugin that hands parts of its config on: its schemas see numbers above 2^53 with all their digits. */
   readonly keepsDigits?: boolean;
   /** False if the plugin never reads CNI_ARGS, and so accepts anything there. */

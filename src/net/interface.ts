@@ -51,10 +51,11 @@ export function routeFrom(route: SpelledRoute, addresses: readonly InterfaceAddr
   if (destination === undefined)
     throw new RangeError(`route ${JSON.stringify(route.dst)} is not in CIDR notation`);
   const { family } = destination.address;
-  const gateway =
-    route.gw === undefined || route.gw === ""
-      ? addresses.find((one) => one.gateway?.family === family)?.gateway
-      : parseAddress(route.gw);
+  const said = route.gw === undefined || route.gw === "" ? undefined : parseAddress(route.gw);
+  // 0.0.0.0 says in so many words that there is none
+  const isOnLink = said?.value === 0n;
+  const usual = addresses.find((one) => one.gateway?.family === family)?.gateway;
+  const gateway = isOnLink ? undefined : (said ?? usual);
   return {
     destination: { address: firstAddress(destination), length: destination.length },
     gateway,
@@ -95,6 +96,16 @@ export function configureInterface(inside: Connection, netns: Netns, settings: I
 /** Brings an interface up. */
 export function bringUp(connection: Connection, index: number): void {
   connection.execute([setLink(index, { up: true })]);
+}
+
+/** Lets an interface send no larger packets than this. */
+export function setMtu(connection: Connection, index: number, mtu: number): void {
+  connection.execute([setLink(index, { mtu })]);
+}
+
+/** Takes an interface down. */
+export function bringDown(connection: Connection, index: number): void {
+  connection.execute([setLink(index, { up: false })]);
 }
 
 function writeSettings(settings: InterfaceSettings): void {

@@ -26,7 +26,7 @@ import {
 } from "../attachment/fused.ts";
 import { aliasOf, attachmentHash, hostLinkName } from "../attachment/identity.ts";
 import { vlansOf } from "../attachment/port-vlans.ts";
-import { confirmReservation, entryOf, reserve } from "../attachment/reservation.ts";
+import { confirmReservation, entryOf, leasedThrough, reserve } from "../attachment/reservation.ts";
 import {
   dataDirOf,
   dnsOverride,
@@ -207,12 +207,12 @@ function interfacesOf(plan: Plan, hostLink: string): HostInterface[] {
     .concat({ name: hostLink, role: "port" });
 }
 
-/** What an attachment needs beside its pair. */
+/** What an attachment needs beside its pair; `source` is the host's end and the only address that may send to it. */
 function objectsFor(
   plan: Plan,
   entry: Entry,
   addresses: readonly InterfaceAddress[],
-  hostLink: string,
+  source: string,
 ): KernelObject[] {
   const chains = plan.masquerade ? subnetsOf(addresses) : [];
   const link = gatewayLinkOf(plan);
@@ -222,9 +222,7 @@ function objectsFor(
   return [
     ...(plan.isGateway ? gateways.map((prefix) => kernelObject("gateway", gatewayName(link, prefix))) : []),
     ...chains.map((subnet) => kernelObject("masquerade", masqueradeName(entry.network, subnet))),
-    ...(plan.sourceCheck
-      ? [kernelObject("source check", `${hostLink} ${containerHardwareAddress(plan, entry, addresses)}`)]
-      : []),
+    ...(plan.sourceCheck ? [kernelObject("source check", source)] : []),
   ];
 }
 
@@ -252,9 +250,10 @@ export const bridge = defineInterfacePlugin({
     using inside = connectInside(netns);
     refuseTakenName(inside, attachment.ifname, attachment.netns);
     const delegate = plan.ipamType === undefined ? undefined : await call.delegate(plan.ipamType);
+    const isLate = delegate?.needsInterface === true;
     const undo = new UndoList();
     try {
-      const { hostLink: hostName, leased } = await reserve(
+      const reserved = await reserve(
         call,
         {
           plugin: PLUGIN,
@@ -262,16 +261,20 @@ export const bridge = defineInterfacePlugin({
           ipam: delegate,
           additions,
           interfacesFor: (link) => interfacesOf(plan, link),
-          objectsFor: (result, link) => objectsFor(plan, entry, addressesFrom(result, plan), link),
+          objectsFor: (result, link) => {
+            const addresses = addressesFrom(result, plan);
+            const own = containerHardwareAddress(plan, entry, isLate ? [] : addresses);
+            return objectsFor(plan, entry, addresses, `${link} ${own}`);
+          },
         },
         (release) => undo.push("the reservation", release),
       );
-      const addresses = addressesFrom(leased, plan);
-      const routes = routesFrom(leased, addresses, plan);
-      const hardwareAddress = containerHardwareAddress(plan, entry, addresses);
+      const { hostLink: hostName } = reserved;
+      const early = reserved.leased === undefined ? undefined : addressesFrom(reserved.leased, plan);
+      const hardwareAddress = containerHardwareAddress(plan, entry, early ?? []);
 
       // first what the store takes back: a bridge stays, also where the rest can't be made
-      if (plan.masquerade) ensureMasquerade(network, subnetsOf(addresses));
+      if (plan.masquerade && early !== undefined) ensureMasquerade(network, subnetsOf(early));
       if (plan.vlans !== undefined && findBridge(host, plan.bridge.name) === undefined) probeVlanFilter();
       const device = ensureBridge(host, plan.bridge);
       if (plan.vlans !== undefined && !filtersVlans(device)) throw new UnfilteredBridgeError(device.name);
@@ -279,7 +282,7 @@ export const bridge = defineInterfacePlugin({
         plan.gatewayVlan > 0 && plan.vlans !== undefined
           ? ensureVlanGateway(host, device, plan.vlans)
           : device;
-      if (plan.isGateway) await ensureGateways(host, gatewayLink, addresses, plan);
+      if (plan.isGateway && early !== undefined) await ensureGateways(host, gatewayLink, early, plan);
 
       // before it is there: a pair whose settings fail half way has to go, too
       undo.push(`interface ${hostName}`, () => removeLink(host, hostName));
@@ -299,9 +302,17 @@ export const bridge = defineInterfacePlugin({
         checkSource({ link: hostName, hardwareAddress, comment: aliasOf(entry) ?? "" });
       }
 
-      const link = findLink(inside, attachment.ifname);
-      if (link === undefined) {
+      const made = findLink(inside, attachment.ifname);
+      if (made === undefined) {
         throw stateDiffers(`interface ${attachment.ifname} is gone from ${attachment.netns}`);
+      }
+      const port = () => waitForPort(host, hostLink.index);
+      const { leased, link } = await leasedThrough(inside, made, reserved, port);
+      const addresses = early ?? addressesFrom(leased, plan);
+      const routes = routesFrom(leased, addresses, plan);
+      if (early === undefined) {
+        if (plan.masquerade) ensureMasquerade(network, subnetsOf(addresses));
+        if (plan.isGateway) await ensureGateways(host, gatewayLink, addresses, plan);
       }
       if (addresses.length > 0) {
         configureInterface(inside, netns, {
@@ -314,7 +325,7 @@ export const bridge = defineInterfacePlugin({
       } else if (plan.containerInterface) {
         bringUp(inside, link.index);
       }
-      if (plan.containerInterface) waitForPort(host, hostLink.index);
+      if (plan.containerInterface) port();
       if (plan.detectDuplicates) waitForAddresses(inside, link.index);
       await confirmReservation(entry, plan.dataDir, attachment.netns);
       if (addresses.length > 0) announceAddresses(inside, link);

@@ -7,6 +7,7 @@ import {
   collectOwnInterfaces,
   endOwnInterface,
 } from "../attachment/own-interface.ts";
+import { refuseThroughInterface } from "../attachment/reservation.ts";
 import {
   type NetworkPlan,
   networkPlanOf,
@@ -47,6 +48,7 @@ export const dummy = definePlugin({
 
   async add(call): Promise<Result> {
     const plan = planOf(call.config);
+    refuseThroughInterface(await call.delegate(plan.ipamType), KIND.plugin);
     return addOwnInterface(call, KIND, ({ inside }) => ({
       ...plan,
       make: (alias) => createDummy(inside, call.attachment.ifname, alias),
@@ -61,10 +63,12 @@ export const dummy = definePlugin({
 
   async status({ config, delegate }): Promise<void> {
     const { ipamType, dataDir } = planOf(config);
+    const ipam = await delegate(ipamType);
+    refuseThroughInterface(ipam, KIND.plugin);
     await openStore(dataDir).transaction(beat);
     using host = connectHost();
     probeLinkDriver(host, "dummy");
-    await (await delegate(ipamType)).status();
+    await ipam.status();
   },
 
   gc: (call) => collectOwnInterfaces(call, KIND),

@@ -20,7 +20,7 @@ import {
 } from "../attachment/container-interface.ts";
 import { endAttachment, endStaleAttachments } from "../attachment/end.ts";
 import { deviceFromTag, deviceTagOf } from "../attachment/identity.ts";
-import { confirmReservation, entryOf, reserve } from "../attachment/reservation.ts";
+import { confirmReservation, entryOf, leasedThrough, reserve } from "../attachment/reservation.ts";
 import {
   type NetworkPlan,
   networkPlanOf,
@@ -220,19 +220,22 @@ export const hostDevice = definePlugin({
     const ipam = plan.ipamType === undefined ? undefined : await call.delegate(plan.ipamType);
     const undo = new UndoList();
     try {
-      const { leased } = await reserve(
+      const reserved = await reserve(
         call,
         { plugin: PLUGIN, dataDir: plan.dataDir, ipam, pair: false, objectsFor: () => objects },
         (release) => undo.push("the reservation", release),
       );
-      const addresses = addressesIn(leased.ips);
+      let { leased } = reserved;
       let link: Link | undefined;
       if (device !== IN_USERSPACE) {
         // by the connections that are open: the path may be gone by then
         undo.push(`device ${device.name}`, () => reclaimFrom(host, inside, entry, devicesIn(objects)));
-        link = lendDevice(host, inside, netns, { device, name: attachment.ifname, tag });
-        bringUpWith(inside, netns, link, addresses, leased.routes);
+        const lent = lendDevice(host, inside, netns, { device, name: attachment.ifname, tag });
+        ({ leased, link } = await leasedThrough(inside, lent, reserved));
       }
+      leased ??= await reserved.lease();
+      const addresses = addressesIn(leased.ips);
+      if (link !== undefined) bringUpWith(inside, netns, link, addresses, leased.routes);
       await confirmReservation(entry, plan.dataDir, attachment.netns);
       const one = { name: attachment.ifname, sandbox: attachment.netns };
       return {

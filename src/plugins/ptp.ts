@@ -17,7 +17,7 @@ import {
   runtimeConfig,
 } from "../attachment/fused.ts";
 import { aliasOf, attachmentHash, hostLinkName } from "../attachment/identity.ts";
-import { confirmReservation, entryOf, reserve } from "../attachment/reservation.ts";
+import { confirmReservation, entryOf, refuseThroughInterface, reserve } from "../attachment/reservation.ts";
 import {
   dataDirOf,
   dnsOverride,
@@ -139,9 +139,10 @@ export const ptp = defineInterfacePlugin({
     using inside = connectInside(netns);
     refuseTakenName(inside, attachment.ifname, attachment.netns);
     const ipam = await call.delegate(plan.ipamType);
+    refuseThroughInterface(ipam, PLUGIN);
     const undo = new UndoList();
     try {
-      const { hostLink: hostName, leased } = await reserve(
+      const reserved = await reserve(
         call,
         {
           plugin: PLUGIN,
@@ -156,6 +157,8 @@ export const ptp = defineInterfacePlugin({
         },
         (release) => undo.push("the reservation", release),
       );
+      const { hostLink: hostName } = reserved;
+      const leased = reserved.leased ?? (await reserved.lease());
       const addresses = pointToPointAddresses(addressesIn(leased.ips));
       const ipv4 = addresses.find(({ prefix }) => prefix.address.family === 4)?.prefix.address;
       for (const { gateway } of addresses) enableForwarding(gateway.family);
@@ -267,7 +270,9 @@ export const ptp = defineInterfacePlugin({
     using host = connectHost();
     probeLinkDriver(host, "veth");
     if (plan.masquerade) probeMasquerade();
-    await (await delegate(plan.ipamType)).status();
+    const ipam = await delegate(plan.ipamType);
+    refuseThroughInterface(ipam, PLUGIN);
+    await ipam.status();
   },
 
   async gc(call): Promise<void> {
