@@ -3,8 +3,10 @@
 import { isNotNull, isNull, sql } from "drizzle-orm";
 import { blob, index, integer, primaryKey, sqliteTable, text, uniqueIndex } from "drizzle-orm/sqlite-core";
 
+const bytes = (name: string) => blob(name, { mode: "buffer" }).$type<Uint8Array>();
+
 /** Canonical bytes of an address: 4 or 16, most significant first, so that bytes compare as addresses do. */
-const addressBytes = (name: string) => blob(name, { mode: "buffer" }).$type<Uint8Array>();
+const addressBytes = bytes;
 
 /**
  * One row an address that is held. A row with `released_at_ms` is cooling down: nobody has it, and it is given
@@ -277,4 +279,37 @@ export const releases = sqliteTable(
     queuedAtMs: integer("queued_at_ms").notNull(),
   },
   (table) => [primaryKey({ columns: [table.location, table.network, table.containerId, table.ifname] })],
+);
+
+/** Leases that DHCP servers gave, as the daemon that renews them keeps them. */
+export const dhcpLeases = sqliteTable(
+  "dhcp_leases",
+  {
+    network: text("network").notNull(),
+    containerId: text("container_id").notNull(),
+    ifname: text("ifname").notNull(),
+    podNamespace: text("pod_namespace"),
+    podName: text("pod_name"),
+    netns: text("netns").notNull(),
+    netnsInode: text("netns_inode"),
+    bootId: text("boot_id").notNull(),
+    createdAtMs: integer("created_at_ms").notNull(),
+    /** That of the container's interface. */
+    hardwareAddress: bytes("hardware_address").notNull(),
+    /** Whoever the server's answers came from: the server itself, or a router on the way to it. */
+    serverHardwareAddress: bytes("server_hardware_address").notNull(),
+    /** What goes with every message, packed as in a message. */
+    options: bytes("options").notNull(),
+    address: addressBytes("address").notNull(),
+    server: addressBytes("server").notNull(),
+    /** The server's DHCPACK; null as long as it has not confirmed the address. */
+    acknowledgement: bytes("acknowledgement"),
+    /** Milliseconds since the boot, here and below; null for what never ends. */
+    renewAtUptimeMs: integer("renew_at_uptime_ms"),
+    rebindAtUptimeMs: integer("rebind_at_uptime_ms"),
+    expiresAtUptimeMs: integer("expires_at_uptime_ms"),
+    /** Why the container has the address no more; empty as long as it has it. */
+    lost: text("lost").notNull(),
+  },
+  (table) => [primaryKey({ columns: [table.network, table.containerId, table.ifname] })],
 );

@@ -98,6 +98,7 @@ export const LATER_PIECES: Readonly<Record<string, string>> = {
   "src/plugins/chained-seldom.ts": CHAINED,
   "src/plugins/delegating.ts": WORLD,
   "src/plugins/mesh.ts": WORLD,
+  "src/plugins/dhcp.ts": WORLD,
   "src/ipam/shared-leases.ts": WORLD,
 };
 
@@ -107,6 +108,7 @@ const SHARED_BY_PIECES = [
   "src/attachment/object-detail.ts",
   "src/net/peer.ts",
   "src/net/rehearsal.ts",
+  "src/sys/local-stream.ts",
   "src/sys/socket-calls.ts",
 ];
 

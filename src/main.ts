@@ -20,6 +20,10 @@ if (isInRecorderFolder(path)) {
   // asked before every call by some runtimes, and the same for all plugins: none is loaded for it
   writeStdout(versionAnswer());
   exitNow(0);
+} else if (plugin === "dhcp" && process.argv[2] === "daemon") {
+  // the reference plugin is its own daemon, and units call it so
+  const { runCommand } = await import("./cli/index.ts");
+  process.exitCode = await runCommand("warren", ["dhcp", ...process.argv.slice(2)]);
 } else if (plugin !== undefined) {
   const { runAsPlugin } = await import("./world.ts");
   await runAsPlugin(plugin);

@@ -27,6 +27,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<AnyCommand>>> = {
   reveal: async () => (await import("./reveal.ts")).command,
   impair: async () => (await import("./impair.ts")).command,
   node: async () => (await import("./node/index.ts")).command,
+  dhcp: async () => (await import("./dhcp/index.ts")).command,
   map: async () => (await import("./map/index.ts")).command,
   ui: async () => (await import("./ui/index.ts")).command,
   conf: async () => (await import("./conf/index.ts")).command,
@@ -74,12 +75,16 @@ export async function runCommand(calledAs: "warren" | "cnitool", args: string[])
 
 async function runAsWarren(args: readonly string[]): Promise<number> {
   const [name, ...rest] = args;
+  if (name === "dhcp") {
+    const { withTwoDashes } = await import("./dhcp/go-flags.ts");
+    rest.splice(0, rest.length, ...withTwoDashes(rest));
+  }
   if (name === "--version") return runAsWarren(["version", ...rest]);
   if (name === undefined || name === "help" || name === "--help" || name === "-h") return help(rest);
   if (name === "complete") return complete(splitAtDashes(rest).behind ?? []);
   const asksForHelp = splitAtDashes(rest).before.some((arg) => arg === "--help" || arg === "-h");
   if (asksForHelp) return help(args.filter((arg) => !arg.startsWith("-")));
-  const found = await findCommand(root, args);
+  const found = await findCommand(root, [name, ...rest]);
   await requireLeaf(found);
   try {
     const { result } = await runCittyCommand(found.command, { rawArgs: [...found.rest] });

@@ -11,6 +11,7 @@ import type { Store } from "../store/store.ts";
 import { currentBootId } from "../sys/process.ts";
 import { writeStdout } from "../sys/stdio.ts";
 import { operatorCommand } from "./command.ts";
+import { knownDhcpLeases } from "./known-dhcp-leases.ts";
 import { knownLeases } from "./known-leases.ts";
 import { printTable } from "./terminal/table.ts";
 
@@ -85,7 +86,8 @@ export const command = operatorCommand({
         ...(row.node === undefined ? {} : { node: row.node }),
       }),
     );
-    const shown = [...all, ...elsewhere.map(shownElsewhere)]
+    const dhcp = await knownDhcpLeases(args["data-dir"]);
+    const shown = [...all, ...dhcp, ...elsewhere.map(shownElsewhere)]
       .filter((lease) => args.network === undefined || lease.network === args.network)
       .filter((lease) => args.leaked !== true || !["alive", "elsewhere"].includes(lease.state));
     for (const problem of problems) log.warn(problem);

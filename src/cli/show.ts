@@ -9,6 +9,7 @@ import { log } from "../log.ts";
 import { writeStdout } from "../sys/stdio.ts";
 import { operatorCommand } from "./command.ts";
 import { eventDocument, shownEvent } from "./events.ts";
+import { knownDhcpLeases } from "./known-dhcp-leases.ts";
 import { knownLeases } from "./known-leases.ts";
 import { existingStore, shownLease, storeFlags } from "./leases.ts";
 import { containerIdOf } from "./settings.ts";
@@ -75,8 +76,9 @@ export const command = operatorCommand({
     const own = existingStore(args["data-dir"]);
     const known = await knownLeases(args["data-dir"]);
     for (const problem of known.problems) log.warn(problem);
+    const dhcp = await knownDhcpLeases(args["data-dir"]);
     const shown = await own.read(async (store) => {
-      const leases = known.own.map(shownLease);
+      const leases = [...known.own.map(shownLease), ...dhcp];
       const attachments = await listAttachments(store);
       const events = await listEvents(store);
       const container = matchingContainer(

@@ -20,7 +20,7 @@ export const ErrorCode = {
   invalidConfig: 7,
   /** CNI_NETNS is no network namespace, is gone, or is the plugin's own. */
   invalidNetns: 8,
-  /** Something held a lock for too long; the same call may succeed later. */
+  /** Something held a lock for too long, or nobody answered; the same call may succeed later. */
   tryAgainLater: 11,
   /** STATUS: an ADD would fail. */
   notReady: 50,

@@ -1,6 +1,7 @@
 // The catalogue: every plugin in the executable, by the name that chooses it. What a container on a bridge takes is there
 // at once, for a call of the one usually needs the other. All else comes in further pieces: other interfaces, what stands
-// behind them in most chains and in few, what hands attachments on, a mesh of nodes. A call that needs none does not pay for them.
+// behind them in most chains and in few, what hands attachments on, a mesh of nodes, addresses of DHCP servers. A call that
+// needs none does not pay for them.
 import { type ChainedPiece, fused } from "../attachment/fused.ts";
 import type { Plugin } from "../cni/plugin.ts";
 import { bridge } from "./bridge.ts";
@@ -14,6 +15,7 @@ const chained = () => import("./chained.ts");
 const seldomChained = () => import("./chained-seldom.ts");
 const delegating = () => import("./delegating.ts");
 const meshed = () => import("./mesh.ts");
+const leasing = () => import("./dhcp.ts");
 
 /** What an interface plugin can have in its own process, in the order in which it is added. */
 export const CHAIN: readonly ChainedPiece[] = [
@@ -40,6 +42,8 @@ export async function loadPlugin(name: PluginName): Promise<Plugin> {
       return hostLocal;
     case "static":
       return fixedAddresses;
+    case "dhcp":
+      return (await leasing()).dhcp;
     case "macvlan":
       return fused((await interfaces()).macvlan, CHAIN);
     case "ptp":

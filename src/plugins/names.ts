@@ -28,6 +28,7 @@ export const PLUGIN_NAMES = [
   "host-local",
   "ipam",
   "static",
+  "dhcp",
 ] as const;
 
 /** The name of a plugin. */

@@ -10,6 +10,7 @@ const SO_RCVTIMEO = 20;
 const SO_SNDTIMEO = 21;
 /** Bytes of sun_path in struct sockaddr_un, the NUL among them (linux/un.h). */
 const LONGEST_PATH_BYTES = 108;
+const LONGEST_PIECE_BYTES = 65_536;
 
 // alone, and not with all that sockets have (socketCalls): the firewall asks in each of its calls whether firewalld runs
 function bindConnect() {
@@ -20,6 +21,7 @@ function bindConnect() {
 export class LocalStream implements Disposable {
   readonly #descriptor: Descriptor;
   readonly #path: string;
+  #unread: Uint8Array = new Uint8Array();
 
   private constructor(descriptor: Descriptor, path: string) {
     this.#descriptor = descriptor;
@@ -71,6 +73,31 @@ export class LocalStream implements Disposable {
       offset += got;
     }
     return buffer;
+  }
+
+  /**
+   * Waits for a line, of at most so many bytes, and returns it without its end; what comes without one before the server hangs
+   * up is the last line. Throws SystemError: EAGAIN after the limit, EPIPE where nothing came, EMSGSIZE for a longer line.
+   */
+  readLine(limitBytes: number): string {
+    for (;;) {
+      const end = this.#unread.indexOf(0x0a);
+      if (end >= 0) return this.#takeText(end, end + 1);
+      if (this.#unread.length > limitBytes) throw new SystemError(`read from ${this.#path}`, 90);
+      const piece = memory(LONGEST_PIECE_BYTES);
+      const got = retried(`read from ${this.#path}`, () =>
+        libc.recv(this.#descriptor.fd, piece, piece.length, 0),
+      );
+      if (got > 0) this.#unread = Buffer.concat([this.#unread, piece.subarray(0, got)]);
+      else if (this.#unread.length > 0) return this.#takeText(this.#unread.length, this.#unread.length);
+      else throw new SystemError(`read from ${this.#path}`, 32);
+    }
+  }
+
+  #takeText(end: number, next: number): string {
+    const text = new TextDecoder().decode(this.#unread.subarray(0, end));
+    this.#unread = this.#unread.subarray(next);
+    return text;
   }
 
   [Symbol.dispose](): void {

@@ -19,6 +19,7 @@ const RULE: Readonly<Record<string, readonly string[]>> = {
     "delegation",
     "pairing",
     "mesh",
+    "dhcp",
     "conflist",
     "net",
     "ipam",
@@ -32,6 +33,9 @@ const RULE: Readonly<Record<string, readonly string[]>> = {
   attachment: ["cni", "net", "ledger", "store", "ip", "sys", "valibot"],
   // private links between pods: what labels ask for, what the store has of it, and both ends
   pairing: ["cni", "attachment", "net", "ledger", "store", "db", "ip", "sys", "valibot"],
+  // addresses of DHCP servers: the client, the daemon that keeps what it gets, and what the plugin says to it; the plugin
+  // itself reaches nothing of Node, see below
+  dhcp: ["cni", "net", "ledger", "store", "db", "ip", "sys", "node:", "valibot"],
   // the network between nodes: its configuration, what it consists of on a node, and who else is in it
   mesh: ["conflist", "cni", "net", "ipam", "store", "db", "ip", "sys", "valibot"],
   // of plugins only the catalogue, see below; conf and package.json are data that a command carries
@@ -42,6 +46,7 @@ const RULE: Readonly<Record<string, readonly string[]>> = {
       "delegation",
       "pairing",
       "mesh",
+      "dhcp",
       "net",
       "ipam",
       "ledger",

@@ -233,6 +233,37 @@ export const MANUAL_PAGES: Readonly<Record<string, ManualPage>> = {
     examples: [["warren leases pods --leaked", "Addresses of containers that are gone."]],
     seeAlso: ["warren show", "warren gc", "warren status"],
   },
+  dhcp: {
+    description: [
+      "The plugin dhcp has addresses for containers from a DHCP server that their interfaces reach. An address has to be renewed as long as its container lives, which is the daemon's work.",
+    ],
+    seeAlso: ["docs/dhcp.md", "warren leases"],
+  },
+  "dhcp daemon": {
+    description: [
+      "Listens for the plugin, gets addresses, renews them, and gives back those of containers that are gone. Leases are in the store, so that the next daemon goes on with them; a signal ends this one and leaves all of them as they are. One daemon keeps the leases of a store.",
+      "It takes the flags of the reference plugin's daemon, also with one dash, and is the same called as warren-dhcp daemon or, through a link named dhcp, dhcp daemon. A socket that systemd hands over counts before --socketpath.",
+    ],
+    environment: [
+      ["LISTEN_FDS, LISTEN_PID", "The socket that systemd hands over."],
+      ["NOTIFY_SOCKET", "Where systemd is told that the daemon is ready."],
+    ],
+    files: [
+      ["/run/cni/dhcp.sock", "Where it listens (--socketpath)."],
+      ["/var/lib/cni/warren", "The store (--data-dir)."],
+    ],
+    examples: [
+      ["warren dhcp daemon --resendtimeout 30s", "An ADD that gets no address fails after half a minute."],
+    ],
+    seeAlso: ["warren dhcp leases", "docs/dhcp.md"],
+  },
+  "dhcp leases": {
+    description: [
+      "Lists who has which address of which DHCP server, when it is renewed, and when it would end. It reads the store and asks no daemon.",
+    ],
+    examples: [["warren dhcp leases lan --json", "Those of the network lan, for a program."]],
+    seeAlso: ["warren leases", "warren show"],
+  },
   show: {
     examples: [
       ["warren show 3f2a9c", "The beginning of the id is enough where it means one container."],

@@ -1,15 +1,13 @@
 // `warren node run`: stays, and keeps this node's part of the mesh: made, repaired, and in line with the other nodes as they come
 // and go. It ends by a signal, and leaves everything running: pods keep their network, and the next one goes on.
-import { describeError } from "../../cni/error.ts";
 import { log } from "../../log.ts";
 import { Daemon, type Observer } from "../../mesh/daemon.ts";
 import { lockDaemon } from "../../mesh/daemon-lock.ts";
 import { fixedMembership } from "../../mesh/node-network.ts";
 import { namesOf } from "../../mesh/plan.ts";
-import { isSystemError } from "../../sys/libc.ts";
-import { tellServiceManager } from "../../sys/service-manager.ts";
 import { operatorCommand } from "../command.ts";
 import { Interruption } from "../interruption.ts";
+import { tellManager } from "../service-manager.ts";
 import { explained, mendedLine, meshFlags, openMesh, peerLines, registryOf } from "./mesh-command.ts";
 
 export const command = operatorCommand({
@@ -50,16 +48,4 @@ function observer(): Observer {
     },
     alive: () => tellManager("WATCHDOG=1"),
   };
-}
-
-function tellManager(state: string): void {
-  const path = process.env.NOTIFY_SOCKET ?? "";
-  if (path === "") return;
-  try {
-    tellServiceManager(path, state);
-  } catch (error) {
-    // it may be about to restart; a node without its mesh would be worse
-    if (!isSystemError(error)) throw error;
-    log.warn(`the service manager can't be told ${state}: ${describeError(error)}`);
-  }
 }

@@ -1,0 +1,180 @@
+// A node whose network card leads to a wire with a DHCP server on it, busybox's udhcpd, and the daemon that keeps the leases
+// of the node's pods.
+import { join } from "node:path";
+import { tools } from "../../scripts/tools.ts";
+import { until } from "./engines.ts";
+import type { Config } from "./plugins.ts";
+import { Sandbox, WARREN } from "./sandbox.ts";
+
+export const udhcpd = tools.program("busybox");
+
+/** What the server thinks of its addresses, each with the host name that it was told; sorted. */
+export interface ServerView {
+  readonly held: readonly string[];
+  readonly released: readonly string[];
+}
+
+/** The node. Make one with `await using site = await DhcpSite.create()`. */
+export class DhcpSite implements AsyncDisposable {
+  #server: ReturnType<Sandbox["start"]> | undefined;
+  #daemon: ReturnType<Sandbox["start"]> | undefined;
+  #daemonLog: Promise<string> = Promise.resolve("");
+
+  private constructor(readonly host: Sandbox) {}
+
+  /** Makes a node with the pods pod1 and pod2, without a server and without a daemon. */
+  static async create(): Promise<DhcpSite> {
+    const host = await Sandbox.create();
+    await host.text([
+      "sh",
+      "-ec",
+      `ip netns add pod1; ip netns add pod2; ip netns add wire
+       ip link add card0 up type veth peer name far0 netns wire
+       ip -n wire addr add 10.67.0.1/24 dev far0
+       ip -n wire link set far0 up; ip -n wire link set lo up`,
+    ]);
+    return new DhcpSite(host);
+  }
+
+  /** Where the daemon listens. */
+  get socket(): string {
+    return "/run/cni/dhcp.sock";
+  }
+
+  /** Starts the server; `lines` are of udhcpd.conf. */
+  async serve(lines: readonly string[] = []): Promise<void> {
+    const file = join(this.host.directory, "udhcpd.conf");
+    await Bun.write(
+      file,
+      [
+        ...["start 10.67.0.10", "end 10.67.0.20", "interface far0", "min_lease 1", "offer_time 10"],
+        ...[`lease_file ${this.leaseFile}`, `pidfile ${this.host.directory}/udhcpd.pid`],
+        ...["option subnet 255.255.255.0", "option router 10.67.0.1", "option dns 10.67.0.53"],
+        ...["option domain lab.example", ...lines, ""],
+      ].join("\n"),
+    );
+    await Bun.write(this.leaseFile, "");
+    const command = [udhcpd.path ?? "busybox", "udhcpd", "-f", "-a", "1", file];
+    this.#server = this.host.start(["ip", "netns", "exec", "wire", ...command]);
+    await until("udhcpd listens", async () =>
+      (
+        await this.host.text(["ip", "netns", "exec", "wire", "cat", "/proc/net/udp", "/proc/net/packet"])
+      ).includes(":0043"),
+    );
+  }
+
+  /** Ends the server. */
+  async silence(): Promise<void> {
+    this.#server?.kill();
+    await this.#server?.exited;
+    this.#server = undefined;
+  }
+
+  private get leaseFile(): string {
+    return join(this.host.directory, "udhcpd.leases");
+  }
+
+  /**
+   * Returns whose addresses the server has given, and which ones were given back, as soon as that is as expected, or as it is in
+   * the end: it hears of what is released when it comes to it.
+   */
+  async serverHas(expected: ServerView): Promise<ServerView> {
+    const wanted = JSON.stringify(expected);
+    const end = Date.now() + 20_000;
+    for (;;) {
+      const leases = await this.#serverLeases();
+      const addresses = (isExpired: boolean) =>
+        leases
+          .filter((lease) => lease.isExpired === isExpired)
+          .map(({ address, name }) => (name === "" ? address : `${address} ${name}`))
+          .sort();
+      const view = { held: addresses(false), released: addresses(true) };
+      if (JSON.stringify(view) === wanted || Date.now() > end) return view;
+      await Bun.sleep(50);
+    }
+  }
+
+  async #serverLeases() {
+    await this.host.text(["rm", "-f", this.leaseFile]);
+    await this.host.text(["sh", "-c", `kill -USR1 $(cat ${this.host.directory}/udhcpd.pid)`]);
+    let size = 0;
+    await until("the server has written its leases", async () => {
+      const before = size;
+      size = (await Bun.file(this.leaseFile).exists()) ? Bun.file(this.leaseFile).size : 0;
+      return size > 0 && size === before;
+    });
+    const text = await this.host.text([udhcpd.path ?? "busybox", "dumpleases", "-f", this.leaseFile]);
+    const [header = "", ...lines] = text.split("\n").filter((line) => line !== "");
+    const column = (line: string, title: string, next?: string) =>
+      line.slice(header.indexOf(title), next === undefined ? undefined : header.indexOf(next)).trim();
+    return lines.map((line) => ({
+      address: column(line, "IP Address", "Host Name"),
+      name: column(line, "Host Name", "Expires in"),
+      isExpired: column(line, "Expires in") === "expired",
+    }));
+  }
+
+  /** Starts the daemon and waits until it listens. */
+  async keep(flags: readonly string[] = [], program: readonly string[] = [WARREN, "dhcp"]): Promise<void> {
+    const daemon = this.host.start([...program, "daemon", ...flags]);
+    this.#daemon = daemon;
+    let log = "";
+    this.#daemonLog = (async () => {
+      const decoder = new TextDecoder();
+      for await (const piece of daemon.stderr) log += decoder.decode(piece, { stream: true });
+      return log;
+    })();
+    await until("the daemon listens", async () => {
+      if (daemon.exitCode !== null) throw new Error(`the daemon ended: ${await this.#daemonLog}`);
+      return log.includes("the DHCP daemon listens");
+    });
+  }
+
+  /** True if a pod reaches an address on the wire. */
+  async reaches(pod: string, address: string): Promise<boolean> {
+    const command = [udhcpd.path ?? "busybox", "ping", "-c1", "-W5", address];
+    return (await this.host.inNetns(pod, command)).exitCode === 0;
+  }
+
+  /** Returns the leases as the store has them. */
+  async leases(): Promise<Record<string, string>[]> {
+    const { exitCode, stdout } = await this.host.run([WARREN, "dhcp", "leases", "--json"]);
+    return exitCode === 0 ? JSON.parse(stdout) : [];
+  }
+
+  /** Changes the store as no command does. */
+  async sql(statement: string): Promise<void> {
+    const script = `new (require("bun:sqlite").Database)("/var/lib/cni/warren/warren.db").run(${JSON.stringify(statement)})`;
+    await this.host.text([process.execPath, "-e", script]);
+  }
+
+  /** The process of the daemon. */
+  async daemonPid(): Promise<number> {
+    return Number(
+      (await this.host.text(["sh", "-c", `cut -d' ' -f2 /var/lib/cni/warren/dhcp.lock | tr -d ,`])).trim(),
+    );
+  }
+
+  /** Ends the daemon by a signal, and returns what it said. */
+  async end(signal: "SIGTERM" | "SIGKILL" = "SIGTERM"): Promise<string> {
+    this.#daemon?.kill(signal);
+    await this.#daemon?.exited;
+    this.#daemon = undefined;
+    return this.#daemonLog;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.end();
+    await this.silence();
+    await this.host[Symbol.asyncDispose]();
+  }
+}
+
+/** A macvlan on the card with addresses by DHCP. */
+export function network(more: Config = {}, ipam: Config = {}): Config {
+  return {
+    ...{ cniVersion: "1.1.0", name: "lab", type: "warren-macvlan", master: "card0" },
+    ...more,
+    ipam: { type: "warren-dhcp", ...ipam },
+  };
+}
