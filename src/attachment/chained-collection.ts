@@ -20,8 +20,8 @@ import type { Store } from "../store/store.ts";
 
 /**
  * Takes back what an entry knows of, and forgets it; returns false if nothing is written down. Throws what `takeBack` throws,
- * and the entry then stays for the next DEL or GC. It has to be of a plugin none of whose objects is another attachment's,
- * and as long as it is there no ADD of the same container begins (beginEntry).
+ * and the entry then stays for the next DEL or GC. It has to be of a plugin whose objects are no other attachment's. An entry
+ * that an ADD has put in its place meanwhile stays, too.
  */
 export async function endEntry(
   dataDir: string,

@@ -42,8 +42,11 @@ function insideTransactions(report: string): string[] {
   return inside;
 }
 
-/** Of those that ask about links at all. */
+/** Of those that ask about links at all, and take seconds. */
 const ASKING = /^bridge$|all inside|and (portmap|bandwidth|firewall|tuning|quickack|sbr)$/;
+
+/** Here they have nothing to write down: no kernel of tests but the virtual machine's has netem. */
+const WRITES_NOTHING = /^loopback$|^bridge and netem$/;
 
 /** The store's own statements, namespaces, and the packet filter, which has a lock of its own. */
 const ASKS_NOTHING_OF_LINKS = /^(select|insert|update|delete from|in|get chain|get nf_tables) | warren( |$)/;
@@ -67,8 +70,7 @@ describe.each([...SCENES, CHAIN].map((scene) => [scene.name, scene] as const))("
       expect(opened).toBeLessThanOrEqual(1);
     });
   }
-  // elsewhere what is asked has to hold until what follows from it is written down
-  for (const ordeal of ASKING.test(scene.name) ? ordealsOf(scene) : []) {
+  for (const ordeal of IS_FULL || ASKING.test(scene.name) ? ordealsOf(scene) : []) {
     test(`X-20 ${describeOrdeal(ordeal)} asks nothing about links while others wait for it`, async () => {
       await using stage = await Stage.create(scene);
       const { run } = await lead(stage, ordeal);
@@ -78,7 +80,7 @@ describe.each([...SCENES, CHAIN].map((scene) => [scene.name, scene] as const))("
       });
       expect(exitCode).toBe(0);
       const inside = insideTransactions(stderr);
-      if (ordeal.verb !== "GC") expect(inside).not.toEqual([]);
+      if (ordeal.verb !== "GC" && !WRITES_NOTHING.test(scene.name)) expect(inside).not.toEqual([]);
       expect(inside.filter((what) => !ASKS_NOTHING_OF_LINKS.test(what))).toEqual([]);
     });
   }
