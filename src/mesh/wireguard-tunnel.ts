@@ -1,7 +1,6 @@
 // The mesh over wireguard: every packet between nodes is encrypted, and comes from whom it says. Each node is a peer whose
 // allowed prefixes are its blocks; what goes to a block of nobody the device refuses by itself.
 import { CniError, ErrorCode } from "../cni/error.ts";
-import { sameAddress } from "../ip/address.ts";
 import { linksWithAlias, removeLinkNumber, reshape, shapeProblem } from "../net/link-shape.ts";
 import { findLink, type Link } from "../net/veth.ts";
 import {
@@ -12,16 +11,11 @@ import {
   startWireguard,
   WireguardControl,
   type WireguardDevice,
-  type WireguardPeer,
 } from "../net/wireguard.ts";
-import { isPublicKey } from "../net/wireguard-key.ts";
-import type { Endpoint, MeshNode } from "./node.ts";
 import type { MeshPlan } from "./plan.ts";
 import type { Inside, Site } from "./site.ts";
-import type { Tunnel, UnfitNode } from "./tunnel.ts";
-
-/** Keeps the way through address translators open, and tells by the handshakes that a node is there. */
-const KEEPALIVE_SECONDS = 25;
+import type { Tunnel } from "./tunnel.ts";
+import { wireguardPeers } from "./wireguard-peers.ts";
 
 /** Returns the tunnel of a plan whose backend is wireguard. */
 export function wireguardTunnel(plan: MeshPlan): Tunnel {
@@ -77,7 +71,7 @@ export function wireguardTunnel(plan: MeshPlan): Tunnel {
 
     sync(site, nodes) {
       const { netns } = site.requireInside();
-      const { fit, unfit } = sorted(plan, nodes);
+      const { fit, unfit } = wireguardPeers(plan, nodes);
       using control = WireguardControl.open(netns);
       const changes = peerChanges(deviceOf(control), [...fit.values()]);
       control.changePeers(name, changes);
@@ -91,7 +85,7 @@ export function wireguardTunnel(plan: MeshPlan): Tunnel {
     },
 
     peers(site, nodes) {
-      const { fit } = sorted(plan, nodes);
+      const { fit } = wireguardPeers(plan, nodes);
       const device = presentDevice(site, name);
       const changes = device && peerChanges(device, [...fit.values()]);
       const present = new Map(device?.peers.map((peer) => [peer.publicKey, peer]));
@@ -122,38 +116,4 @@ function presentDevice(site: Site, name: string): WireguardDevice | undefined {
   if (inside === undefined || findLink(inside.connection, name)?.kind !== "wireguard") return undefined;
   using control = WireguardControl.open(inside.netns);
   return control.read(name);
-}
-
-/** Behind one address there can be several nodes, each with a port of its own. */
-function isOwnEndpoint({ tunnel }: MeshPlan, { address, port }: Endpoint): boolean {
-  return sameAddress(address, tunnel.address) && port === tunnel.port;
-}
-
-/** Returns the nodes that the tunnel can lead to, as it has to know them, and the others. */
-function sorted(
-  plan: MeshPlan,
-  nodes: readonly MeshNode[],
-): { readonly fit: ReadonlyMap<MeshNode, WireguardPeer>; readonly unfit: readonly UnfitNode[] } {
-  const fit = new Map<MeshNode, WireguardPeer>();
-  const unfit: UnfitNode[] = [];
-  const families = new Set(plan.blocks.map(({ family }) => family));
-  const byKey = new Map<string, string>();
-  for (const node of nodes) {
-    const { name, backend, publicKey, endpoint } = node;
-    const other = byKey.get(publicKey ?? "");
-    if (backend !== "wireguard") unfit.push({ name, reason: `it uses ${backend}, this node wireguard` });
-    else if (publicKey === plan.tunnel.key?.publicKey) unfit.push({ name, reason: "it has this node's key" });
-    else if (isOwnEndpoint(plan, endpoint)) unfit.push({ name, reason: "it has this node's address" });
-    else if (other !== undefined) unfit.push({ name, reason: `it has the key of node ${other}` });
-    else if (publicKey !== undefined && !isPublicKey(publicKey)) {
-      unfit.push({ name, reason: `its public key is none: ${JSON.stringify(publicKey)}` });
-    } else if (publicKey !== undefined) {
-      byKey.set(publicKey, name);
-      fit.set(node, {
-        ...{ publicKey, endpoint: node.endpoint, keepaliveSeconds: KEEPALIVE_SECONDS },
-        allowedPrefixes: node.blocks.filter(({ address: { family } }) => families.has(family)),
-      });
-    }
-  }
-  return { fit, unfit };
 }

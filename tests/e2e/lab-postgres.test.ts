@@ -1,5 +1,5 @@
-// The lab of STATUS and GC on PostgreSQL: the same to look at as on a file, with a server that the lab starts by itself and
-// that is gone when it ends, however it ends.
+// The labs on PostgreSQL: that of STATUS and GC, which is the same to look at as on a file, and that of the mesh with its daemons;
+// with a server that the lab starts by itself and that is gone when it ends, however it ends.
 import { expect } from "bun:test";
 import { chmodSync, copyFileSync, existsSync, readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { join } from "node:path";
@@ -115,12 +115,95 @@ function parentOf(pid: string): number | undefined {
 }
 
 function isServer(pid: number): boolean {
+  return commandOf(pid).includes("postgres");
+}
+
+/** Returns the words of a process; none if it has ended. */
+function commandOf(pid: number): string {
   try {
-    return readFileSync(`/proc/${pid}/cmdline`, "utf8").includes("postgres");
+    return readFileSync(`/proc/${pid}/cmdline`, "utf8").replaceAll("\0", " ");
   } catch {
-    return false;
+    return "";
   }
 }
+
+/** What the lab of the mesh tells in this order. */
+const MESH_STORY = [
+  "$ postgres -D /run/lab/postgres/data &",
+  "$ warren enter node1 -- warren node run --config /run/lab/node1/mesh.json &",
+  "made masquerade of 10.244.0.0/24",
+  "the mesh is up on this node",
+  "made masquerade of 10.244.1.0/24",
+  "What the daemon of node1 says meanwhile:\n    added peer node2\n",
+  "10.244.1.3 answered pod1",
+  "UDP          192.0.2.1   192.0.2.2",
+  "What the daemon of node2 says meanwhile:\n    added peer node3\n",
+  "10.244.2.3 answered pod1",
+  "$ kill %node3",
+  "10.244.2.3 answered pod1",
+  "removed peer at 192.0.2.3 port ",
+  "10.244.2.3 does not answer",
+  "left, block reserved for 59m",
+  "$ kill -QUIT %postgres",
+  "can't be reached",
+  "10.244.1.3 answered pod1",
+  "$ kill -9 %node1",
+  "warning: the mesh is as this node remembers it since ",
+  "made namespace wg1",
+  "10.244.1.3 answered pod1",
+  "remembered since ",
+  "the store has the blocks that this node remembered: 10.244.0.0/24",
+  "removed forwarding of IPv4",
+  "nothing is left, and the sandbox itself ends with this lab",
+];
+
+testWith(postgres, tools.program("ip"))(
+  "S3-W06 the lab of the mesh with a store: daemons hear of nodes that come and go, and one boots without the store",
+  async () => {
+    await using host = await Sandbox.create();
+    const before = await traces(host);
+    const played = await host.run([WARREN, "lab", "mesh", "--store", "postgres"], { env: withServer() });
+    expect([played.stderr, played.exitCode]).toEqual(["", 0]);
+    let at = 0;
+    for (const words of MESH_STORY) {
+      const found = played.stdout.indexOf(words, at);
+      expect([words, found >= 0]).toEqual([words, true]);
+      at = found + words.length;
+    }
+    expect(await traces(host)).toBe(before);
+    const unknown = await host.run([WARREN, "lab", "mesh", "--store", "sqlite"]);
+    expect([unknown.exitCode, unknown.stderr]).toEqual([
+      2,
+      expect.stringContaining('unknown store "sqlite"; known is postgres'),
+    ]);
+  },
+  TIMEOUT_MS,
+);
+
+testWith(postgres, tools.program("ip"))(
+  "the lab of the mesh with a store killed in the middle leaves neither daemon nor server",
+  async () => {
+    await using host = await Sandbox.create();
+    const before = await traces(host);
+    const lab = host.start([WARREN, "lab", "mesh", "--store", "postgres"], { env: withServer() });
+    const decoder = new TextDecoder();
+    let told = "";
+    const left = new Set<number>();
+    const isLeft = (pid: number) => isServer(pid) || commandOf(pid).includes("warren node run");
+    for await (const part of lab.stdout) {
+      told += decoder.decode(part, { stream: true });
+      if (!told.includes(" 4. Across the wire") || left.size > 0) continue;
+      for (const pid of descendants(lab.pid).filter(isLeft)) left.add(pid);
+      lab.kill("SIGKILL");
+    }
+    expect(await lab.exited).toBe(137);
+    // two daemons, and the server's own processes
+    expect(left.size).toBeGreaterThan(4);
+    while ([...left].some(isLeft)) await Bun.sleep(10);
+    expect(await traces(host)).toBe(before);
+  },
+  TIMEOUT_MS,
+);
 
 for (const [signal, exitCode] of [
   ["SIGTERM", 143],

@@ -2,9 +2,10 @@
 import { type MeshConfig, type MeshNodeStage, MeshStage } from "./mesh.ts";
 import { PostgresServer } from "./postgres.ts";
 import { WARREN } from "./sandbox.ts";
+import type { Json } from "./world.ts";
 
-/** Longer than anything may take on a machine that is busy; nothing is measured by it. */
-const PATIENCE_MS = 30_000;
+/** Longer than anything may take on a machine that is busy, or emulated; nothing is measured by it. */
+const PATIENCE_MS = 100_000;
 
 /** Waits until that is so. Throws Error with what was seen last. */
 export async function eventually<T>(
@@ -21,6 +22,9 @@ export async function eventually<T>(
   }
 }
 
+/** Those that no test has ended yet, by the folder of their sandbox. */
+const running = new Map<RunningDaemon, string>();
+
 /** A daemon that runs. */
 export class RunningDaemon {
   readonly #process: Bun.Subprocess<Blob, "pipe", "pipe">;
@@ -35,6 +39,7 @@ export class RunningDaemon {
       ],
       { env },
     );
+    running.set(this, node.sandbox.directory);
     const { stderr } = this.#process;
     this.#told = (async () => {
       for await (const chunk of stderr) this.#text += new TextDecoder().decode(chunk);
@@ -68,14 +73,14 @@ export class RunningDaemon {
   /** Ends it and returns the exit code; undefined for one that was killed. */
   async end(signal: "SIGTERM" | "SIGKILL" = "SIGTERM"): Promise<number | null> {
     this.#process.kill(signal);
-    await this.#process.exited;
-    await this.#told;
+    await this.exited();
     return this.#process.exitCode;
   }
 
   /** Waits until it ends by itself. */
   async exited(): Promise<number> {
     const code = await this.#process.exited;
+    running.delete(this);
     await this.#told;
     return code;
   }
@@ -86,11 +91,18 @@ export class MeshWithStore implements AsyncDisposable {
   private constructor(
     readonly stage: MeshStage,
     readonly server: PostgresServer,
+    /** What every configuration says beside what it needs, and how each node reaches the server. */
+    private readonly more: MeshConfig,
+    private readonly database: Json,
   ) {}
 
   static async create(count: number): Promise<MeshWithStore> {
-    const stage = await MeshStage.create(count);
-    const mesh = new MeshWithStore(stage, await PostgresServer.start(stage.sandbox));
+    return MeshWithStore.on(await MeshStage.create(count));
+  }
+
+  /** The same with nodes that are there already. */
+  static async on(stage: MeshStage, more: MeshConfig = {}, database: Json = {}): Promise<MeshWithStore> {
+    const mesh = new MeshWithStore(stage, await PostgresServer.start(stage.sandbox), more, database);
     for (const node of stage.nodes) await mesh.configure(node);
     return mesh;
   }
@@ -102,9 +114,9 @@ export class MeshWithStore implements AsyncDisposable {
   /** Writes the configuration of a node that is in the store. */
   async configure(node: MeshNodeStage, more: MeshConfig = {}): Promise<void> {
     // by the socket, because the server is on no wire of theirs
-    const store = this.server.config({ host: this.server.folder, nodeName: node.name });
+    const store = this.server.config({ host: this.server.folder, nodeName: node.name, ...this.database });
     const { nodeCIDRs: _, ...config } = node.config;
-    await Bun.write(node.configFile, JSON.stringify({ ...config, store, ...more }));
+    await Bun.write(node.configFile, JSON.stringify({ ...config, store, ...this.more, ...more }));
   }
 
   /** Starts the daemon of a node, and waits until that is up. */
@@ -156,6 +168,9 @@ export class MeshWithStore implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    // of a test that failed: they would outlive it
+    const left = [...running].filter(([, directory]) => directory === this.stage.sandbox.directory);
+    for (const [daemon] of left) await daemon.end("SIGKILL");
     await this.server[Symbol.asyncDispose]();
     await this.stage[Symbol.asyncDispose]();
   }

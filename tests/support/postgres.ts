@@ -45,8 +45,8 @@ async function asNobody(command: readonly string[]): Promise<void> {
   if ((await child.exited) !== 0) throw new Error(await new Response(child.stderr).text());
 }
 
-/** Returns a cluster to copy, made once. */
-async function template(): Promise<string> {
+/** Returns the folder of a cluster to copy, made once. */
+export async function clusterTemplate(): Promise<string> {
   const made = join(CACHE, "postgres-cluster");
   if (existsSync(made)) return made;
   // in a place that nobody may enter
@@ -83,7 +83,7 @@ export class PostgresServer implements AsyncDisposable {
     // the socket is for everybody; the sandbox's own folder is root's
     await sandbox.text(["chmod", "755", sandbox.directory]);
     mkdirSync(started.folder, { mode: 0o755 });
-    cpSync(await template(), started.data, { recursive: true });
+    cpSync(await clusterTemplate(), started.data, { recursive: true });
     await sandbox.text(["chown", "-R", `${NOBODY}:${NOBODY}`, started.folder]);
     await sandbox.text(["chmod", "700", started.data]);
     writeFileSync(started.passwordFile, `${PASSWORD}\n`, { mode: 0o600 });

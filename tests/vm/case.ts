@@ -12,6 +12,8 @@ export interface Case {
   readonly name: string;
   /** True if it compares with the reference plugins, or the name of the one that it needs. */
   readonly comparesWithReference?: boolean | string;
+  /** True if it needs a PostgreSQL server in the machine. */
+  readonly needsDatabase?: boolean;
   /** True if nothing else may run meanwhile. */
   readonly alone?: boolean;
   /** Runs it on a throwaway host of its own. */

@@ -12,8 +12,9 @@ import {
   writeFileSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
-import { dirname, join } from "node:path";
+import { basename, dirname, join, resolve } from "node:path";
 import { CACHE_FOLDER, tools } from "../../scripts/tools.ts";
+import { clusterTemplate, postgres, programs } from "../support/postgres.ts";
 import { WARREN } from "../support/sandbox.ts";
 import { REFERENCE_FOLDER } from "./case.ts";
 
@@ -34,7 +35,19 @@ export const NEEDED = [
 ] as const;
 
 /** Programs that the suite uses inside, beside those that busybox is. */
-const PROGRAMS = ["ip", "bridge", "nft", "unshare", "sysctl", "modprobe", "rmmod", "tc", "wg", "strace"];
+const PROGRAMS = [
+  "ip",
+  "bridge",
+  "nft",
+  "unshare",
+  "setpriv",
+  "sysctl",
+  "modprobe",
+  "rmmod",
+  "tc",
+  "wg",
+  "strace",
+];
 
 /** Parts of the kernel's modules that networks are made of. */
 const MODULES = ["kernel/net", "kernel/lib", "kernel/crypto", "kernel/arch/x86/crypto"];
@@ -110,7 +123,7 @@ mount -t devtmpfs dev /dev
 exec </dev/console >/dev/console 2>&1
 mount -t proc proc /proc
 mount -t sysfs sysfs /sys
-mkdir /dev/shm
+mkdir -m 1777 /dev/shm
 mount -t tmpfs tmpfs /tmp
 mount -t tmpfs tmpfs /run
 ip link set lo up
@@ -123,8 +136,24 @@ poweroff -f
 
 const DISK_SIZE = "512M";
 
+/** Copies a PostgreSQL server, to where the machine's own tests look for its programs and for a cluster that is made. */
+async function copyServer(root: string): Promise<void> {
+  // .../usr/lib/postgresql/VERSION/bin, wherever the package was unpacked
+  const folder = programs();
+  const version = basename(dirname(folder));
+  const [library, share] = [`usr/lib/postgresql/${version}`, `usr/share/postgresql/${version}`];
+  const unpacked = resolve(folder, "../../../../..");
+  copyProgram(root, join(folder, "postgres"), `/${library}/bin/postgres`);
+  run(["ln", "-s", `/${library}/bin/postgres`, join(root, "bin/postgres")]);
+  for (const path of [`${library}/lib/plpgsql.so`, share]) {
+    cpSync(join(unpacked, path), join(root, path), { recursive: true, dereference: true });
+  }
+  cpSync("/usr/share/zoneinfo/Etc/UTC", join(root, "usr/share/zoneinfo/Etc/UTC"), { dereference: true });
+  cpSync(await clusterTemplate(), join(root, ".cache/warren-tools/postgres-cluster"), { recursive: true });
+}
+
 /** Puts the machine's file system together and returns the path of a disk with it. */
-function makeDisk(folder: string, kernel: string, suite: string): string {
+async function makeDisk(folder: string, kernel: string, suite: string): Promise<string> {
   const root = join(folder, "root");
   for (const name of [
     "proc",
@@ -165,6 +194,7 @@ function makeDisk(folder: string, kernel: string, suite: string): string {
     const { path } = tools.referencePlugin(name);
     if (path !== undefined) copyProgram(root, path, join(REFERENCE_FOLDER, name));
   }
+  if (postgres.reason === undefined) await copyServer(root);
   const modules = join(kernel, "lib/modules");
   const [version = ""] = readdirSync(modules);
   for (const part of MODULES) {
@@ -265,7 +295,7 @@ export async function runInMachines(
     await Bun.write(suite, output);
     const kernel = kernelFolder();
     const [image = ""] = readdirSync(join(kernel, "boot")).filter((name) => name.startsWith("vmlinuz"));
-    const disk = makeDisk(folder, kernel, suite);
+    const disk = await makeDisk(folder, kernel, suite);
     const consoles = await Promise.all(
       boots.map(async (count, machine): Promise<Console> => {
         const own = `${disk}-${machine}`;

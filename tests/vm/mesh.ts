@@ -64,8 +64,8 @@ async function configure(nodes: readonly MeshNodeStage[], { address }: Underlay)
   return keys;
 }
 
-/** What `wg show wg0` says on a node, one line for each peer. */
-async function wg(node: MeshNodeStage, what: string): Promise<string[]> {
+/** Returns what `wg show wg0` says on a node, one line for each peer. */
+export async function wg(node: MeshNodeStage, what: string): Promise<string[]> {
   const command = ["ip", "netns", "exec", `wg${node.number}`, "wg", "show", "wg0", what];
   return (await node.sandbox.text(command)).trim().split("\n");
 }
@@ -152,7 +152,8 @@ async function takeApart(stage: MeshStage, before: Printed): Promise<void> {
   same(await stateOf(one), before, "what is left");
 }
 
-async function stateOf(node: MeshNodeStage): Promise<Printed> {
+/** Returns what there is on a node, in its kernel. */
+export async function stateOf(node: MeshNodeStage): Promise<Printed> {
   const names = async (what: string) =>
     ((await node.sandbox.json(["ip", "-netns", node.name, "-json", ...what.split(" ")])) as Printed[]).map(
       ({ ifname, dst, name }) => ifname ?? dst ?? name,

@@ -9,6 +9,7 @@ import { KILL_CASES } from "./kill.ts";
 import { LINK_KIND_CASES } from "./link-kinds.ts";
 import { MACVLAN_CASES } from "./macvlan.ts";
 import { MESH_CASES } from "./mesh.ts";
+import { MESH_DAEMON_CASES } from "./mesh-daemon.ts";
 import { MISSING_FEATURE_CASES } from "./missing-features.ts";
 import { NETEM_CASES } from "./netem.ts";
 import { OWN_INTERFACE_CASES } from "./own-interfaces.ts";
@@ -37,6 +38,7 @@ const CASES: readonly Case[] = [
   ...MISSING_FEATURE_CASES,
   ...WIREGUARD_CASES,
   ...MESH_CASES,
+  ...MESH_DAEMON_CASES,
   ...KILL_CASES,
 ];
 
@@ -47,7 +49,7 @@ const REBOOTING = 0;
 export const BOOTS = [2, 1] as const;
 
 /** All cases, as the test outside sees them, and how many lines the console has about each. */
-export const ALL_CASES: readonly (Pick<Case, "name" | "comparesWithReference"> & {
+export const ALL_CASES: readonly (Pick<Case, "name" | "comparesWithReference" | "needsDatabase"> & {
   readonly lines: number;
 })[] = [
   ...CASES.map((one) => ({ ...one, lines: 1 })),

@@ -2,6 +2,7 @@
 import { expect } from "bun:test";
 import { join } from "node:path";
 import { tools } from "../../scripts/tools.ts";
+import { postgres } from "../support/postgres.ts";
 import { testWith } from "../support/sandbox.ts";
 import { type Console, NEEDED, runInMachines } from "./machine.ts";
 import { caseReports } from "./report.ts";
@@ -15,14 +16,14 @@ function outcomes(): Promise<Console> {
   return outcome;
 }
 
-for (const { name, comparesWithReference: compared, lines } of ALL_CASES) {
+for (const { name, comparesWithReference: compared, needsDatabase, lines } of ALL_CASES) {
   const reference =
     typeof compared === "string"
       ? [tools.referencePlugin(compared)]
       : compared
         ? [tools.referencePlugins]
         : [];
-  testWith(...NEEDED, ...reference)(
+  testWith(...NEEDED, ...reference, ...(needsDatabase === true ? [postgres] : []))(
     `vm: ${name}`,
     async () => {
       const console = await outcomes();

@@ -157,17 +157,19 @@ export const WIREGUARD_CASES: readonly Case[] = [
       same(await one.wg("latest-handshakes"), [`${two.publicKey}\t${Math.floor(began / 1000)}`]);
       same(began > 0, true, "a handshake");
 
-      const others = Array.from({ length: 100 }, (_, index): WireguardPeer => {
-        const publicKey = formatPublicKey(new Uint8Array(32).fill(index + 1));
-        const allowedPrefixes = [read(parsePrefix, `10.245.${index}.0/24`)];
+      // so many that the kernel is told of them, and tells of them, in several messages
+      const others = Array.from({ length: 1000 }, (_, index): WireguardPeer => {
+        const [high, low] = [index >> 8, index & 255];
+        const publicKey = formatPublicKey(new Uint8Array(32).fill(high + 1, 0, 16).fill(low + 1, 16));
+        const allowedPrefixes = [read(parsePrefix, `10.${240 + high}.${low}.0/25`)];
         return { ...two.peer("192.0.2.9"), publicKey, allowedPrefixes, keepaliveSeconds: 25 };
       });
       same(one.sync([two.peer("192.0.2.2"), ...others]).kept, [two.publicKey]);
-      same((await one.wg("peers")).length, 101);
+      same((await one.wg("peers")).length, 1001);
       const moved = one.sync([two.peer("2001:db8::2")]);
       same(
         [moved.removed.length, moved.changed.map(({ gained, replaced }) => [gained, replaced])],
-        [100, [[[], undefined]]],
+        [1000, [[[], undefined]]],
       );
       same(await one.wg("endpoints"), [`${two.publicKey}\t[2001:db8::2]:${PORT}`]);
       same(await one.wg("allowed-ips"), [`${two.publicKey}\t10.244.2.0/24 fd00:244:2::/64`]);

@@ -1,26 +1,28 @@
 // `warren lab mesh`: three nodes on one wire, a network of all their pods, and what is on the wire meanwhile. A node comes and
 // goes while the others work, a piece is broken and mended, and in the end nothing is left.
-import { readdirSync } from "node:fs";
-import wire from "../../../conf/lab-mesh-wire.conflist" with { type: "text" };
-import { NETNS_DIRECTORY } from "../../net/netns.ts";
 import { writeStdout } from "../../sys/stdio.ts";
+import { operatorCommand, UsageError } from "../command.ts";
 import {
+  attachPod,
+  CONF_FILES,
+  configOf,
   configure,
-  type LabBackend,
+  demandOnlyTunnel,
+  end,
+  fileOf,
   type LabPeer,
   labBackend,
-  OTHER_LINES,
+  makeNodes,
+  type NodeNumber,
+  node,
+  OUTSIDE,
+  on,
   publicKeyIn,
   sayBackend,
 } from "./mesh-node.ts";
-import { type ConfFile, FOLDERS } from "./sandbox.ts";
+import { storedMesh } from "./mesh-store.ts";
 import { demand, type Stage } from "./stage.ts";
-import { labCommand, type Step } from "./story.ts";
-
-const CONF_FILES: readonly ConfFile[] = [{ path: `${FOLDERS.conf}/10-wire.conflist`, text: wire }];
-const OUTSIDE = "192.0.2.254";
-
-type NodeNumber = 1 | 2 | 3;
+import { play, type Step } from "./story.ts";
 
 const STORY: readonly Step[] = [
   introduce,
@@ -32,27 +34,15 @@ const STORY: readonly Step[] = [
   beyond,
   grow,
   mend,
-  end,
+  (stage) => end(stage, [1, 2, 3]),
   pointOn,
 ];
 
 /** The public keys, as the nodes have told them. */
 const keys = new Map<NodeNumber, string | undefined>();
 
-function fileOf(number: NodeNumber): string {
-  return `/run/lab/node${number}/mesh.json`;
-}
-
-/** Returns the command line as it is called on a node. */
-function on(number: NodeNumber, line: string): string {
-  return `warren enter node${number} -- warren ${line}`;
-}
-
-function node(number: NodeNumber, verb: string): string {
-  return on(number, `node ${verb} --config ${fileOf(number)}`);
-}
-
-function configOf(number: NodeNumber, others: readonly NodeNumber[]): object {
+/** What the configuration of a node says that is told of the others by hand. */
+function withPeers(number: NodeNumber, others: readonly NodeNumber[]): object {
   const peers = others.map(
     (other): LabPeer => ({
       ...{ name: `node${other}`, address: `192.0.2.${other}`, publicKey: keys.get(other) },
@@ -60,9 +50,8 @@ function configOf(number: NodeNumber, others: readonly NodeNumber[]): object {
     }),
   );
   return {
-    ...{ clusterCIDRs: ["10.244.0.0/16"], nodeCIDRs: [`10.244.${number}.0/24`], backend: labBackend().name },
-    ...{ netns: `wg${number}`, dataDir: `/run/lab/node${number}` },
-    conflist: `/run/lab/node${number}/net.d/10-mesh.conflist`,
+    ...configOf(number),
+    nodeCIDRs: [`10.244.${number}.0/24`],
     ...(peers.length === 0 ? {} : { peers }),
   };
 }
@@ -75,27 +64,17 @@ function introduce(stage: Stage): void {
   sayBackend(stage, labBackend());
 }
 
-async function makeNodes(stage: Stage): Promise<void> {
-  stage.begin("Three nodes and a wire");
-  stage.say(`Namespaces play the nodes. The wire between them is a network of this machine, which attaches a node as it would a
-    pod; this machine itself, at ${OUTSIDE}, plays the world beyond.`);
-  await stage.show("warren lab netns node1 node2 node3");
-  for (const number of [1, 2, 3]) {
-    await stage.showAddress(`warren add wire node${number}`, `192.0.2.${number}/24`, OTHER_LINES);
-  }
-}
-
 async function bringUp(stage: Stage): Promise<void> {
   stage.begin("Two nodes of a mesh");
   stage.say(`The network of all pods is 10.244.0.0/16, and each node has a block of it. The namespace of the tunnel is called wg
     otherwise; here three of them are in one folder.`);
-  configure(stage, fileOf(1), configOf(1, []));
+  configure(stage, fileOf(1), withPeers(1, []));
   await stage.show(node(1, "up"));
   stage.say(`Each line is a piece that was missing. The conflist came last: when a ping had gone over the bridge and into the
     namespace of the tunnel. A second call finds all in place, and does nothing.`);
   const { stdout } = await stage.show(node(1, "up"));
   demand(stdout === "everything of this node is there\n", "that nothing was missing");
-  configure(stage, fileOf(2), configOf(2, []));
+  configure(stage, fileOf(2), withPeers(2, []));
   await stage.show(node(2, "up"));
 }
 
@@ -107,7 +86,7 @@ async function acquaint(stage: Stage): Promise<void> {
     [1, 2],
     [2, 1],
   ] as const) {
-    configure(stage, fileOf(number), configOf(number, [other]));
+    configure(stage, fileOf(number), withPeers(number, [other]));
     const { stdout } = await stage.show(node(number, "sync"));
     demand(stdout === `added peer node${other}\n`, `node${other} as a new peer`);
   }
@@ -121,29 +100,10 @@ async function attach(stage: Stage): Promise<void> {
     that of the tunnel's namespace: the first pod has the third.`);
   await stage.show("warren lab netns pod1 pod2");
   for (const number of [1, 2] as const) {
-    await stage.showAddress(
-      on(number, `add mesh pod${number} --cni-conf-dir /run/lab/node${number}/net.d`),
-      `10.244.${number}.3/24`,
-      OTHER_LINES,
-    );
+    await attachPod(stage, number, `10.244.${number}.3/24`);
   }
   const { stdout } = await stage.show("warren lab interfaces pod1");
   demand(stdout.includes(` ${labBackend().mtu} `), "the MTU that the tunnel leaves of 1500 bytes");
-}
-
-/** Demands that nothing but the tunnel's packets, and who asks for neighbours, was on the wire. */
-function demandOnlyTunnel(table: string, { port }: LabBackend): void {
-  const rows = table.split("\n").filter((line) => /^\d+ /.test(line));
-  const others = rows.filter((row) => !/^\d+ +neighbours$/.test(row) && !isTunnel(row, port));
-  demand(
-    rows.some((row) => isTunnel(row, port)),
-    `packets to UDP port ${port}`,
-  );
-  demand(others.length === 0, `nothing else on the wire; there was: ${others.join("; ")}`);
-}
-
-function isTunnel(row: string, port: number): boolean {
-  return new RegExp(`^\\d+ +UDP +192\\.0\\.2\\.[12] +192\\.0\\.2\\.[12] +${port}$`).test(row);
 }
 
 async function across(stage: Stage): Promise<void> {
@@ -176,23 +136,19 @@ async function beyond(stage: Stage): Promise<void> {
 
 async function grow(stage: Stage): Promise<void> {
   stage.begin("A third node comes, and goes");
-  configure(stage, fileOf(3), configOf(3, []));
+  configure(stage, fileOf(3), withPeers(3, []));
   await stage.show(node(3, "up"));
   keys.set(3, publicKeyIn((await stage.show(node(3, "show"))).stdout));
-  configure(stage, fileOf(3), configOf(3, [1, 2]));
+  configure(stage, fileOf(3), withPeers(3, [1, 2]));
   await stage.show(node(3, "sync"));
-  configure(stage, fileOf(1), configOf(1, [2, 3]));
+  configure(stage, fileOf(1), withPeers(1, [2, 3]));
   const added = await stage.show(node(1, "sync"));
   demand(added.stdout === "added peer node3\nleft 1 peer as it was\n", "that node2 was left alone");
   await stage.show("warren lab netns pod3");
-  await stage.showAddress(
-    on(3, "add mesh pod3 --cni-conf-dir /run/lab/node3/net.d"),
-    "10.244.3.3/24",
-    OTHER_LINES,
-  );
+  await attachPod(stage, 3, "10.244.3.3/24");
   await stage.show("warren lab ping 10.244.3.3 --from pod1");
   stage.confirm("the new node is reached, and the others noticed nothing");
-  configure(stage, fileOf(1), configOf(1, [2]));
+  configure(stage, fileOf(1), withPeers(1, [2]));
   const removed = await stage.show(node(1, "sync"));
   demand(/^removed peer .*\nleft 1 peer as it was\n$/.test(removed.stdout), "that only node3 went");
   await stage.show("warren lab ping 10.244.3.3 --from pod1 --count 1", 1);
@@ -219,21 +175,6 @@ async function mend(stage: Stage): Promise<void> {
   stage.confirm("mended, and the pods that were there have their network again");
 }
 
-async function end(stage: Stage): Promise<void> {
-  stage.begin("Down, and nothing is left");
-  for (const number of [1, 2, 3] as const) {
-    await stage.show(on(number, `del mesh pod${number} --cni-conf-dir /run/lab/node${number}/net.d`));
-    await stage.show(node(number, "down"));
-    const { stdout } = await stage.show(on(number, "lab inventory mesh"));
-    demand(stdout === "interfaces:  lo, eth0\nnft chains:  none\n", "nothing but lo and the wire");
-  }
-  await stage.show("warren leases mesh");
-  for (const number of [1, 2, 3] as const) await stage.show(`warren del wire node${number}`);
-  await stage.show("warren lab netns --delete node1 node2 node3 pod1 pod2 pod3");
-  demand(readdirSync(NETNS_DIRECTORY).length === 0, "no namespace");
-  stage.confirm("nothing is left, and the sandbox itself ends with this lab");
-}
-
 function pointOn(stage: Stage): void {
   stage.title("Where to go next");
   writeStdout(`
@@ -243,9 +184,22 @@ function pointOn(stage: Stage): void {
 `);
 }
 
-export const command = labCommand({
-  name: "mesh",
+const NAME = "mesh";
+
+export const command = operatorCommand({
+  name: NAME,
   description: "Three nodes, a tunnel between them, and what is on the wire",
-  confFiles: CONF_FILES,
-  steps: STORY,
+  args: {
+    store: {
+      type: "string",
+      valueHint: "postgres",
+      description:
+        "Have the nodes find each other in a PostgreSQL server of the lab's own, with a daemon on each",
+    },
+  },
+  run({ args: { store } }) {
+    if (store === undefined) return play([NAME], { confFiles: CONF_FILES, steps: STORY });
+    if (store === "postgres") return play([NAME, "--store", store], storedMesh());
+    throw new UsageError(`unknown store ${JSON.stringify(store)}; known is postgres`);
+  },
 });

@@ -51,8 +51,13 @@ export const LAB_PAGES: Readonly<Record<string, ManualPage>> = {
   "lab mesh": {
     description: [
       "Three nodes, each a namespace, and a network of all their pods: by wireguard where the kernel has it, by vxlan elsewhere. Every frame between two nodes is counted while pods talk; a node comes and goes; the namespace of a tunnel is deleted and made again; and in the end nothing is left.",
+      "With --store postgres the nodes find each other in a PostgreSQL server that is made for the lab and ends with it, with a daemon on each: one comes and goes, and one boots while the server is away. The programs initdb and postgres have to be on the machine; they need not run.",
     ],
-    exitCodes: LAB_CODES,
+    exitCodes: [
+      LAB_CODES[0],
+      ["1", `${LAB_CODES[1][1].slice(0, -1)}, or has no programs of the PostgreSQL server.`],
+      USAGE,
+    ],
     seeAlso: ["warren node", "warren lab poc", "docs/mesh.md"],
   },
   "lab poc": {
