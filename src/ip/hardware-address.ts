@@ -1,15 +1,18 @@
 // An Ethernet address as text and as bytes. One spelling, lower-case hex with colons, is used everywhere.
 
-/** Returns the six bytes that `text` spells (`aa:bb:cc:dd:ee:ff`, also with dashes), or undefined if none. */
+/** What Go's net.ParseMAC takes, which the reference plugins read them with. */
+const SPELLINGS = [
+  /^([0-9a-f]{2}:){5}[0-9a-f]{2}$/i,
+  /^([0-9a-f]{2}-){5}[0-9a-f]{2}$/i,
+  /^([0-9a-f]{4}\.){2}[0-9a-f]{4}$/i,
+  /^[0-9a-f]{12}$/i,
+];
+
+/** Returns the six bytes that `text` spells (`aa:bb:cc:dd:ee:ff`, `aabb.ccdd.eeff` and the like), or undefined if none. */
 export function parseHardwareAddress(text: string): Uint8Array<ArrayBuffer> | undefined {
-  const parts = text.split(text.includes("-") ? "-" : ":");
-  if (parts.length !== 6) return undefined;
+  if (!SPELLINGS.some((spelling) => spelling.test(text))) return undefined;
   const bytes = new Uint8Array(new ArrayBuffer(6));
-  for (const [index, part] of parts.entries()) {
-    if (part.length !== 2) return undefined;
-    for (const character of part) if (!"0123456789abcdefABCDEF".includes(character)) return undefined;
-    bytes[index] = Number.parseInt(part, 16);
-  }
+  bytes.set(Uint8Array.fromHex(text.replace(/[:.-]/g, "")));
   return bytes;
 }
 

@@ -35,6 +35,7 @@ import { interfaceNameProblem } from "../cni/names.ts";
 import { definePlugin } from "../cni/plugin.ts";
 import { dnsSchema, type Result } from "../cni/result.ts";
 import { UndoList } from "../cni/undo.ts";
+import { formatHardwareAddress, parseHardwareAddress } from "../ip/hardware-address.ts";
 import { claimantsOf } from "../ledger/attachments.ts";
 import { describeOwner } from "../ledger/owner.ts";
 import { type Connection, connectHost, connectInside } from "../net/connection.ts";
@@ -126,10 +127,12 @@ function choiceOf(config: Config): DeviceChoice | undefined {
   const address = said(config.hwaddr);
   if (address !== undefined) {
     // an Ethernet card has six bytes, others have eight or twenty
-    if (!/^[0-9a-f]{2}([:-][0-9a-f]{2})+$/i.test(address)) {
+    const bytes = parseHardwareAddress(address);
+    if (bytes === undefined && !/^[0-9a-f]{2}([:-][0-9a-f]{2})+$/i.test(address)) {
       refuse("hwaddr", address, "bytes such as 0a:58:0a:01:00:02");
     }
-    return { by: "hardware address", value: address.replaceAll("-", ":").toLowerCase() };
+    const spelled = bytes === undefined ? address.replaceAll("-", ":") : formatHardwareAddress(bytes);
+    return { by: "hardware address", value: spelled.toLowerCase() };
   }
   const place = said(config.kernelpath);
   if (place === undefined) return undefined;
@@ -173,6 +176,13 @@ async function deviceFor(plan: Plan, host: Connection, code: number): Promise<Li
     );
   }
   const link = findDevice(host, wanted);
+  if (link?.name === "lo") {
+    throw new CniError(
+      code,
+      "device lo can't be moved: it is the host's loopback, and a container has its own",
+      "choose another device",
+    );
+  }
   if (link !== undefined) return link;
   const what =
     wanted.by === "place" ? `at ${id ?? wanted.value}` : `with the ${wanted.by} ${shown(wanted.value)}`;

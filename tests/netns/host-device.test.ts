@@ -153,6 +153,7 @@ describe("ADD", () => {
     const none = { device: "" };
     const choices: Config[] = [
       { hwaddr: CARD.toUpperCase().replaceAll(":", "-"), ...none },
+      { hwaddr: CARD.replaceAll(":", ""), ...none },
       { kernelpath: "/sys/devices/virtual", ...none },
       { pciBusID: "0000:00:05.0", ...none },
       { pciBusID: "0000:00:06.0", ...none },
@@ -194,7 +195,7 @@ describe("ADD", () => {
 describe("a failing ADD leaves the device where it was when", () => {
   test.each<[string, Config, Config, number, string]>([
     ["the device is missing", { device: "card9" }, {}, 7, '"card9"'],
-    ["the device can't be moved", { device: "lo" }, {}, 104, "link 1"],
+    ["the device is the loopback", { device: "lo" }, {}, 7, "device lo can't be moved"],
     [
       "the kernel refuses a route",
       {},
@@ -210,8 +211,19 @@ describe("a failing ADD leaves the device where it was when", () => {
     const network = config(sandbox, more, ipam);
     const answer = await call(sandbox, "ADD", network, POD);
     expect(answer.document).toMatchObject({ code, msg: expect.stringContaining(message) });
+    expect(answer.stderr).toBe("");
     await isBack(sandbox);
     await succeed(sandbox, "DEL", { ...network, ipam: config(sandbox).ipam }, POD);
+    await isBack(sandbox);
+  });
+
+  test("the device can't be moved", async () => {
+    await using sandbox = await host();
+    await sandbox.text(["ip", "link", "add", "br9", "type", "bridge"]);
+    const answer = await call(sandbox, "ADD", config(sandbox, { device: "br9" }), POD);
+    expect(answer.document).toMatchObject({ code: 104, msg: expect.stringContaining("set link") });
+    expect(answer.stderr).toBe("");
+    await sandbox.text(["ip", "link", "del", "br9"]);
     await isBack(sandbox);
   });
 

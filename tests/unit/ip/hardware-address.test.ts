@@ -1,4 +1,4 @@
-// Ethernet addresses: one spelling out, two spellings in, and which of them an interface may carry.
+// Ethernet addresses: one spelling out, four spellings in, and which of them an interface may carry.
 import { expect, test } from "bun:test";
 import fc from "fast-check";
 import {
@@ -7,12 +7,14 @@ import {
   parseHardwareAddress,
 } from "../../../src/ip/hardware-address.ts";
 
-test("six bytes are spelled with colons in lower case, and read back, also in upper case and with dashes", () => {
+test("six bytes are spelled with colons in lower case, and read back, also in upper case, with dashes, dots or nothing", () => {
   fc.assert(
     fc.property(fc.uint8Array({ minLength: 6, maxLength: 6 }), (bytes) => {
       const text = formatHardwareAddress(bytes);
       expect(text).toMatch(/^([0-9a-f]{2}:){5}[0-9a-f]{2}$/);
-      for (const spelling of [text, text.toUpperCase(), text.replaceAll(":", "-")]) {
+      const digits = text.replaceAll(":", "");
+      const dotted = digits.replace(/(.{4})(?=.)/g, "$1.");
+      for (const spelling of [text, text.toUpperCase(), text.replaceAll(":", "-"), dotted, digits]) {
         expect(parseHardwareAddress(spelling)).toEqual(bytes);
       }
     }),
@@ -28,8 +30,10 @@ test.each([
   "aa:bb:cc:dd:ee:fff",
   "aa:bb:cc:dd:ee:0g",
   "aa:bb:cc:dd:ee-ff",
-  "aabb.ccdd.eeff",
-  "aabbccddeeff",
+  "aabb.ccdd.eef",
+  "aabb:ccdd:eeff",
+  "aa.bb.cc.dd.ee.ff",
+  "aabbccddeef",
   " a:bb:cc:dd:ee:ff",
 ])("%p is no hardware address", (text) => expect(parseHardwareAddress(text)).toBeUndefined());
 
