@@ -2,7 +2,10 @@
 // is by then, and how it is given back. The tag on the device counts first, what is written down second.
 import * as v from "valibot";
 import { CniError, ErrorCode } from "../cni/error.ts";
+import { interfaceNameProblem } from "../cni/names.ts";
 import type { AttachmentKey } from "../cni/network-config.ts";
+import type { Attachment } from "../cni/plugin.ts";
+import type { Result } from "../cni/result.ts";
 import type { KernelObject } from "../ledger/attachments.ts";
 import { describeOwner, type Owner } from "../ledger/owner.ts";
 import { type Connection, connectHost, connectInside } from "../net/connection.ts";
@@ -15,6 +18,7 @@ import {
 } from "../net/device.ts";
 import { findLink, type Link } from "../net/veth.ts";
 import { openContainer, type RecordedContainer } from "./container-interface.ts";
+import { withForeignInterface } from "./foreign-interface.ts";
 import { deviceFromTag, deviceTagOf } from "./identity.ts";
 import { detailOf } from "./object-detail.ts";
 
@@ -97,6 +101,21 @@ export function giveBack(
   for (const { link, origin } of taggedDevices(host, owner, written)) {
     explained(() => settleDevice(host, link, origin));
   }
+}
+
+/**
+ * Gives back a device that the reference plugin has moved in, if it is the one of the remembered result: its name on the host is
+ * in its alias, and whether it was up is written nowhere. Throws CniError 102 where its name is taken, or NetlinkError.
+ */
+export function giveForeignBack(
+  attachment: Pick<Attachment, "netns" | "ifname">,
+  remembered: Result | undefined,
+): void {
+  withForeignInterface(attachment, remembered, (link, inside) => {
+    if (interfaceNameProblem(link.alias) !== undefined) return;
+    using host = connectHost();
+    explained(() => reclaimDevice(host, inside, link, { name: link.alias, alias: "", up: false }));
+  });
 }
 
 /** Gives devices on the host their names back whose attachments are not valid, also those that nobody wrote down. */

@@ -1,6 +1,6 @@
 // An interface that a container has for its own: it is born inside and nothing of it is on the host, so that it is there as
 // long as the container's namespace at most. What plugins that make such interfaces have in common, whatever their kind.
-import type { AddCall, AttachmentCall, CheckCall, GcCall } from "../cni/plugin.ts";
+import type { AddCall, CheckCall, DelCall, GcCall } from "../cni/plugin.ts";
 import type { Result } from "../cni/result.ts";
 import { UndoList } from "../cni/undo.ts";
 import type { KernelObject } from "../ledger/attachments.ts";
@@ -21,6 +21,7 @@ import {
   verifyInterface,
 } from "./container-interface.ts";
 import { endAttachment, endStaleAttachments } from "./end.ts";
+import { removeForeignInterface } from "./foreign-interface.ts";
 import type { Additions } from "./fused.ts";
 import { aliasOf } from "./identity.ts";
 import { confirmReservation, entryOf, leasedThrough, reserve } from "./reservation.ts";
@@ -153,16 +154,14 @@ function removeFrom(container: RecordedContainer, owner: Owner, isWritten: boole
 }
 
 /** DEL: removes the interface, and gives back what was reserved. */
-export async function endOwnInterface(
-  call: AttachmentCall<PlaceKeys>,
-  { plugin, kind }: OwnKind,
-): Promise<void> {
+export async function endOwnInterface(call: DelCall<PlaceKeys>, { plugin, kind }: OwnKind): Promise<void> {
   await endAttachment(call, plugin, ({ row }) => {
     // where it was made, and where the runtime says that it is: either may be forgotten, or be another one by now
     for (const netns of new Set([row?.netns ?? "", call.attachment.netns])) {
       const container = { netns, netnsInode: row?.netnsInode ?? null };
       removeFrom(container, entryOf(call, plugin), row !== undefined, kind);
     }
+    if (row === undefined) removeForeignInterface(call.attachment, kind, call.remembered());
   });
 }
 

@@ -80,7 +80,13 @@ export async function dispatch(plugin: Plugin, verb: Verb, request: Request): Pr
       });
       return undefined;
     case "DEL":
-      await plugin.del({ ...base, config: cleanup(), attachment, argumentText });
+      await plugin.del({
+        ...base,
+        config: cleanup(),
+        attachment,
+        argumentText,
+        remembered: () => readableResult(config),
+      });
       return undefined;
     case "STATUS":
       await plugin.status?.({ ...base, config: full() });
@@ -135,6 +141,15 @@ function previousResult(config: NetworkConfig): Result | undefined {
   const cniVersion = supportedVersion(own, what);
   const result = decodeResult(previous, cniVersion, what);
   return asItCame(result, () => ({ ...exactPreviousResult(config), cniVersion }));
+}
+
+function readableResult(config: NetworkConfig): Result | undefined {
+  try {
+    return previousResult(config);
+  } catch (error) {
+    if (error instanceof CniError) return undefined;
+    throw error;
+  }
 }
 
 /** Returns what a result says its version is. */

@@ -79,6 +79,15 @@ export interface CheckCall<Config> extends AttachmentCall<Config> {
   readonly previous: Result | undefined;
 }
 
+/** What DEL gets. */
+export interface DelCall<Config> extends AttachmentCall<Config> {
+  /**
+   * Returns the result of the ADD as the runtime remembers it; undefined where it has none, which is so below 0.4.0 and after
+   * a refused ADD, or none that can be read: a DEL does without.
+   */
+  readonly remembered: () => Result | undefined;
+}
+
 /** What GC gets: the attachments to keep. A runtime that sent no list of them gets no GC (dispatch.ts). */
 export interface GcCall<Config> extends Call<Config> {
   readonly valid: readonly AttachmentKey[];
@@ -127,7 +136,7 @@ export interface Plugin<Config = unknown, Cleanup = unknown> {
   /** False if the plugin never reads CNI_ARGS, and so accepts anything there. */
   readonly readsArguments?: boolean;
   add(call: AddCall<Config>): Promise<Result>;
-  del(call: AttachmentCall<Cleanup>): Promise<void>;
+  del(call: DelCall<Cleanup>): Promise<void>;
   check(call: CheckCall<Config>): Promise<void>;
   status?(call: Call<Config>): Promise<void>;
   gc?(call: GcCall<Cleanup>): Promise<void>;

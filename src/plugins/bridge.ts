@@ -18,6 +18,7 @@ import {
   verifyInterface,
 } from "../attachment/container-interface.ts";
 import { endAttachment, endStaleAttachments } from "../attachment/end.ts";
+import { removeForeignInterface } from "../attachment/foreign-interface.ts";
 import {
   chainedCleanupEntries,
   chainedEntries,
@@ -59,7 +60,7 @@ import {
 } from "../net/interface.ts";
 import { probeLinkDriver } from "../net/link-driver.ts";
 import { ensureMasquerade, masqueradeName, missingMasquerade, probeMasquerade } from "../net/masquerade.ts";
-import { type Netns, NetnsError, openNetns } from "../net/netns.ts";
+import { openNetns } from "../net/netns.ts";
 import { checkSource, isSourceChecked, probeSourceCheck } from "../net/spoof-check.ts";
 import { createVeth, findLink, hardwareAddressFor, type Link, removeLink, waitForPort } from "../net/veth.ts";
 import {
@@ -358,8 +359,7 @@ export const bridge = defineInterfacePlugin({
       for (const name of names.length === 0 ? [hostLinkName(entryOf(call, PLUGIN))] : names) {
         removeLink(host, name);
       }
-      // and a pod that the reference plugin made, before the host was switched, has only the name inside
-      if (names.length === 0) removeInside(attachment);
+      if (names.length === 0) removeForeignInterface(attachment, "veth", call.remembered());
     });
   },
 
@@ -445,21 +445,6 @@ export const bridge = defineInterfacePlugin({
     await endStaleAttachments(call, PLUGIN);
   },
 });
-
-/** Removes the container's end of a pair; a namespace that is gone took it along. Throws NetlinkError. */
-function removeInside({ netns: path, ifname }: { readonly netns: string; readonly ifname: string }): void {
-  if (path === "") return;
-  let netns: Netns;
-  try {
-    netns = openNetns(path);
-  } catch (error) {
-    if (error instanceof NetnsError) return;
-    throw error;
-  }
-  using opened = netns;
-  using inside = connectInside(opened);
-  if (findLink(inside, ifname)?.kind === "veth") removeLink(inside, ifname);
-}
 
 /** Returns the host's end of the pair by the name that was written down. */
 async function recordedHostLink(host: Connection, plan: Plan, call: CheckCall<unknown>): Promise<Link> {

@@ -6,6 +6,7 @@ import {
   deviceObject,
   devicesIn,
   giveBack,
+  giveForeignBack,
   reclaimFrom,
   settleStrays,
   tagFor,
@@ -268,6 +269,7 @@ export const hostDevice = definePlugin({
       const netnsInode = row?.netnsInode ?? null;
       const containers = [...paths].map((netns) => ({ netns, netnsInode }));
       giveBack(entryOf(call, PLUGIN), objects, containers);
+      if (row === undefined) giveForeignBack(attachment, call.remembered());
     };
     await endAttachment(call, PLUGIN, remove, { givesBack: true });
   },

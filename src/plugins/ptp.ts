@@ -10,6 +10,7 @@ import {
   verifyInterface,
 } from "../attachment/container-interface.ts";
 import { endAttachment, endStaleAttachments } from "../attachment/end.ts";
+import { removeForeignInterface } from "../attachment/foreign-interface.ts";
 import {
   chainedCleanupEntries,
   chainedEntries,
@@ -219,6 +220,7 @@ export const ptp = defineInterfacePlugin({
       // a store that was lost knows nothing, but the name follows from the attachment
       const unwritten = hostLinkName(entryOf(call, PLUGIN));
       for (const name of names.length === 0 ? [unwritten] : names) removeLink(host, name);
+      if (names.length === 0) removeForeignInterface(call.attachment, "veth", call.remembered());
     });
   },
 

@@ -4,6 +4,7 @@
 import { Database } from "bun:sqlite";
 import { describe, expect, test } from "bun:test";
 import { join } from "node:path";
+import { tools } from "../../scripts/tools.ts";
 import {
   type Config,
   call,
@@ -14,7 +15,7 @@ import {
   succeed,
   variables,
 } from "../support/plugins.ts";
-import { Sandbox, WARREN } from "../support/sandbox.ts";
+import { Sandbox, testWith, WARREN } from "../support/sandbox.ts";
 
 const POD = { containerId: "pod-1", netns: "pod1" };
 
@@ -338,5 +339,53 @@ test.each(["warren-bridge", "warren-ptp"])(
     expect(pinged).toContain("fd00:88::1 answered pod1");
     await succeed(sandbox, "DEL", config, POD);
     await noTrace(sandbox);
+  },
+);
+
+test("a DEL after a refused ADD leaves the interface of another network alone, whoever made it", async () => {
+  await using sandbox = await host();
+  const first = network(sandbox, { name: "first" });
+  const added = await succeed(sandbox, "ADD", first, POD);
+  const other = network(sandbox, { name: "other", bridge: "br1" }, { subnet: "10.99.0.0/16" });
+  const refused = await call(sandbox, "ADD", other, POD);
+  expect(refused.document.code).toBe(102);
+  await succeed(sandbox, "DEL", other, POD);
+  await succeed(sandbox, "CHECK", { ...first, prevResult: added.document }, POD);
+  // nothing says whose it is but the result of another attachment
+  await sandbox.text(["ip", "-n", "pod2", "link", "add", "eth0", "type", "veth", "peer", "name", "far"]);
+  const elsewhere = { ...POD, netns: "pod2" };
+  await succeed(sandbox, "DEL", { ...other, prevResult: added.document }, elsewhere);
+  expect((await sandbox.inNetns("pod2", ["ip", "link", "show", "eth0"])).exitCode).toBe(0);
+});
+
+const withReference = testWith(tools.referencePlugin("tap"));
+
+withReference(
+  "DEL takes away what the reference plugins made, by the result that the runtime remembers",
+  async () => {
+    await using sandbox = await host();
+    await sandbox.text([
+      "sh",
+      "-ec",
+      "ip link add card type veth peer name far; ip link set card up; ip link set far up",
+    ]);
+    const reference = tools.referencePlugins.path ?? "";
+    const before = await linkNames(sandbox);
+    for (const [type, more] of [
+      ["bridge", { bridge: "br0" }],
+      ["ptp", {}],
+      ["macvlan", { master: "card" }],
+      ["tap", {}],
+      ["host-device", { device: "card" }],
+    ] as const) {
+      const config = { cniVersion: "1.0.0", name: "old", ...more };
+      const ipam = { type: "host-local", subnet: "10.9.0.0/16" };
+      const added = await succeed(sandbox, "ADD", { ...config, type, ipam }, POD, reference);
+      const ours = { ...config, type: `warren-${type}`, ipam: { ...ipam, type: "warren-host-local" } };
+      await succeed(sandbox, "DEL", { ...ours, prevResult: added.document }, POD);
+      expect(await sandbox.text(["ip", "-n", "pod1", "-br", "link"])).not.toContain("eth0");
+      await sandbox.run(["ip", "link", "del", "br0"]);
+      expect(await linkNames(sandbox)).toEqual(before);
+    }
   },
 );
