@@ -78,9 +78,14 @@ export class NoDaemonError extends CniError {
   override readonly name = "CniError";
 }
 
+/** The daemon ended before it had answered: another one may answer, or none listen any more. */
+export class HungUpError extends CniError {
+  override readonly name = "CniError";
+}
+
 /**
  * Asks the daemon at `socketPath` and waits for its answer. Throws NoDaemonError where none listens or something else does,
- * the CniError that the daemon answered with, and CniError 11 for one that says nothing.
+ * the CniError that the daemon answered with, HungUpError, and CniError 11 for one that says nothing.
  */
 export function ask(socketPath: string, question: Question): Answer {
   using stream = connect(socketPath);
@@ -115,13 +120,18 @@ function exchange(stream: LocalStream, socketPath: string, question: Question): 
     }
   } catch (error) {
     if (!isSystemError(error)) throw error;
-    const isSilent = error.errnoName === "EAGAIN";
-    throw new CniError(
+    if (error.errnoName === "EAGAIN") {
+      throw new CniError(
+        ErrorCode.tryAgainLater,
+        `the DHCP daemon at ${socketPath} has said nothing for ${LONGEST_SILENCE_SECONDS} s`,
+        "restart it",
+        { cause: error },
+      );
+    }
+    throw new HungUpError(
       ErrorCode.tryAgainLater,
-      isSilent
-        ? `the DHCP daemon at ${socketPath} has said nothing for ${LONGEST_SILENCE_SECONDS} s`
-        : `the DHCP daemon at ${socketPath} hung up without an answer: ${error.errnoName}`,
-      isSilent ? "restart it" : "it was stopped meanwhile: see its log",
+      `the DHCP daemon at ${socketPath} hung up without an answer: ${error.errnoName}`,
+      "it was stopped meanwhile: see its log",
       { cause: error },
     );
   }

@@ -10,7 +10,7 @@ import { dnsOf, routesOf } from "../cni/result.ts";
 import { cleanupSchema, configSchema, type DhcpPlace, optionsFor, placeOf } from "../dhcp/config.ts";
 import { type DhcpLeaseRow, LeaseTable } from "../dhcp/lease-table.ts";
 import { encodeOptions } from "../dhcp/option.ts";
-import { type Answer, ask, NoDaemonError } from "../dhcp/protocol.ts";
+import { type Answer, ask, HungUpError, NoDaemonError } from "../dhcp/protocol.ts";
 import { giveBack } from "../dhcp/release.ts";
 import { lockLeases } from "../dhcp/store-lock.ts";
 import { requireIpam } from "../ipam/request.ts";
@@ -18,6 +18,10 @@ import { describeOwner, netnsIsGone, type Owner } from "../ledger/owner.ts";
 import { storeExists } from "../store/sqlite.ts";
 
 const PLUGIN = "dhcp";
+
+/** How often a daemon that hung up is asked again to release something, and the pause in between. */
+const TRIES = 20;
+const PAUSE_MS = 50;
 
 function ownerOf({
   network,
@@ -136,12 +140,18 @@ async function byDaemonOrAlone(
   byDaemon: () => Answer,
   isMeant: (row: DhcpLeaseRow) => boolean,
 ): Promise<Answer | undefined> {
-  try {
-    return byDaemon();
-  } catch (error) {
-    if (!(error instanceof NoDaemonError)) throw error;
-    await releaseAlone(place.dataDir, note, isMeant, error);
-    return undefined;
+  for (let tries = 1; ; tries++) {
+    try {
+      return byDaemon();
+    } catch (error) {
+      if (error instanceof NoDaemonError) {
+        await releaseAlone(place.dataDir, note, isMeant, error);
+        return undefined;
+      }
+      // one that was killed takes questions until the kernel has closed its socket
+      if (!(error instanceof HungUpError) || tries === TRIES) throw error;
+      await Bun.sleep(PAUSE_MS);
+    }
   }
 }
 

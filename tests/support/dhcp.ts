@@ -78,8 +78,7 @@ export class DhcpSite implements AsyncDisposable {
    * Returns whose addresses the server has given, and which ones were given back, as soon as that is as expected, or as it is in
    * the end: it hears of what is released when it comes to it.
    */
-  async serverHas(expected: ServerView): Promise<ServerView> {
-    const wanted = JSON.stringify(expected);
+  async serverHas(isSo: (view: ServerView) => boolean): Promise<ServerView> {
     const end = Date.now() + 20_000;
     for (;;) {
       const leases = await this.#serverLeases();
@@ -89,7 +88,7 @@ export class DhcpSite implements AsyncDisposable {
           .map(({ address, name }) => (name === "" ? address : `${address} ${name}`))
           .sort();
       const view = { held: addresses(false), released: addresses(true) };
-      if (JSON.stringify(view) === wanted || Date.now() > end) return view;
+      if (isSo(view) || Date.now() > end) return view;
       await Bun.sleep(50);
     }
   }
@@ -146,6 +145,13 @@ export class DhcpSite implements AsyncDisposable {
   async sql(statement: string): Promise<void> {
     const script = `new (require("bun:sqlite").Database)("/var/lib/cni/warren/warren.db").run(${JSON.stringify(statement)})`;
     await this.host.text([process.execPath, "-e", script]);
+  }
+
+  /** Ends a daemon that runs under another program, if it still runs. */
+  async terminate(): Promise<void> {
+    await this.host.run(["sh", "-c", "kill $(cut -d' ' -f2 /var/lib/cni/warren/dhcp.lock | tr -d ,)"]);
+    await this.#daemon?.exited;
+    this.#daemon = undefined;
   }
 
   /** The process of the daemon. */
