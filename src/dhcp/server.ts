@@ -44,6 +44,9 @@ export function listeningPlace(
   );
 }
 
+/** The rights of everybody but the owner (umask(2)), for all that the daemon makes from then on. */
+const OTHERS = 0o077;
+
 /** A socket that answers. */
 export class DaemonServer {
   readonly #server: Server;
@@ -67,6 +70,8 @@ export class DaemonServer {
     daemon: Promise<DhcpDaemon>,
     warn: (text: string) => void,
   ): Promise<DaemonServer> {
+    // whoever can write to the socket can have any container's lease released; it gets its mode when it is bound
+    process.umask(OTHERS);
     if ("path" in place) makeRoom(place.path);
     const server = new DaemonServer(daemon, place, warn);
     await server.#listen();

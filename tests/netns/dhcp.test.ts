@@ -50,6 +50,13 @@ async function answerAt(socket: string, words: string): Promise<string> {
   return answer.promise;
 }
 
+withServer("whoever starts the daemon, and how, nobody but root asks it", async () => {
+  await using site = await DhcpSite.create();
+  await site.keep([], ["sh", "-c", 'umask 0; exec "$0" dhcp "$@"', WARREN]);
+  const modeOf = async (path: string) => (await site.host.text(["stat", "-c", "%A %F", path])).trim();
+  expect(await modeOf(site.socket)).toBe("srwx------ socket");
+});
+
 describe("verbs", () => {
   withServer("ADD has what the server gives, CHECK compares it, and DEL gives it back", async () => {
     await using site = await DhcpSite.create();
