@@ -1,12 +1,17 @@
 // A mesh of a thousand nodes, as one of them sees it: what it takes to tell the tunnel of all the others at once, of one more,
-// and of nothing new, by `warren node sync`; and what the same entries take by iproute2, which gets them in two files.
+// and of nothing new, by `warren node sync`; what the same entries take by iproute2, which gets them in two files; and how soon
+// a change in the store is in the kernel of a node whose daemon follows it.
 import { writeFileSync } from "node:fs";
 import { assertSuccess } from "../command.ts";
+import { timeChanges } from "../following.ts";
 import { assertDone, type Run, timed, writeInput } from "../process.ts";
 import { type Comparison, repeat, Samples, type Scenario } from "../scenario.ts";
 import type { Stage } from "../stage.ts";
 
 const PEERS = 1000;
+
+/** Of the node itself, on a network that it has with all others. */
+const ADDRESS = "172.16.255.1";
 
 /** Where the tunnel is, as iproute2 names it. */
 const TUNNEL = { netns: "wg", device: "vxlan0" };
@@ -31,13 +36,13 @@ function entries(number: number): { readonly ip: string; readonly bridge: string
 
 export const mesh: Scenario = {
   name: "mesh",
-  about: `node sync with ${PEERS} peers over vxlan, beside iproute2 with the same entries`,
-  run(stage: Stage): Comparison[] {
+  about: `node sync with ${PEERS} peers over vxlan, beside iproute2 with the same entries, and a change in the store`,
+  async run(stage: Stage): Promise<Comparison[]> {
     const warren = stage.contestants.find(({ name }) => name === "warren");
     if (warren === undefined) throw new Error("Warren is not among the contestants");
     const underlay = [
       "link add under type bridge",
-      "address add 172.16.255.1/12 dev under",
+      `address add ${ADDRESS}/12 dev under`,
       "link set under up",
     ];
     for (const line of underlay) assertSuccess(["ip", ...line.split(" ")]);
@@ -48,7 +53,7 @@ export const mesh: Scenario = {
       writeFileSync(
         config,
         JSON.stringify({
-          ...{ clusterCIDRs: ["10.0.0.0/12"], backend: "vxlan", address: "172.16.255.1" },
+          ...{ clusterCIDRs: ["10.0.0.0/12"], backend: "vxlan", address: ADDRESS },
           ...{ nodeCIDRs: ["10.0.0.0/24"], dataDir: stage.file("mesh") },
           conflist: stage.file("mesh.conflist"),
           peers: Array.from({ length: count }, (_, index) => peer(index + 1)),
@@ -88,6 +93,8 @@ export const mesh: Scenario = {
       samples.add("gone", "warren", ms.gone);
     });
     node("down");
+    const changes = await timeChanges(stage, `${warren.folder}/warren`, ADDRESS, stage.rounds(50, 3));
+    for (const ms of changes) samples.add("change", "warren", ms);
     return [
       {
         name: `${PEERS} peers, all new`,
@@ -98,6 +105,7 @@ export const mesh: Scenario = {
       { name: `${PEERS} peers, none new`, unit: "ms", samples: samples.of("same") },
       { name: `${PEERS} peers, and one that is new`, unit: "ms", samples: samples.of("more") },
       { name: `${PEERS} peers, all gone`, unit: "ms", samples: samples.of("gone") },
+      { name: "a change in the store, until the peer is set", unit: "ms", samples: samples.of("change") },
     ];
   },
 };
