@@ -3,7 +3,7 @@
 import { CniError, ErrorCode, stateDiffers } from "../cni/error.ts";
 import type { Result, Route } from "../cni/result.ts";
 import { formatAddress, sameAddress } from "../ip/address.ts";
-import { defaultGateway, formatPrefix, networkOf, type Prefix } from "../ip/prefix.ts";
+import { defaultGateway, formatPrefix, type Prefix } from "../ip/prefix.ts";
 import { isClaimed } from "../ledger/attachments.ts";
 import { addressesOf, ensureGateway } from "../net/bridge.ts";
 import type { Connection } from "../net/connection.ts";
@@ -51,14 +51,6 @@ export function routesFrom(
     routes.push({ dst, gw: formatAddress(gateway) });
   }
   return routes;
-}
-
-/** Returns the subnets of addresses, each once. */
-export function subnetsOf(addresses: readonly InterfaceAddress[]): Prefix[] {
-  const distinct = new Map(
-    addresses.map(({ prefix }) => [formatPrefix(networkOf(prefix)), networkOf(prefix)]),
-  );
-  return [...distinct.values()];
 }
 
 /** Gives the link the gateway addresses that it lacks, and makes the host forward. */

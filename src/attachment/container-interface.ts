@@ -4,7 +4,7 @@ import { CniError, ErrorCode, stateDiffers } from "../cni/error.ts";
 import { shown } from "../cni/input.ts";
 import type { AttachedAddress, Interface, Result, Route } from "../cni/result.ts";
 import { formatAddress, parseAddress } from "../ip/address.ts";
-import { formatPrefix, parsePrefix } from "../ip/prefix.ts";
+import { formatPrefix, networkOf, type Prefix, parsePrefix } from "../ip/prefix.ts";
 import { netnsIsGone } from "../ledger/owner.ts";
 import type { Connection } from "../net/connection.ts";
 import {
@@ -37,6 +37,14 @@ export function spelledAddresses(addresses: readonly InterfaceAddress[], index: 
     address: formatPrefix(prefix),
     ...(gateway === undefined ? {} : { gateway: formatAddress(gateway) }),
   }));
+}
+
+/** Returns the subnets of addresses, each once. */
+export function subnetsOf(addresses: readonly Pick<InterfaceAddress, "prefix">[]): Prefix[] {
+  const distinct = new Map(
+    addresses.map(({ prefix }) => [formatPrefix(networkOf(prefix)), networkOf(prefix)]),
+  );
+  return [...distinct.values()];
 }
 
 /** Throws CniError 102 if the container has an interface of that name. */

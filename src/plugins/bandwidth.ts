@@ -62,8 +62,7 @@ import {
   type ShapingNeeds,
 } from "../net/shaping.ts";
 import { findLink, type Link, removeLink } from "../net/veth.ts";
-import { beat } from "../store/heartbeat.ts";
-import { openStore } from "../store/sqlite.ts";
+import { proveWritable } from "../store/heartbeat.ts";
 import type { Transaction } from "../store/store.ts";
 
 const BITS_A_BYTE = 8;
@@ -424,7 +423,7 @@ export const bandwidth = defineChained({
 
   async status({ config }): Promise<void> {
     const plan = planOf(config);
-    await openStore(plan.dataDir).transaction(beat);
+    await proveWritable(plan.dataDir);
     probeShaping(needsOf(plan));
   },
 

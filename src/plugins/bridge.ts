@@ -9,12 +9,12 @@ import {
   ensureGateways,
   gatewayName,
   routesFrom,
-  subnetsOf,
 } from "../attachment/bridge-gateways.ts";
 import {
   refuseTakenName,
   reportedInterface,
   spelledAddresses,
+  subnetsOf,
   verifyInterface,
 } from "../attachment/container-interface.ts";
 import { endAttachment, endStaleAttachments } from "../attachment/end.ts";
@@ -73,7 +73,7 @@ import {
   vlanDifference,
   vlanGatewayName,
 } from "../net/vlan-filter.ts";
-import { beat } from "../store/heartbeat.ts";
+import { proveWritable } from "../store/heartbeat.ts";
 import { openStore } from "../store/sqlite.ts";
 
 const PLUGIN = "bridge";
@@ -416,11 +416,10 @@ export const bridge = defineInterfacePlugin({
 
   async status({ network, config, delegate }): Promise<void> {
     const plan = planOf(config, undefined);
-    const store = openStore(plan.dataDir);
-    await store.transaction(beat);
+    await proveWritable(plan.dataDir);
     using host = connectHost();
     if (findBridge(host, plan.bridge.name) === undefined) {
-      const living = await store.read((reader) => listLivingEntries(reader, network, PLUGIN));
+      const living = await openStore(plan.dataDir).read((store) => listLivingEntries(store, network, PLUGIN));
       // an ADD that is under way is written down before it makes the bridge, and makes its pair after that
       const stranded = living.filter(({ objects }) =>
         objects.some(({ kind, name }) => kind === "link" && findLink(host, name) !== undefined),

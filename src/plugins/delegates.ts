@@ -47,7 +47,7 @@ import { describeOwner, holderOf, netnsIsGone } from "../ledger/owner.ts";
 import { connectInside } from "../net/connection.ts";
 import { openNetns } from "../net/netns.ts";
 import { findLink } from "../net/veth.ts";
-import { beat } from "../store/heartbeat.ts";
+import { proveWritable } from "../store/heartbeat.ts";
 import { DEFAULT_DATA_DIR, inExistingStore, openStore } from "../store/sqlite.ts";
 
 const PLUGIN = "delegates";
@@ -297,7 +297,7 @@ export const delegates = definePlugin({
   async status(call): Promise<void> {
     const requests = configuredRequests(call, undefined);
     requireReadiness(call.config, ErrorCode.notReady);
-    await openStore(dataDirOf(call.config)).transaction(beat);
+    await proveWritable(dataDirOf(call.config));
     const folders = foldersOf(call.config);
     await checkDelegatesStatus(
       call,

@@ -21,8 +21,7 @@ import type { Result } from "../cni/result.ts";
 import { connectHost } from "../net/connection.ts";
 import { createDummy } from "../net/dummy.ts";
 import { probeLinkDriver } from "../net/link-driver.ts";
-import { beat } from "../store/heartbeat.ts";
-import { openStore } from "../store/sqlite.ts";
+import { proveWritable } from "../store/heartbeat.ts";
 
 const KIND = { plugin: "dummy", kind: "dummy" } as const;
 
@@ -65,7 +64,7 @@ export const dummy = definePlugin({
     const { ipamType, dataDir } = planOf(config);
     const ipam = await delegate(ipamType);
     refuseThroughInterface(ipam, KIND.plugin);
-    await openStore(dataDir).transaction(beat);
+    await proveWritable(dataDir);
     using host = connectHost();
     probeLinkDriver(host, "dummy");
     await ipam.status();

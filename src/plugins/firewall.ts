@@ -52,7 +52,7 @@ import {
 import { adminChainProblem, type FirewallElement, nameOfElement, podElement } from "../net/firewall/parts.ts";
 import { BusError } from "../net/firewall/system-bus.ts";
 import { findLink } from "../net/veth.ts";
-import { beat } from "../store/heartbeat.ts";
+import { proveWritable } from "../store/heartbeat.ts";
 import { inExistingStore, openStore } from "../store/sqlite.ts";
 
 const DEFAULT_ADMIN_CHAIN = "admin";
@@ -306,7 +306,7 @@ export const firewall = defineChained({
 
   async status({ network, config, note }): Promise<void> {
     const plan = planOf(config);
-    await openStore(plan.dataDir).transaction(beat);
+    await proveWritable(plan.dataDir);
     try {
       probeFirewall(plan.policy === "isolated");
     } catch (error) {

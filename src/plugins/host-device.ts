@@ -51,8 +51,8 @@ import {
 import { routeFrom } from "../net/interface.ts";
 import { openNetns } from "../net/netns.ts";
 import type { Link } from "../net/veth.ts";
-import { beat } from "../store/heartbeat.ts";
-import { inExistingStore, openStore } from "../store/sqlite.ts";
+import { proveWritable } from "../store/heartbeat.ts";
+import { inExistingStore } from "../store/sqlite.ts";
 
 const PLUGIN = "host-device";
 const HARDWARE = "/sys/devices/";
@@ -298,7 +298,7 @@ export const hostDevice = definePlugin({
 
   async status({ config, delegate }): Promise<void> {
     const plan = planOf(config);
-    await openStore(plan.dataDir).transaction(beat);
+    await proveWritable(plan.dataDir);
     if (plan.choice !== undefined || plan.id !== undefined) {
       using host = connectHost();
       await deviceFor(plan, host, ErrorCode.notReady);

@@ -25,8 +25,7 @@ import { kernelObject } from "../ledger/attachments.ts";
 import { connectHost } from "../net/connection.ts";
 import { createIpvlan, type IpvlanModeName, ipvlanMode, ipvlanModeOf } from "../net/ipvlan.ts";
 import { probeLinkDriver } from "../net/link-driver.ts";
-import { beat } from "../store/heartbeat.ts";
-import { openStore } from "../store/sqlite.ts";
+import { proveWritable } from "../store/heartbeat.ts";
 
 const KIND = { plugin: "ipvlan", kind: "ipvlan" } as const;
 
@@ -111,7 +110,7 @@ export const ipvlan = definePlugin({
 
   async status({ config, delegate }): Promise<void> {
     const plan = planOf(config);
-    await openStore(plan.dataDir).transaction(beat);
+    await proveWritable(plan.dataDir);
     using host = connectHost();
     probeLinkDriver(host, "ipvlan");
     // in a chain the plugin before makes master and addresses, and there is no telling what they will be

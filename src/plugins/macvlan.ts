@@ -29,8 +29,7 @@ import type { Result } from "../cni/result.ts";
 import { connectHost } from "../net/connection.ts";
 import { probeLinkDriver } from "../net/link-driver.ts";
 import { createMacvlan, finishMacvlan, type MacvlanModeName, macvlanOf } from "../net/macvlan.ts";
-import { beat } from "../store/heartbeat.ts";
-import { openStore } from "../store/sqlite.ts";
+import { proveWritable } from "../store/heartbeat.ts";
 
 const KIND = { plugin: "macvlan", kind: "macvlan" } as const;
 const LARGEST_QUEUE = 0xffff_ffff;
@@ -131,7 +130,7 @@ export const macvlan = defineInterfacePlugin({
 
   async status({ config, delegate }): Promise<void> {
     const plan = planOf(config, undefined);
-    await openStore(plan.dataDir).transaction(beat);
+    await proveWritable(plan.dataDir);
     using host = connectHost();
     probeLinkDriver(host, "macvlan");
     requireMaster(plan);

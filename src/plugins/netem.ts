@@ -38,8 +38,7 @@ import {
 import { netnsInode, openNetns } from "../net/netns.ts";
 import { DisciplineTakenError } from "../net/shaping.ts";
 import { findLink, type Link } from "../net/veth.ts";
-import { beat } from "../store/heartbeat.ts";
-import { openStore } from "../store/sqlite.ts";
+import { proveWritable } from "../store/heartbeat.ts";
 
 const PLUGIN = "netem";
 
@@ -261,7 +260,7 @@ export const netem = defineChained({
 
   async status({ config }): Promise<void> {
     const plan = planOf(config);
-    await openStore(plan.dataDir).transaction(beat);
+    await proveWritable(plan.dataDir);
     if (!plan.ignoresMissing) probeImpairment(needsOf(plan.rules));
   },
 

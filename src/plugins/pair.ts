@@ -64,7 +64,7 @@ import {
 } from "../pairing/membership.ts";
 import { INEFFECTIVE_KEYS, nodeEntries, nodeSettings, underlayOf } from "../pairing/node-settings.ts";
 import { withLinks } from "../pairing/report.ts";
-import { beat } from "../store/heartbeat.ts";
+import { proveWritable } from "../store/heartbeat.ts";
 import { inExistingStore, openStore } from "../store/sqlite.ts";
 
 const delegated = v.nullish(v.looseObject({}));
@@ -318,7 +318,7 @@ export const pair = definePlugin({
   async status(call): Promise<void> {
     const { config, network, note } = call;
     const settings = nodeSettings(config);
-    await openStore(settings.dataDir).transaction(beat);
+    await proveWritable(settings.dataDir);
     const where = { ifname: "eth0", args: "" };
     await checkDelegatesStatus(call, [
       ...networksIn(config, "delegate", call, where),

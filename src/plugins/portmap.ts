@@ -56,7 +56,7 @@ import {
   removeElements,
   removeUnusedParts,
 } from "../net/port-map/table.ts";
-import { beat } from "../store/heartbeat.ts";
+import { proveWritable } from "../store/heartbeat.ts";
 import { inExistingStore, openStore, storeExists } from "../store/sqlite.ts";
 import type { Transaction } from "../store/store.ts";
 
@@ -389,7 +389,7 @@ export const portmap = defineChained({
 
   async status({ config }): Promise<void> {
     const plan = planOf(config);
-    await openStore(plan.dataDir).transaction(beat);
+    await proveWritable(plan.dataDir);
     const table = openPortMapTable();
     rehearsePortMaps(table);
   },

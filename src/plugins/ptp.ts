@@ -7,6 +7,7 @@ import {
   refuseTakenName,
   reportedInterface,
   spelledAddresses,
+  subnetsOf,
   verifyInterface,
 } from "../attachment/container-interface.ts";
 import { endAttachment, endStaleAttachments } from "../attachment/end.ts";
@@ -33,7 +34,7 @@ import { CniError, ErrorCode, stateDiffers } from "../cni/error.ts";
 import { type Dns, dnsSchema, type Result } from "../cni/result.ts";
 import { UndoList } from "../cni/undo.ts";
 import { addressBytes, sameAddress } from "../ip/address.ts";
-import { formatPrefix, networkOf, type Prefix } from "../ip/prefix.ts";
+import { formatPrefix } from "../ip/prefix.ts";
 import { type KernelObject, kernelObject } from "../ledger/attachments.ts";
 import { announceAddresses } from "../net/announcement.ts";
 import { connectHost, connectInside } from "../net/connection.ts";
@@ -50,8 +51,7 @@ import {
   pointToPointRoutes,
 } from "../net/point-to-point.ts";
 import { createVeth, findLink, hardwareAddressFor, removeLink, waitForCarrier } from "../net/veth.ts";
-import { beat } from "../store/heartbeat.ts";
-import { openStore } from "../store/sqlite.ts";
+import { proveWritable } from "../store/heartbeat.ts";
 
 const PLUGIN = "ptp";
 
@@ -112,13 +112,6 @@ export function pointToPointAddresses(addresses: readonly InterfaceAddress[]): P
       "give each range or address of ipam a gateway: it becomes the address of the host's end",
     );
   });
-}
-
-function subnetsOf(addresses: readonly PointToPointAddress[]): Prefix[] {
-  const distinct = new Map(
-    addresses.map(({ prefix }) => [formatPrefix(networkOf(prefix)), networkOf(prefix)]),
-  );
-  return [...distinct.values()];
 }
 
 function masqueradeObjects(network: string, addresses: readonly PointToPointAddress[]): KernelObject[] {
@@ -268,7 +261,7 @@ export const ptp = defineInterfacePlugin({
 
   async status({ config, delegate }): Promise<void> {
     const plan = planOf(config, undefined);
-    await openStore(plan.dataDir).transaction(beat);
+    await proveWritable(plan.dataDir);
     using host = connectHost();
     probeLinkDriver(host, "veth");
     if (plan.masquerade) probeMasquerade();

@@ -26,8 +26,7 @@ import {
   type RouteChoice,
   setQuick,
 } from "../net/quick-acknowledgement.ts";
-import { beat } from "../store/heartbeat.ts";
-import { openStore } from "../store/sqlite.ts";
+import { proveWritable } from "../store/heartbeat.ts";
 
 const PLUGIN = "quickack";
 const ANNOTATION = "enable-quickack";
@@ -192,7 +191,7 @@ export const quickack = defineChained({
   },
 
   async status({ config }): Promise<void> {
-    await openStore(dataDirOf(config)).transaction(beat);
+    await proveWritable(dataDirOf(config));
     if (canAcknowledgeQuickly()) return;
     throw new CniError(
       ErrorCode.notReady,

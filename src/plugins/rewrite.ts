@@ -26,7 +26,7 @@ import { connectInside } from "../net/connection.ts";
 import { missingAddresses } from "../net/interface.ts";
 import { openNetns } from "../net/netns.ts";
 import { findLink } from "../net/veth.ts";
-import { beat } from "../store/heartbeat.ts";
+import { proveWritable } from "../store/heartbeat.ts";
 import { DEFAULT_DATA_DIR, openStore, storeExists } from "../store/sqlite.ts";
 
 const PLUGIN = "rewrite";
@@ -275,7 +275,7 @@ export const rewrite = definePlugin({
     const { sets, writes } = planOf(call.config);
     const place = placeOf(call.config);
     if (sets.length > 0) await checkReady({ ...call, network: reportedNetwork(call.network) }, place, sets);
-    else if (writes) await openStore(place.dataDir).transaction(beat);
+    else if (writes) await proveWritable(place.dataDir);
   },
 
   async gc(call): Promise<void> {

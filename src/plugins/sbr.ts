@@ -32,8 +32,7 @@ import {
   spelledRoutes,
   usedTables,
 } from "../net/source-routing.ts";
-import { beat } from "../store/heartbeat.ts";
-import { openStore } from "../store/sqlite.ts";
+import { proveWritable } from "../store/heartbeat.ts";
 import type { Transaction } from "../store/store.ts";
 
 const PLUGIN = "sbr";
@@ -265,7 +264,7 @@ export const sbr = defineChained({
 
   async status({ config }): Promise<void> {
     const { dataDir } = planOf(config);
-    await openStore(dataDir).transaction(beat);
+    await proveWritable(dataDir);
     probeRules();
   },
 

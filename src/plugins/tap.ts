@@ -21,8 +21,7 @@ import { dnsSchema, type Result } from "../cni/result.ts";
 import type { Connection } from "../net/connection.ts";
 import { createTap, probeTap, type TapAccess, tapAccessOf } from "../net/tap.ts";
 import { findLink, type Link } from "../net/veth.ts";
-import { beat } from "../store/heartbeat.ts";
-import { openStore } from "../store/sqlite.ts";
+import { proveWritable } from "../store/heartbeat.ts";
 
 const KIND = { plugin: "tap", kind: "tun" } as const;
 const LARGEST_32_BITS = 0xffff_ffff;
@@ -127,7 +126,7 @@ export const tap = definePlugin({
 
   async status({ config, delegate }): Promise<void> {
     const plan = planOf(config, undefined);
-    await openStore(plan.dataDir).transaction(beat);
+    await proveWritable(plan.dataDir);
     probeTap();
     if (plan.ipamType !== undefined) await (await delegate(plan.ipamType)).status();
   },

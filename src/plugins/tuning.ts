@@ -46,7 +46,7 @@ import {
   writeTunable,
 } from "../net/tunable.ts";
 import { findLink, type Link } from "../net/veth.ts";
-import { beat } from "../store/heartbeat.ts";
+import { proveWritable } from "../store/heartbeat.ts";
 import { openStore, storeExists } from "../store/sqlite.ts";
 
 const PLUGIN = "tuning";
@@ -397,7 +397,7 @@ export const tuning = defineChained({
   async status({ config }): Promise<void> {
     const plan = planOf(config, {}, "IFNAME");
     checkAllowed(plan.tunables);
-    await openStore(plan.dataDir).transaction(beat);
+    await proveWritable(plan.dataDir);
     if (plan.tunables.length === 0) return;
     const missing = rehearse(() => plan.tunables.find(({ key }) => !lookAt(rehearsedPath(key)).isThere));
     if (missing === undefined) return;

@@ -22,8 +22,7 @@ import type { Result } from "../cni/result.ts";
 import { connectHost } from "../net/connection.ts";
 import { probeLinkDriver } from "../net/link-driver.ts";
 import { createVlan, LARGEST_VLAN, vlanIdOf } from "../net/vlan.ts";
-import { beat } from "../store/heartbeat.ts";
-import { openStore } from "../store/sqlite.ts";
+import { proveWritable } from "../store/heartbeat.ts";
 
 const KIND = { plugin: "vlan", kind: "vlan" } as const;
 
@@ -91,7 +90,7 @@ export const vlan = definePlugin({
 
   async status({ config, delegate }): Promise<void> {
     const plan = planOf(config);
-    await openStore(plan.dataDir).transaction(beat);
+    await proveWritable(plan.dataDir);
     using host = connectHost();
     probeLinkDriver(host, "vlan");
     requireMaster(plan);

@@ -46,7 +46,7 @@ import {
   usedVrfTables,
   vrfTableOf,
 } from "../net/vrf.ts";
-import { beat } from "../store/heartbeat.ts";
+import { proveWritable } from "../store/heartbeat.ts";
 import { openStore, storeExists } from "../store/sqlite.ts";
 import type { Store, Transaction } from "../store/store.ts";
 
@@ -317,7 +317,7 @@ export const vrf = defineChained({
 
   async status({ config }): Promise<void> {
     const { dataDir } = planOf(config);
-    await openStore(dataDir).transaction(beat);
+    await proveWritable(dataDir);
     using host = connectHost();
     probeLinkDriver(host, "vrf");
   },

@@ -3,6 +3,7 @@
 import { beat as beatStatement } from "../../db/queries.ts" with { type: "macro" };
 import { freeBytes } from "../sys/directory.ts";
 import { currentBootId } from "../sys/process.ts";
+import { openStore } from "./sqlite.ts";
 import { StoreError, type Transaction } from "./store.ts";
 
 const BEAT = beatStatement();
@@ -17,6 +18,11 @@ const ROOM_BYTES = 512n * 1024n;
 export async function beat(store: Transaction): Promise<void> {
   if (!store.isShared) requireRoom(store.location);
   await store.run(BEAT, { bootId: currentBootId(), atMs: Date.now() });
+}
+
+/** STATUS: commits a heartbeat to the store in `dataDir`, and makes it where there is none. Throws StoreError. */
+export async function proveWritable(dataDir: string): Promise<void> {
+  await openStore(dataDir).transaction(beat);
 }
 
 function requireRoom(location: string): void {
