@@ -4,7 +4,7 @@ import { createServer, type Server, type Socket } from "node:net";
 import { CniError, describeError, ErrorCode } from "../cni/error.ts";
 import { parseInput } from "../cni/input.ts";
 import { makeDirectories, parentOf, removeFile } from "../sys/directory.ts";
-import { statFile } from "../sys/files.ts";
+import { statName } from "../sys/files.ts";
 import { isSystemError } from "../sys/libc.ts";
 import { LocalStream } from "../sys/local-stream.ts";
 import { type DhcpDaemon, explained } from "./daemon.ts";
@@ -151,9 +151,10 @@ function questionIn(line: string): Question {
 /** Removes the socket that a daemon left which was killed. Throws CniError 102 where one listens. */
 function makeRoom(path: string): void {
   makeDirectories(parentOf(path), 0o700);
-  const status = statFile(path);
+  // by its name: a link in its place is none of ours, wherever that leads
+  const status = statName(path);
   if (status === undefined) return;
-  if (status.kind !== "other") {
+  if (status.kind !== "socket") {
     throw new CniError(
       ErrorCode.nameTaken,
       `${path} is there already, and no socket`,

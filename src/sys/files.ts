@@ -108,7 +108,7 @@ export function writeText(path: string, text: string): void {
 export interface FileStatus {
   readonly device: string;
   readonly inode: bigint;
-  readonly kind: "file" | "directory" | "link" | "pipe" | "other";
+  readonly kind: "file" | "directory" | "link" | "pipe" | "socket" | "other";
   readonly mode: number;
   /** Its length. */
   readonly bytes: bigint;
@@ -125,6 +125,7 @@ const KINDS: Readonly<Record<number, FileStatus["kind"]>> = {
   4: "directory",
   8: "file",
   10: "link",
+  12: "socket",
 };
 const AT_FDCWD = -100;
 const AT_SYMLINK_NOFOLLOW = 0x100;

@@ -35,7 +35,7 @@ const FLAGS = {
   resendmax: {
     type: "string",
     valueHint: "TIME",
-    description: "The longest pause between two messages: 62s",
+    description: "The longest pause between two messages that renew a lease: 62s",
   },
   resendtimeout: {
     type: "string",
@@ -63,9 +63,11 @@ export const command = operatorCommand({
     const hostPrefix = args.hostprefix ?? "";
     const socketPath = `${hostPrefix}${args.socketpath ?? DEFAULT_SOCKET}`;
     const dataDir = args["data-dir"] ?? `${hostPrefix}${DEFAULT_DATA_DIR}`;
-    using _pidfile = pidfileAt(args.pidfile);
+    const pidfile = pidfilePath(args.pidfile);
     const place = listeningPlace(process.env, socketPath);
     using _lock = await lockLeases(dataDir, socketPath);
+    // one that is refused leaves the file to whose number it has
+    using _pidfile = pidfile === undefined ? undefined : pidfileAt(pidfile);
     const table = new LeaseTable(dataDir);
     const daemon = new DhcpDaemon({
       ...{ table, patience, hostPrefix, broadcast: args.broadcast === true },
@@ -109,12 +111,13 @@ function durationOf(flag: string, text: string | undefined, usualMs: number): nu
   throw new UsageError(`--${flag} ${JSON.stringify(text)}: expected a time, such as 10s, 1m30s or 500ms`);
 }
 
+function pidfilePath(path: string | undefined): string | undefined {
+  if (path === undefined || path.startsWith("/")) return path;
+  throw new UsageError(`--pidfile ${JSON.stringify(path)}: expected an absolute path`);
+}
+
 /** Writes the number of this process into a file that goes with it. */
-function pidfileAt(path: string | undefined): Disposable | undefined {
-  if (path === undefined) return undefined;
-  if (!path.startsWith("/")) {
-    throw new UsageError(`--pidfile ${JSON.stringify(path)}: expected an absolute path`);
-  }
+function pidfileAt(path: string): Disposable {
   using file = openFile(
     path,
     OpenFlag.writeOnly | OpenFlag.create | OpenFlag.truncate | OpenFlag.noFollow,
