@@ -11,7 +11,7 @@ import {
   Operation,
 } from "./message.ts";
 import { OptionCode, type Options } from "./option.ts";
-import { type LeaseTerms, termsOf } from "./terms.ts";
+import { isHost, type LeaseTerms, termsOf } from "./terms.ts";
 
 /** Who asks, and what it tells servers of itself. */
 export interface ClientIdentity {
@@ -196,7 +196,10 @@ export class DhcpClient {
     message: DhcpMessage,
   ): Step {
     const terms = termsOf(message);
-    if (typeof terms === "string") return { state: ended(terms, state) };
+    if (typeof terms === "string") {
+      // what is held holds on: it is asked for again until an answer is one
+      return { state: state.kind === "requesting" ? ended(terms, state) : state };
+    }
     const asked = state.kind === "requesting" ? state.address : state.held.terms.address.address;
     const given = terms.address.address;
     if (!sameAddress(given, asked)) {
@@ -225,7 +228,8 @@ export class DhcpClient {
   #take(state: ClientState & { kind: "selecting" }, offer: DhcpMessage, nowMs: number): Step {
     const server = addressOption(offer, OptionCode.serverIdentifier);
     const address = offer.yourAddress;
-    if (server === undefined || address.value === NO_ADDRESS.value) return { state };
+    // another server may offer one that can be used
+    if (server === undefined || !isHost(address)) return { state };
     const { untilMs, transactionId } = state;
     return this.#request(
       { kind: "requesting", address, server, untilMs, ...this.#first(nowMs), transactionId },
@@ -355,20 +359,23 @@ export class DhcpClient {
       sinceMs: nowMs,
       sentAtMs: nowMs,
       sent: 1,
-      nextAtMs: nowMs + this.#pauseMs(1),
+      nextAtMs: nowMs + this.#pauseMs(1, this.patience.answerMs),
     };
   }
 
   #again<State extends Asking>(state: State, nowMs: number): State {
     const sent = state.sent + 1;
-    return { ...state, sent, sentAtMs: nowMs, nextAtMs: nowMs + this.#pauseMs(sent) };
+    const { answerMs, longestPauseMs } = this.patience;
+    // nobody waits for a renewal, and servers that are away are away for hundreds of clients
+    const longestMs = "held" in state ? longestPauseMs : Math.min(answerMs, longestPauseMs);
+    return { ...state, sent, sentAtMs: nowMs, nextAtMs: nowMs + this.#pauseMs(sent, longestMs) };
   }
 
   /** A few messages come quickly, because one that was lost is the rule; then each pause is twice the one before it. */
-  #pauseMs(sent: number): number {
+  #pauseMs(sent: number, longestMs: number): number {
     const slow = FIRST_SLOW_PAUSE_MS * 2 ** Math.max(0, sent - FAST_MESSAGES - 1);
-    const pause = sent <= FAST_MESSAGES ? FAST_PAUSE_MS : Math.min(slow, this.patience.longestPauseMs);
-    return Math.min(this.#spread(pause), this.patience.answerMs);
+    const pause = sent <= FAST_MESSAGES ? FAST_PAUSE_MS : Math.min(slow, longestMs);
+    return Math.min(this.#spread(pause), longestMs);
   }
 
   /** Many clients that began at once don't go on at once. */

@@ -1,8 +1,8 @@
 // What a server gave with an address, read from its DHCPACK: mask, routes, name servers, and how long all of it holds. And
 // the result that this is to a runtime. What a server says wrong is left out rather than believed by half.
 import type { Dns, Result, Route } from "../cni/result.ts";
-import { type Address, addressFromBytes, formatAddress } from "../ip/address.ts";
-import { formatPrefix, networkOf, type Prefix } from "../ip/prefix.ts";
+import { type Address, addressFromBytes, formatAddress, sameAddress } from "../ip/address.ts";
+import { firstAddress, formatPrefix, lastAddress, networkOf, type Prefix } from "../ip/prefix.ts";
 import { addressOption, type DhcpMessage, NO_ADDRESS } from "./message.ts";
 import { OptionCode } from "./option.ts";
 
@@ -43,22 +43,51 @@ export function termsOf(ack: DhcpMessage): LeaseTerms | string {
   const server = addressOption(ack, OptionCode.serverIdentifier);
   if (server === undefined) return "the server does not say who it is (option 54)";
   if (yourAddress.value === NO_ADDRESS.value) return "the server gave no address";
+  if (!isHost(yourAddress)) {
+    return `the server gave the address ${formatAddress(yourAddress)}, which no machine can have`;
+  }
   const mask = addressOption(ack, OptionCode.subnetMask);
   if (mask === undefined) return "the server gave no subnet mask (option 1)";
   const length = prefixLength(mask);
   if (length === undefined) return `the server gave the subnet mask ${formatAddress(mask)}, which is none`;
-  const routers = addressList(options.get(OptionCode.routers));
+  const address: Prefix = { address: yourAddress, length };
+  if (!isHostOf(address)) {
+    return `the server gave the address ${formatPrefix(address)}, which is that of all of its network`;
+  }
+  // the kernel refuses a route by oneself
+  const isRouter = (router: Address) => isHost(router) && !sameAddress(router, yourAddress);
+  const routers = addressList(options.get(OptionCode.routers)).filter(isRouter);
+  const routes = routesIn(options, routers[0]);
   return {
-    address: { address: yourAddress, length },
+    address,
     server,
     routers,
-    routes: routesIn(options, routers[0]),
-    nameServers: addressList(options.get(OptionCode.nameServers)),
-    domain: textIn(options.get(OptionCode.domainName)),
+    routes: routes.filter(({ router }) => router === undefined || isRouter(router)),
+    nameServers: addressList(options.get(OptionCode.nameServers)).filter(isAsked),
+    domain: nameIn(options.get(OptionCode.domainName)),
     search: domainNames(options.get(OptionCode.domainSearch)),
     mtu: mtuIn(options.get(OptionCode.interfaceMtu)),
     ...timesIn(options),
   };
+}
+
+/** True for an address that a machine can have (RFC 1122, section 3.2.1.3): not of this network, a loopback, or of classes D and E. */
+export function isHost({ value }: Address): boolean {
+  const first = Number(value >> 24n);
+  return first > 0 && first !== 127 && first < 224;
+}
+
+/** A name server may be on the machine itself. */
+function isAsked(server: Address): boolean {
+  return isHost(server) || server.value >> 24n === 127n;
+}
+
+/** The first and the last address of a network are those of all in it, except where it has no others (RFC 3021). */
+function isHostOf(prefix: Prefix): boolean {
+  const { address, length } = prefix;
+  return (
+    length > 30 || !(sameAddress(address, firstAddress(prefix)) || sameAddress(address, lastAddress(prefix)))
+  );
 }
 
 function prefixLength({ value }: Address): number | undefined {
@@ -123,14 +152,17 @@ function classfulRoutes(bytes: Uint8Array | undefined): TermRoute[] {
   return routes;
 }
 
-function textIn(bytes: Uint8Array | undefined): string | undefined {
-  if (bytes === undefined) return undefined;
+/** As in the names of machines, and with the underscore that some have; whoever writes it into a file can do so unseen. */
+const LABEL = /^[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?$/i;
+const LONGEST_NAME_BYTES = 255;
+
+function nameIn(bytes: Uint8Array | undefined): string | undefined {
+  if (bytes === undefined || bytes.length > LONGEST_NAME_BYTES) return undefined;
   // some servers end it with a NUL
   const text = new TextDecoder().decode(bytes).replace(/\0+$/, "");
-  return /^[\x21-\x7e]+$/.test(text) ? text : undefined;
+  const labels = text.replace(/\.$/, "").split(".");
+  return labels.every((label) => LABEL.test(label)) ? text : undefined;
 }
-
-const LONGEST_NAME_BYTES = 255;
 
 /** Domain names as DNS packs them, with pointers to what stands further in front (RFC 3397, RFC 1035). */
 function domainNames(bytes: Uint8Array | undefined): string[] {
@@ -159,10 +191,10 @@ function domainNameAt(bytes: Uint8Array, start: number): { text: string; next: n
       if (at + 1 >= bytes.length || target >= at) return undefined;
       at = target;
     } else {
-      const label = textIn(bytes.subarray(at + 1, at + 1 + count));
+      const label = new TextDecoder().decode(bytes.subarray(at + 1, at + 1 + count));
       length += count + 1;
-      if (count > 63 || at + 1 + count > bytes.length || length > LONGEST_NAME_BYTES) return undefined;
-      if (label === undefined || label.length !== count) return undefined;
+      if (at + 1 + count > bytes.length || length > LONGEST_NAME_BYTES || !LABEL.test(label))
+        return undefined;
       labels.push(label);
       at += 1 + count;
     }

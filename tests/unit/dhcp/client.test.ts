@@ -134,6 +134,20 @@ describe("getting an address", () => {
     expect(until(client, refused.state, 2100).said).toEqual(["2 DISCOVER to all from 0.0.0.0"]);
   });
 
+  test.each([0n, 0x7f00_0001n, 0xe000_0001n, 0xf000_0001n, 0xffff_ffffn])(
+    "waits for a better offer than the address %p",
+    (value) => {
+      const client = machine();
+      const begun = client.begin(0);
+      expect(client.hear(begun.state, offer(begun.state, { address: { family: 4, value } }), 5)).toEqual({
+        state: begun.state,
+      });
+      expect(client.hear(begun.state, offer(begun.state, { server: RIVAL }), 6).state.kind).toBe(
+        "requesting",
+      );
+    },
+  );
+
   test("gives back another address than the one that it asked for", () => {
     const client = machine();
     const begun = client.begin(0);
@@ -169,6 +183,24 @@ describe("keeping an address", () => {
       "80 ended",
     ]);
     expect(state).toMatchObject({ kind: "ended", reason: "the lease expired" });
+  });
+
+  test("asks a server that is away ever more slowly, once a minute in the end", () => {
+    const client = machine();
+    const { said } = until(client, bound(client, { leaseSeconds: 3600 }), 2_400_000);
+    const times = said.map((line) => Number(line.split(" ")[0]));
+    expect(times.map((at, index) => at - (times[index - 1] ?? 0)).slice(6, 12)).toEqual([
+      8, 16, 32, 62, 62, 62,
+    ]);
+  });
+
+  test.each([
+    ["without a mask", { mask: [255, 0, 255, 0] }],
+    ["of an address that no machine can have", { address: { family: 4, value: 0x7f00_0001n } }],
+  ] as const)("is not lost by a confirmation %s: that is none", (_, said) => {
+    const client = machine();
+    const renewing = client.tick(bound(client), 40_000);
+    expect(client.hear(renewing.state, ack(renewing.state, said), 40_100)).toEqual({ state: renewing.state });
   });
 
   test("is renewed by its server, from when it asked last", () => {

@@ -8,12 +8,15 @@ const MASK = [255, 255, 255, 0];
 const SERVER = [10, 0, 0, 1];
 const NOWHERE = { family: 4, value: 0n } as const;
 
-function ack(more: Readonly<Record<number, readonly number[] | undefined>>): DhcpMessage {
+function ack(
+  more: Readonly<Record<number, readonly number[] | undefined>>,
+  address = 0x0a00_0007n,
+): DhcpMessage {
   const options = { [OptionCode.serverIdentifier]: SERVER, [OptionCode.subnetMask]: MASK, ...more };
   return {
     ...{ operation: 2, transactionId: 1, seconds: 0, broadcast: false },
     ...{ clientAddress: NOWHERE, nextServer: NOWHERE, relay: NOWHERE, hardwareAddress: new Uint8Array(6) },
-    yourAddress: { family: 4, value: 0x0a00_0007n },
+    yourAddress: { family: 4, value: address },
     options: new Map(
       Object.entries(options).flatMap(([code, value]) =>
         value === undefined ? [] : [[Number(code), Uint8Array.from(value)] as const],
@@ -59,6 +62,22 @@ test.each([
     [everywhere],
   ],
   ["a router of three bytes is none", { [OptionCode.routers]: [10, 0, 0] }, []],
+  [
+    "what is no router is none: the container itself, nobody, everybody, a loopback, many",
+    {
+      [OptionCode.routers]: [
+        ...[10, 0, 0, 7, 0, 0, 0, 0, 255, 255, 255, 255, 127, 0, 0, 1, 224, 0, 0, 1],
+        ...[10, 0, 0, 9],
+      ],
+      [OptionCode.staticRoutes]: [172, 16, 0, 0, 10, 0, 0, 7],
+    },
+    [everywhere],
+  ],
+  [
+    "nor is it one of a classless route",
+    { [OptionCode.classlessRoutes]: [0, 10, 0, 0, 7, 8, 20, 224, 0, 0, 1, 8, 30, 10, 0, 0, 2] },
+    [{ dst: "30.0.0.0/8", gw: "10.0.0.2" }],
+  ],
 ])("routes: %s", (_, more, expected) => {
   expect(routes(more)).toEqual(expected);
 });
@@ -90,6 +109,27 @@ test.each([
 });
 
 test.each([
+  ["127.0.0.1", 0x7f00_0001n, MASK],
+  ["224.0.0.1", 0xe000_0001n, MASK],
+  ["255.255.255.255", 0xffff_ffffn, [255, 255, 255, 255]],
+  ["0.0.0.7", 7n, MASK],
+  ["10.0.0.0/24", 0x0a00_0000n, MASK],
+  ["10.0.0.255/24", 0x0a00_00ffn, MASK],
+])("%s is no machine's address", (text, address, mask) => {
+  expect(termsOf(ack({ [OptionCode.subnetMask]: mask }, address))).toContain(
+    `the server gave the address ${text}, which`,
+  );
+});
+
+test("a name server is one that can be asked", () => {
+  const all = [0, 0, 0, 0, 127, 0, 0, 53, 239, 0, 0, 1, 255, 255, 255, 255, 9, 9, 9, 9];
+  const terms = termsOf(ack({ [OptionCode.nameServers]: all }));
+  expect(typeof terms === "string" ? terms : resultOf(terms, undefined).dns).toEqual({
+    nameservers: ["127.0.0.53", "9.9.9.9"],
+  });
+});
+
+test.each([
   [[255, 255, 255, 255], 32],
   [[255, 255, 255, 254], 31],
   [[128, 0, 0, 0], 1],
@@ -110,6 +150,8 @@ test.each([
   ["with a pointer behind its end", [...label("a"), 0xc0, 9], []],
   ["that is cut", [5, 0x61], []],
   ["with a space", [...label("a b"), 0], []],
+  ["with what no name has", [...label("a;b"), 0], []],
+  ["with a dot inside a label", [...label("a.b"), 0], []],
 ])("a search list %s", (_, bytes, search) => {
   expect(termsOf(ack({ [OptionCode.domainSearch]: bytes }))).toMatchObject({ search });
 });
@@ -118,6 +160,14 @@ test.each([
   ["lab.example", "lab.example"],
   ["lab\0", "lab"],
   ["lab\nnameserver 6.6.6.6", undefined],
+  ["_tcp.lab-1.example.", "_tcp.lab-1.example."],
+  ["lab.example\0other", undefined],
+  ["$(reboot)", undefined],
+  ["-lab", undefined],
+  ["lab..example", undefined],
+  ["a".repeat(64), undefined],
+  ["a.".repeat(128), undefined],
+  ["", undefined],
 ])("the domain %j is %j", (text, domain) => {
   const terms = termsOf(ack({ [OptionCode.domainName]: [...new TextEncoder().encode(text)] }));
   expect(terms).toMatchObject({ domain } as object);
