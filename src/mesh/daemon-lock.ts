@@ -8,9 +8,24 @@ import type { MeshNames } from "./plan.ts";
 /** The number of a process, and a line's end. */
 const LONGEST_BYTES = 16;
 
+/** Where the lock of a mesh is. */
+function lockPath({ record }: Pick<MeshNames, "record">): string {
+  return `${record.replace(/\.json$/, "")}.lock`;
+}
+
+/** Returns the number of the process that keeps the mesh; undefined if none does. Throws SystemError. */
+export function daemonOf(names: Pick<MeshNames, "record">): number | undefined {
+  const path = lockPath(names);
+  if (statFile(path) === undefined) return undefined;
+  using file = openFile(path, OpenFlag.readOnly | OpenFlag.noFollow);
+  if (lockIfFree(file.fd, path)) return undefined;
+  const holder = Number(new TextDecoder().decode(readAll(file.fd, path, LONGEST_BYTES)));
+  return Number.isInteger(holder) && holder > 1 ? holder : undefined;
+}
+
 /** Takes the lock; throws CniError 11 where a daemon has it, and SystemError. The file goes with the lock, if that is given back. */
-export function lockDaemon({ record, network }: MeshNames): Disposable {
-  const path = `${record.replace(/\.json$/, "")}.lock`;
+export function lockDaemon(names: MeshNames): Disposable {
+  const path = lockPath(names);
   makeDirectories(parentOf(path), 0o700);
   for (;;) {
     const file = openFile(path, OpenFlag.readWrite | OpenFlag.create | OpenFlag.noFollow, 0o600);
@@ -19,7 +34,7 @@ export function lockDaemon({ record, network }: MeshNames): Disposable {
       file.close();
       throw new CniError(
         ErrorCode.tryAgainLater,
-        `the mesh ${network} is kept by a daemon${holder === "" ? "" : `: process ${holder}`}`,
+        `the mesh ${names.network} is kept by a daemon${holder === "" ? "" : `: process ${holder}`}`,
         "end that one first",
       );
     }

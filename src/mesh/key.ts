@@ -90,13 +90,28 @@ function readSecret(path: string): string | undefined {
   }
 }
 
-/** Makes a key at `path` unless somebody else is quicker. It is there whole or not at all, also after a power failure. */
+/**
+ * Puts a new key into the place of the one in the file at `path`, by one rename, and returns it: whoever reads meanwhile finds the
+ * old one or the new one. Where there is none it is made. Throws as `ensureKey` does, and leaves what is no key as it is.
+ */
+export async function replaceKey(path: string): Promise<MeshKey> {
+  await readKey(path);
+  writeKey(path, "anyway");
+  return ensureKey(path);
+}
+
+/** Makes a key at `path` unless somebody else is quicker. */
 function createKey(path: string): void {
+  writeKey(path, "if there is none");
+}
+
+/** It is there whole or not at all, also after a power failure. */
+function writeKey(path: string, when: "anyway" | "if there is none"): void {
   const parent = parentOf(path);
   makeDirectories(parent, 0o700);
   using folder = openFile(parent, OpenFlag.readOnly | OpenFlag.directory);
   lockExclusively(folder.fd, parent);
-  if (statName(path) !== undefined) return;
+  if (when === "if there is none" && statName(path) !== undefined) return;
   const draft = `${path}.new`;
   // of one that was killed; nobody else is here meanwhile
   removeFile(draft);

@@ -50,6 +50,12 @@ testWith(postgres)(
     });
     expect((await one.node("sync"))[0]).toStartWith("removed peer");
 
+    const rotated = await one.warren("rotate");
+    expect([rotated.exitCode, rotated.stderr]).toEqual([
+      1,
+      'Error: the nodes of the mesh mesh have no keys: its backend is vxlan; only "backend": "wireguard" has them\n',
+    ]);
+
     // without the store a node is taken down all the same, and it is said what is left to do
     await mesh.server.end("SIGKILL");
     const list = await one.warren("list");

@@ -111,7 +111,8 @@ export class PostgresServer implements AsyncDisposable {
       ...asServerUser(),
       ...[join(programs(), "postgres"), "-D", this.data, ...options.flatMap((one) => ["-c", one])],
     ];
-    const giveUpAtMs = Date.now() + 20_000;
+    // of one that was killed it may have a log to read first
+    const giveUpAtMs = Date.now() + 100_000;
     for (;;) {
       // it does not start as long as processes of one that was killed are still ending; an init would try again, too
       const hasEnded = (this.#process?.exitCode ?? this.#process?.signalCode ?? null) !== null;

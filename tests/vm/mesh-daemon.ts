@@ -11,7 +11,7 @@ const PATIENT = { connectTimeoutSeconds: 60, statementTimeoutSeconds: 60 };
 
 export const MESH_DAEMON_CASES: readonly Case[] = [
   {
-    name: "S3-W03 S3-W06 S3-W12 daemons of two nodes shake hands by wireguard as the store introduces them, and a kill -9 or an absent store touches no session",
+    name: "S3-W03 S3-W06 S3-W12 daemons of two nodes shake hands by wireguard as the store introduces them, a kill -9 or an absent store touches no session, and a new key is followed",
     needsDatabase: true,
     async run(host) {
       const stage = await MeshStage.on(host, 2);
@@ -49,6 +49,18 @@ export const MESH_DAEMON_CASES: readonly Case[] = [
         "told anew",
       );
       same(await wg(one, "latest-handshakes"), session, "the session after kill -9");
+
+      // a new key, which the other one follows
+      const told = second.lines.length;
+      const keyFile = `${one.folder}/state/mesh.key`;
+      const former = await one.text(["cat", keyFile]);
+      const [rotated = ""] = await one.node("rotate");
+      same([rotated.replace("public key ", "")], await wg(one, "public-key"), "the key of the tunnel");
+      same((await one.text(["cat", keyFile])) === former, false, "the old key in the file");
+      same(await one.text(["stat", "-c", "%a", keyFile]), "600\n");
+      await second.tells("added peer node1", told);
+      await eventually("an answer", () => answers(host, "10.244.1.3", "pod1"), Boolean);
+      same(again.linesOf("warning"), [], "warnings about its own key");
       same(await again.end(), 0);
 
       // a reboot without the server: what the node remembers is enough to be known to the other one

@@ -154,7 +154,7 @@ async function loseStore(stage: Stage, scene: Scene): Promise<void> {
   await hears(stage, scene, 1, "can't be reached");
   await stage.show("warren lab ping 10.244.1.3 --from pod1");
   stage.say(
-    "No packet needs the store. Now node1 loses what a reboot takes, its daemon and the namespace of the tunnel.",
+    "No packet needs the store. Now node1 loses its daemon and the namespace of the tunnel, as in a reboot.",
   );
   await daemonOf(scene, 1).end("kill -9 %node1", "SIGKILL");
   await stage.show("warren lab netns --delete wg1");

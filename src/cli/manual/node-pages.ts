@@ -84,6 +84,20 @@ export const NODE_PAGES: Readonly<Record<string, ManualPage>> = {
     examples: [["warren node sync", "After the configuration has another peer."]],
     seeAlso: ["warren node up", "docs/mesh.md"],
   },
+  "node rotate": {
+    description: [
+      "Puts a new private key into the key file, by one rename, gives it to the tunnel, and has the store tell the other nodes, who drop the old one. Where a daemon runs it does that. Nothing is changed while the store is away. Between the moment in which this node has the key and that in which another one does, packets between the two are lost: about as long as any change takes to be known, less than two seconds.",
+      "It prints the new public key. Without a store that is for the configurations of the others, and until it is there this node is cut off.",
+    ],
+    files: MESH_FILES,
+    exitCodes: [
+      ["0", "The new key is in place, and the store has it."],
+      ["1", "Nothing was changed, or the store does not have the new key yet, as the message says."],
+      USAGE,
+    ],
+    examples: [["warren node rotate", "After a disk with the old key was given away."]],
+    seeAlso: ["warren node show", "warren node run", "docs/mesh.md"],
+  },
   "node list": {
     description: [
       "Lists the nodes of the mesh that are in the store: whose which block is, where each is reached, and when it was last heard of. One of which nothing was heard for two minutes is silent: its daemon does not run, or does not reach the store. One that has left has its block for the time of grace.",

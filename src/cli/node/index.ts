@@ -10,6 +10,7 @@ export const command = defineCommand({
     list: async () => (await import("./list.ts")).command,
     remove: async () => (await import("./remove.ts")).command,
     run: async () => (await import("./run.ts")).command,
+    rotate: async () => (await import("./rotate.ts")).command,
     sync: async () => (await import("./sync.ts")).command,
   },
 });

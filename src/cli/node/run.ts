@@ -18,10 +18,11 @@ export const command = operatorCommand({
     const mesh = openMesh(args.config);
     const { nodes } = mesh.settings;
     const registry = registryOf(mesh.settings);
-    using _lock = lockDaemon(namesOf(mesh.settings));
     const daemon = new Daemon(mesh, observer());
     using _interruption = new Interruption(() => daemon.stop());
+    // before anybody can know the process by its lock: the signal would end it
     process.on("SIGUSR2", () => daemon.lookNow());
+    using _lock = lockDaemon(namesOf(mesh.settings));
     await explained(async () => {
       if (registry !== undefined) await daemon.follow(registry);
       else if (nodes.kind === "fixed") await daemon.keep(fixedMembership(nodes));

@@ -12,7 +12,7 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { ensureKey, KeyFileError, readKey } from "../../../src/mesh/key.ts";
+import { ensureKey, KeyFileError, readKey, replaceKey } from "../../../src/mesh/key.ts";
 import { isPublicKey } from "../../../src/net/wireguard-key.ts";
 
 const root = mkdtempSync(join(tmpdir(), "warren-key-"));
@@ -58,6 +58,19 @@ describe("S3-W07 the key file", () => {
       writeFileSync(path, text, { mode: 0o600 });
       expect((await ensureKey(path)).publicKey).toBe(PUBLIC);
     }
+  });
+
+  test("gets a new key by one rename, and keeps what is none", async () => {
+    const first = await replaceKey(path);
+    const inode = statSync(path).ino;
+    const second = await replaceKey(path);
+    expect(second.publicKey).not.toBe(first.publicKey);
+    expect(readFileSync(path, "utf8")).toBe(`${second.privateKey.spell()}\n`);
+    expect([statSync(path).mode & 0o7777, statSync(path).ino === inode]).toEqual([0o600, false]);
+    expect(readdirSync(folder)).toEqual(["mesh.key"]);
+    writeFileSync(path, "no key");
+    await expect(replaceKey(path)).rejects.toThrow("has no key in it");
+    expect(readFileSync(path, "utf8")).toBe("no key");
   });
 
   test("is one for all who make it at once, also where somebody was killed at it before", async () => {
