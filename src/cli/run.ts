@@ -67,7 +67,8 @@ export const command = operatorCommand({
 
     await using stack = new AsyncDisposableStack();
     const interruption = stack.use(new Interruption());
-    const runtime = runtimeOf(settings);
+    // a plugin that died of the signal by which this command is ended would pass for one that failed
+    const runtime = runtimeOf(settings, { apart: true });
     const records = new PodRecords(settings.cacheFolder);
     await collectAbandonedRuns(runtime, records);
     const record = stack.use(

@@ -117,10 +117,13 @@ export function settingsOf(flags: Flags, variables: Variables): Settings {
   };
 }
 
-/** Returns the runtime for these settings; it tells what it did beyond what was asked on standard error. */
-export function runtimeOf(settings: Settings): Runtime {
+/**
+ * Returns the runtime for these settings; it tells what it did beyond what was asked on standard error. `apart` keeps the
+ * terminal's signals from its plugins.
+ */
+export function runtimeOf(settings: Settings, { apart = false } = {}): Runtime {
   return {
-    host: { path: settings.pluginPath, timeoutMs: settings.timeoutMs },
+    host: { path: settings.pluginPath, timeoutMs: settings.timeoutMs, apart },
     cache: new AttachmentCache(settings.cacheFolder),
     note: (line) => log.info(line),
   };

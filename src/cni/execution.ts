@@ -51,6 +51,8 @@ export interface Execution {
   readonly stdin: Uint8Array;
   /** After so long the plugin is killed; without it, the plugin may take as long as it likes. */
   readonly timeoutMs?: number;
+  /** True if the terminal's Ctrl-C is not to reach it, because the caller takes back what it did. */
+  readonly apart?: boolean;
 }
 
 /**
@@ -121,7 +123,7 @@ async function start(
         stdin: execution.stdin,
         stdout: "pipe",
         stderr: "pipe",
-        detached: execution.timeoutMs !== undefined,
+        detached: execution.timeoutMs !== undefined || execution.apart === true,
       });
     } catch (error) {
       const busy = error instanceof Error && "code" in error && error.code === "ETXTBSY";

@@ -11,6 +11,8 @@ export interface PluginHost {
   readonly path: readonly string[];
   /** After so long a plugin is killed and its call fails with code 106; libcni, and we by default, wait. */
   readonly timeoutMs?: number | undefined;
+  /** True if the terminal's Ctrl-C is not to reach plugins, because the caller takes back what they did. */
+  readonly apart?: boolean;
 }
 
 /** What to call. */
@@ -33,6 +35,7 @@ export async function invokePlugin(host: PluginHost, invocation: Invocation): Pr
     variables: { ...process.env, ...variablesOf(host, invocation) },
     stdin: new TextEncoder().encode(invocation.config),
     ...(host.timeoutMs === undefined ? {} : { timeoutMs: host.timeoutMs }),
+    apart: host.apart === true,
   });
 }
 

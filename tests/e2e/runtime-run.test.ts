@@ -57,6 +57,19 @@ class Stage implements AsyncDisposable {
 
 const WHOLE_LIFE = ["ADD a eth0", "ADD b eth1", "DEL b eth1", "DEL a eth0"];
 
+test("X-41 Ctrl-C while a network is added lets the plugin finish, and takes back what it did", async () => {
+  await using stage = await Stage.create();
+  stage.files.hold("a", "ADD");
+  const child = stage.host.start(["setsid", WARREN, "run", "one", "--", "true"], stage.options);
+  await stage.files.holding();
+  // as a terminal does it: the whole group hears of it
+  process.kill(-child.pid, "SIGINT");
+  await Bun.sleep(50);
+  stage.files.release();
+  expect([await child.exited, await new Response(child.stderr).text()]).toEqual([130, ""]);
+  expect(await stage.finish()).toEqual(["ADD a eth0", "DEL a eth0"]);
+});
+
 testWith(tools.referencePlugins)("X-41 the command runs in a namespace with every network", async () => {
   await using stage = await Stage.create();
   stage.files.configure("red.conflist", bridge("red", "10.1.0.0/24"));

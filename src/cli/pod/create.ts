@@ -94,7 +94,8 @@ export const command = operatorCommand({
 
     await using stack = new AsyncDisposableStack();
     const interruption = stack.use(new Interruption());
-    const runtime = runtimeOf(settings);
+    // a plugin that died of the signal by which this command is ended would pass for one that failed
+    const runtime = runtimeOf(settings, { apart: true });
     const record = stack.use(records.begin(name, plan));
     const { results, undo } = await makePod(runtime, record, interruption);
     stack.use(undo);
