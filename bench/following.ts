@@ -1,5 +1,6 @@
-// A node of a mesh whose daemon follows a store: how long it takes from a change that another node has written until the kernel of
-// this one has the peer as it is to be. Listening, the pause in which several changes become one, and the sync are in it.
+// A node of a mesh whose daemon follows a store: how long it takes from a change that another node has written until
+// the kernel of this one has the peer as it is to be. Listening, the pause in which several changes become one, and the
+// sync are in it.
 import { writeFileSync } from "node:fs";
 import { parseAddress } from "../src/ip/address.ts";
 import { parsePrefix } from "../src/ip/prefix.ts";

@@ -37,7 +37,8 @@ interface Replacement {
 
 /**
  * Lets the default route of the gateway's family lead over `ifname`, in the place of every one that leads over one of
- * `ifnames`. `onBegun` is called with what takes that back, before anything is changed. Throws NetlinkError where the gateway can't be reached.
+ * `ifnames`. `onBegun` is called with what takes that back, before anything is changed. Throws NetlinkError where the
+ * gateway can't be reached.
  */
 export async function setDefaultGateway(
   netns: Netns,

@@ -27,7 +27,10 @@ interface ShownAttachment {
   readonly since: string;
 }
 
-/** Returns the id that `part` is the beginning of, or that stands for the NETNS `part`; throws CniError 3 if it is that of none or of several. */
+/**
+ * Returns the id that `part` is the beginning of, or that stands for the NETNS `part`; throws CniError 3 if it is that
+ * of none or of several.
+ */
 export function matchingContainer(part: string, containers: ReadonlySet<string>): string {
   if (containers.has(part)) return part;
   const ofNetns = containerIdOf(part);

@@ -29,7 +29,10 @@ export const OptionCode = {
   end: 255,
 } as const;
 
-/** What configs call options: the names that the reference plugin takes, and of dhcp-options(5) those that have an effect here. */
+/**
+ * What configs call options: the names that the reference plugin takes, and of dhcp-options(5) those that have an
+ * effect here.
+ */
 const NAMES: Readonly<Record<string, number>> = {
   "dhcp-client-identifier": OptionCode.clientIdentifier,
   "subnet-mask": OptionCode.subnetMask,

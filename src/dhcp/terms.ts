@@ -71,7 +71,10 @@ export function termsOf(ack: DhcpMessage): LeaseTerms | string {
   };
 }
 
-/** True for an address that a machine can have (RFC 1122, section 3.2.1.3): not of this network, a loopback, or of classes D and E. */
+/**
+ * True for an address that a machine can have (RFC 1122, section 3.2.1.3): not of this network, a loopback, or of
+ * classes D and E.
+ */
 export function isHost({ value }: Address): boolean {
   const first = Number(value >> 24n);
   return first > 0 && first !== 127 && first < 224;

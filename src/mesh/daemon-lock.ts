@@ -23,7 +23,10 @@ export function daemonOf(names: Pick<MeshNames, "record">): number | undefined {
   return Number.isInteger(holder) && holder > 1 ? holder : undefined;
 }
 
-/** Takes the lock; throws CniError 11 where a daemon has it, and SystemError. The file goes with the lock, if that is given back. */
+/**
+ * Takes the lock; throws CniError 11 where a daemon has it, and SystemError. The file goes with the lock, if that is
+ * given back.
+ */
 export function lockDaemon(names: MeshNames): Disposable {
   const path = lockPath(names);
   makeDirectories(parentOf(path), 0o700);

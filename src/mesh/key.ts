@@ -91,8 +91,9 @@ function readSecret(path: string): string | undefined {
 }
 
 /**
- * Puts a new key into the place of the one in the file at `path`, by one rename, and returns it: whoever reads meanwhile finds the
- * old one or the new one. Where there is none it is made. Throws as `ensureKey` does, and leaves what is no key as it is.
+ * Puts a new key into the place of the one in the file at `path`, by one rename, and returns it: whoever reads
+ * meanwhile finds the old one or the new one. Where there is none it is made. Throws as `ensureKey` does, and leaves
+ * what is no key as it is.
  */
 export async function replaceKey(path: string): Promise<MeshKey> {
   await readKey(path);

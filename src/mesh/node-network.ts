@@ -119,7 +119,10 @@ function keepInMind(
   remember(plan, configFile, origin && { origin, blocks, nodes });
 }
 
-/** Returns the names of everything that this configuration has made on this node: as it is called now and, behind that, as it was. */
+/**
+ * Returns the names of everything that this configuration has made on this node: as it is called now and, behind that,
+ * as it was.
+ */
 export function namesOnNode({ settings, configFile }: NodeNetwork): MeshNames[] {
   const now = namesOf(settings);
   const remembered = recallAll(now, configFile).map(({ names }) => namesOf({ ...settings, ...names }));

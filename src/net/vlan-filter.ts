@@ -47,8 +47,8 @@ function noFilter(): MissingFeatureError {
 }
 
 /**
- * Throws MissingFeatureError if the kernel has no bridges, or no VLAN filter. A kernel without it takes the setting and forgets it,
- * so a bridge is made in a namespace of its own, which is gone afterwards, and looked at.
+ * Throws MissingFeatureError if the kernel has no bridges, or no VLAN filter. A kernel without it takes the setting and
+ * forgets it, so a bridge is made in a namespace of its own, which is gone afterwards, and looked at.
  */
 export function probeVlanFilter(): void {
   using socket = inFreshNetworkNamespace(() => NetlinkSocket.open("route"));

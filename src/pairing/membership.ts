@@ -161,9 +161,9 @@ function explained(
 export type Ending = "end" | "undo";
 
 /**
- * Removes the links of an attachment from the kernel, then from the store; before that nobody makes new ones to it. What is missing is success; other pods' links
- * wait again. Throws NetlinkError or StoreError, and what could not be removed
- * stays written down.
+ * Removes the links of an attachment from the kernel, then from the store; before that nobody makes new ones to it.
+ * What is missing is success; other pods' links wait again. Throws NetlinkError or StoreError, and what could not be
+ * removed stays written down.
  */
 export async function endPod(owner: Owner, dataDir: string, ending: Ending): Promise<void> {
   const ends = await inExistingStore(dataDir, async (store) => {

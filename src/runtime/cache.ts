@@ -121,9 +121,10 @@ export class AttachmentCache {
   }
 
   /**
-   * Returns every attachment of `network`, or of all for undefined, in the order of the file names. Files of others, bare results and broken
-   * files are passed over (libcni GetCachedAttachments): one broken file must not stop the others' GC. `broken` is
-   * called with a line about each that can't be read. Throws CniError 5 if the folder is there and can't be listed.
+   * Returns every attachment of `network`, or of all for undefined, in the order of the file names. Files of others,
+   * bare results and broken files are passed over (libcni GetCachedAttachments): one broken file must not stop the
+   * others' GC. `broken` is called with a line about each that can't be read. Throws CniError 5 if the folder is there
+   * and can't be listed.
    */
   list(network: string | undefined, broken: (problem: string) => void): CachedAttachment[] {
     const folder = join(this.folder, "results");

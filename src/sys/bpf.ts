@@ -147,7 +147,10 @@ function terminated(text: string): Uint8Array<ArrayBuffer> {
 
 const NAME_LIMIT_BYTES = 15;
 
-/** Loads a program for raw tracepoints, under a name that lists show; throws SystemError, whose cause has the verifier's words where it has some. */
+/**
+ * Loads a program for raw tracepoints, under a name that lists show; throws SystemError, whose cause has the verifier's
+ * words where it has some.
+ */
 export function loadProgram(name: string, program: Uint8Array<ArrayBuffer>): Descriptor {
   const load = (log?: Uint8Array<ArrayBuffer>) =>
     bpf("load a bpf program", Command.loadProgram, (view) => {

@@ -17,7 +17,10 @@ function bind() {
   return dlopen(LIBC, { ioctl: { args: ["i32", "u64", "buffer"], returns: "i32" } } as const).symbols;
 }
 
-/** Returns the name of an interface in the thread's network namespace; undefined where none has the number. Throws SystemError. */
+/**
+ * Returns the name of an interface in the thread's network namespace; undefined where none has the number. Throws
+ * SystemError.
+ */
 export function interfaceName(number: number): string | undefined {
   const request = memory(REQUEST_BYTES);
   new DataView(request.buffer).setInt32(NUMBER_AT, checkedInt(number, "interface number"), true);

@@ -1,5 +1,5 @@
-// The labs on PostgreSQL: that of STATUS and GC, which is the same to look at as on a file, and that of the mesh with its daemons;
-// with a server that the lab starts by itself and that is gone when it ends, however it ends.
+// The labs on PostgreSQL: that of STATUS and GC, which is the same to look at as on a file, and that of the mesh with
+// its daemons; with a server that the lab starts by itself and that is gone when it ends, however it ends.
 import { expect } from "bun:test";
 import { chmodSync, copyFileSync, existsSync, readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { join } from "node:path";

@@ -1,5 +1,5 @@
-// kill -9 of the DHCP daemon at every step of an ADD and a DEL. The next daemon, and the DEL that a runtime makes after a failure,
-// leave nothing: no lease in the store or at the server, and no interface.
+// kill -9 of the DHCP daemon at every step of an ADD and a DEL. The next daemon, and the DEL that a runtime makes after
+// a failure, leave nothing: no lease in the store or at the server, and no interface.
 import { describe, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";

@@ -51,7 +51,10 @@ export class Stage extends Narrator {
     return answer;
   }
 
-  /** As `show`, of an ADD's result only the line with the address, and what `rest` says of the others. Throws StepError unless it is `address`. */
+  /**
+   * As `show`, of an ADD's result only the line with the address, and what `rest` says of the others. Throws StepError
+   * unless it is `address`.
+   */
   async showAddress(line: string, address: string, rest = "are like those of pod1"): Promise<void> {
     this.command(line);
     const { exitCode, stdout, stderr } = await this.#run(line);

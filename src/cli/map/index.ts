@@ -1,5 +1,5 @@
-// `warren map`: the node drawn: bridges and pairs, pods with addresses and routes, masquerading, port maps, limits, impairments. As a
-// tree in the terminal, as a picture (--svg FILE), for Graphviz (--dot), or as JSON.
+// `warren map`: the node drawn: bridges and pairs, pods with addresses and routes, masquerading, port maps, limits,
+// impairments. As a tree in the terminal, as a picture (--svg FILE), for Graphviz (--dot), or as JSON.
 import { writeFileSync } from "node:fs";
 import { CniError, describeError, ErrorCode } from "../../cni/error.ts";
 import { log } from "../../log.ts";

@@ -38,7 +38,10 @@ export const command = operatorCommand({
   },
 });
 
-/** Takes this node out of every mesh that it is in by this configuration; returns what has to be told of those that it is in still. */
+/**
+ * Takes this node out of every mesh that it is in by this configuration; returns what has to be told of those that it
+ * is in still.
+ */
 async function leaveAll({ settings, configFile }: NodeNetwork): Promise<string[]> {
   const registry = registryOf(settings);
   const problems = await leave(registry);

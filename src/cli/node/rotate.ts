@@ -1,5 +1,5 @@
-// `warren node rotate`: a new key for this node. The device gets it at once, and the store tells the others, who drop the old one.
-// Nothing is changed unless the store answers: with a key that nobody knows the node would be cut off.
+// `warren node rotate`: a new key for this node. The device gets it at once, and the store tells the others, who drop
+// the old one. Nothing is changed unless the store answers: with a key that nobody knows the node would be cut off.
 import { readFileSync } from "node:fs";
 import { CniError, ErrorCode } from "../../cni/error.ts";
 import { log } from "../../log.ts";
@@ -57,7 +57,10 @@ export const command = operatorCommand({
   },
 });
 
-/** Throws CniError unless this is a daemon of the mesh: its number may be that of another namespace, where another process has it. */
+/**
+ * Throws CniError unless this is a daemon of the mesh: its number may be that of another namespace, where another
+ * process has it.
+ */
 function requireDaemon(daemon: number): void {
   try {
     if (/\0node\0run\0/.test(readFileSync(`/proc/${daemon}/cmdline`, "utf8"))) return;
