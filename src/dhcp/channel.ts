@@ -16,6 +16,9 @@ import { CLIENT_PORT, decodePacket, encodePacket } from "./packet.ts";
 const EVERYBODY = new Uint8Array(6).fill(0xff);
 const BROADCAST = { family: 4, value: 0xffff_ffffn } as const;
 
+/** Whoever floods an interface must not keep all others from their answers. */
+const PACKETS_A_LOOK = 64;
+
 /** A container's interface that is not fit for DHCP. */
 export class InterfaceError extends Error {
   override readonly name = "InterfaceError";
@@ -63,17 +66,19 @@ export class Channel implements Disposable {
     this.socket.send(packet, to === undefined ? EVERYBODY : server);
   }
 
-  /** Returns the next message of a server; undefined if there is none now. Throws SystemError. */
-  take(): HeardMessage | undefined {
-    for (;;) {
+  /** Returns what servers have said since the last look, a few messages at most. Throws SystemError. */
+  take(): HeardMessage[] {
+    const messages: HeardMessage[] = [];
+    for (let packets = 0; packets < PACKETS_A_LOOK; packets++) {
       const heard = this.socket.take();
-      if (heard === undefined) return undefined;
+      if (heard === undefined) break;
       const packet = decodePacket(heard.bytes);
       const message = packet === undefined ? undefined : decodeMessage(packet.payload);
       // what is no message of a server is nobody's question
       if (packet === undefined || message === undefined) continue;
-      return { message, payload: packet.payload.slice(), hardwareAddress: heard.hardwareAddress };
+      messages.push({ message, payload: packet.payload.slice(), hardwareAddress: heard.hardwareAddress });
     }
+    return messages;
   }
 
   [Symbol.dispose](): void {

@@ -155,14 +155,17 @@ export class DhcpDaemon {
   /** Gives back what belongs to containers that are gone. */
   async #look(): Promise<void> {
     for (const keeper of [...this.#keepers.values()]) {
-      if (!this.#isGone(keeper.holder)) continue;
-      await this.#inTurn(keeper.holder, async () => {
-        if (this.#keepers.get(keyOf(keeper.holder)) !== keeper) return;
-        this.around.note(`${describeOwner(keeper.holder)}: its namespace ${keeper.holder.netns} is gone`);
-        await this.#release(keeper.holder);
-      }).catch((error: unknown) => {
+      try {
+        if (!this.#isGone(keeper.holder)) continue;
+        await this.#inTurn(keeper.holder, async () => {
+          if (this.#keepers.get(keyOf(keeper.holder)) !== keeper) return;
+          this.around.note(`${describeOwner(keeper.holder)}: its namespace ${keeper.holder.netns} is gone`);
+          await this.#release(keeper.holder);
+        });
+      } catch (error) {
+        // also a path that can't be looked at just now, such as that of a process which is about to end
         this.around.warn(`${describeOwner(keeper.holder)}: ${describeError(error)}`);
-      });
+      }
     }
   }
 

@@ -26,13 +26,20 @@ export interface LeaseHolder
   extends Owner,
     Pick<DhcpLeaseRow, "podNamespace" | "podName" | "netns" | "netnsInode" | "bootId" | "createdAtMs"> {}
 
-/** How often it is looked whether an answer has come: at first often, for most servers answer at once. */
-const FIRST_LOOKS_MS = 2;
-const LATER_LOOKS_MS = 20;
-const FIRST_LOOKS_LAST_MS = 200;
+/** The shortest and the longest pause between two looks whether an answer has come. */
+const FIRST_LOOK_MS = 2;
+const LAST_LOOK_MS = 1_000;
 /** The clock of the boot goes on while the machine sleeps, and a timer does not. */
 const LONGEST_SLEEP_MS = 60_000;
 const ANYBODY = new Uint8Array(6).fill(0xff);
+
+/**
+ * Returns how long after the last look the next one comes. Most servers answer at once; whoever waits for one that takes its
+ * time waits a tenth longer, and hundreds of clients of one that is away cost next to nothing.
+ */
+export function pauseBetweenLooksMs(sinceAskedMs: number): number {
+  return Math.min(Math.max(FIRST_LOOK_MS, sinceAskedMs / 10), LAST_LOOK_MS);
+}
 
 /** An address that can't be had. */
 export class NoLeaseError extends Error {
@@ -174,7 +181,7 @@ export class LeaseKeeper {
     if (this.#isAsking) {
       await this.#attempt(async () => {
         const client = this.#clientOf(this.#open());
-        for (let heard = this.#channel?.take(); heard !== undefined; heard = this.#channel?.take()) {
+        for (const heard of this.#channel?.take() ?? []) {
           await this.#apply(client.hear(this.#state, heard.message, uptimeMs()), heard);
         }
       });
@@ -221,7 +228,10 @@ export class LeaseKeeper {
     const { terms } = held;
     const server = addressBytes(terms.server);
     const { payload: acknowledgement, hardwareAddress: serverHardwareAddress } = heard;
-    await this.around.table.update(this.holder, held, { acknowledgement, serverHardwareAddress, server });
+    const write = () =>
+      this.around.table.update(this.holder, held, { acknowledgement, serverHardwareAddress, server });
+    // nobody was told a new lease yet, but one that is renewed is the container's whatever the store can take
+    await (before.kind === "requesting" ? write() : this.#attempt(write));
     if (this.#row !== undefined) this.#row = { ...this.#row, server, serverHardwareAddress };
     const until = Number.isFinite(terms.leaseSeconds) ? `for ${terms.leaseSeconds} s` : "for ever";
     const verb = before.kind === "requesting" ? "leased" : "renewed";
@@ -263,8 +273,8 @@ export class LeaseKeeper {
     if (this.#isStopped || this.#state.kind === "ended") return;
     const nowMs = uptimeMs();
     const untilDueMs = (this.#client ?? this.#unconnectedClient()).dueAtMs(this.#state) - nowMs;
-    const looksMs = nowMs - this.#askedAtMs < FIRST_LOOKS_LAST_MS ? FIRST_LOOKS_MS : LATER_LOOKS_MS;
-    const limitMs = this.#isAsking && this.#channel !== undefined ? looksMs : LONGEST_SLEEP_MS;
+    const isLooking = this.#isAsking && this.#channel !== undefined;
+    const limitMs = isLooking ? pauseBetweenLooksMs(nowMs - this.#askedAtMs) : LONGEST_SLEEP_MS;
     await new Promise<void>((resolve) => {
       const timer = setTimeout(resolve, Math.max(1, Math.min(untilDueMs, limitMs)));
       this.#wake = () => {

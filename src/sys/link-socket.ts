@@ -40,6 +40,9 @@ function portFilter(port: number): FilterInstruction[] {
   ];
 }
 
+/** What was received last, by whichever socket: hundreds of them may wait at once. */
+let received: Uint8Array<ArrayBuffer> | undefined;
+
 /** A packet that came, and the hardware address that it came from; valid until the next one is taken. */
 export interface LinkPacket {
   readonly bytes: Uint8Array;
@@ -50,7 +53,6 @@ export interface LinkPacket {
 export class LinkSocket implements Disposable {
   readonly #descriptor: Descriptor;
   readonly #index: number;
-  readonly #received = memory(LONGEST_PACKET_BYTES);
 
   private constructor(descriptor: Descriptor, index: number) {
     this.#descriptor = descriptor;
@@ -88,21 +90,16 @@ export class LinkSocket implements Disposable {
   /** Returns a packet that was heard; undefined if there is none now. Throws SystemError. */
   take(): LinkPacket | undefined {
     const address = memory(LINK_ADDRESS_BYTES);
+    received ??= memory(LONGEST_PACKET_BYTES);
+    const buffer = received;
     const length = new Uint32Array(new ArrayBuffer(4)).fill(address.length);
     try {
       const bytes = retried("receive packet", () =>
-        socketCalls().recvfrom(
-          this.#descriptor.fd,
-          this.#received,
-          this.#received.length,
-          0,
-          address,
-          length,
-        ),
+        socketCalls().recvfrom(this.#descriptor.fd, buffer, buffer.length, 0, address, length),
       );
       const end = HARDWARE_ADDRESS_OFFSET + HARDWARE_ADDRESS_BYTES;
       return {
-        bytes: this.#received.subarray(0, bytes),
+        bytes: buffer.subarray(0, bytes),
         hardwareAddress: address.slice(HARDWARE_ADDRESS_OFFSET, end),
       };
     } catch (error) {

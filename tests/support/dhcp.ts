@@ -19,6 +19,7 @@ export class DhcpSite implements AsyncDisposable {
   #server: ReturnType<Sandbox["start"]> | undefined;
   #daemon: ReturnType<Sandbox["start"]> | undefined;
   #daemonLog: Promise<string> = Promise.resolve("");
+  #said = "";
 
   private constructor(readonly host: Sandbox) {}
 
@@ -117,16 +118,21 @@ export class DhcpSite implements AsyncDisposable {
   async keep(flags: readonly string[] = [], program: readonly string[] = [WARREN, "dhcp"]): Promise<void> {
     const daemon = this.host.start([...program, "daemon", ...flags]);
     this.#daemon = daemon;
-    let log = "";
+    this.#said = "";
     this.#daemonLog = (async () => {
       const decoder = new TextDecoder();
-      for await (const piece of daemon.stderr) log += decoder.decode(piece, { stream: true });
-      return log;
+      for await (const piece of daemon.stderr) this.#said += decoder.decode(piece, { stream: true });
+      return this.#said;
     })();
     await until("the daemon listens", async () => {
       if (daemon.exitCode !== null) throw new Error(`the daemon ended: ${await this.#daemonLog}`);
-      return log.includes("the DHCP daemon listens");
+      return this.#said.includes("the DHCP daemon listens");
     });
+  }
+
+  /** Waits until the daemon has said something. */
+  async hears(words: RegExp): Promise<void> {
+    await until(`the daemon says ${words}`, async () => words.test(this.#said));
   }
 
   /** True if a pod reaches an address on the wire. */
