@@ -7,7 +7,7 @@ import { formatPrefix } from "./ip/prefix.ts";
 import { rememberCall } from "./ledger/journal.ts";
 import { GatewayConflictError, NotABridgeError } from "./net/bridge.ts";
 import { MissingFeatureError } from "./net/feature.ts";
-import { DuplicateAddressError } from "./net/interface.ts";
+import { DuplicateAddressError, HardwareAddressTakenError } from "./net/interface.ts";
 import { UnfitMasterError } from "./net/master.ts";
 import { NetnsError } from "./net/netns.ts";
 import { PortStateError } from "./net/veth.ts";
@@ -121,6 +121,11 @@ function explain(error: unknown): CniError | undefined {
   }
   if (error instanceof DuplicateAddressError) {
     return new CniError(ErrorCode.addressInUse, error.message, "find out who has it, or exclude it", {
+      cause: error,
+    });
+  }
+  if (error instanceof HardwareAddressTakenError) {
+    return new CniError(ErrorCode.addressInUse, error.message, "ask for another mac, or for none", {
       cause: error,
     });
   }

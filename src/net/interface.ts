@@ -4,7 +4,7 @@ import { type Address, addressBytes, addressFromBytes, type Family, parseAddress
 import { firstAddress, formatPrefix, type Prefix, parsePrefix } from "../ip/prefix.ts";
 import { addAddress, dumpAddresses, type LinkAddress } from "../netlink/address.ts";
 import { setLink } from "../netlink/link.ts";
-import { ignoring, type Request } from "../netlink/message.ts";
+import { ignoring, isNetlinkError, type Request } from "../netlink/message.ts";
 import { addRoute, dumpRoutes, type NewRoute, type Route } from "../netlink/route.ts";
 import { allowAnnouncements } from "./announcement.ts";
 import { broadcastOf } from "./bridge.ts";
@@ -79,12 +79,12 @@ export interface InterfaceSettings {
   readonly withoutSubnetRoutes?: boolean | undefined;
 }
 
-/** Gives the interface its settings, addresses and routes, and brings it up. Throws NetlinkError or SystemError. */
+/** Gives the interface its settings, addresses and routes, and brings it up. Throws HardwareAddressTakenError, NetlinkError or SystemError. */
 export function configureInterface(inside: Connection, netns: Netns, settings: InterfaceSettings): void {
   inNetns(netns, () => writeSettings(settings));
   const { index, addresses, routes } = settings;
   const ofFamily = (family: Family) => addresses.filter(({ prefix }) => prefix.address.family === family);
-  inside.execute([
+  executeUp(inside, [
     ...ofFamily(4).map((address) => newAddress(settings, address)),
     setLink(index, { up: true }),
     ...ofFamily(6).map((address) => newAddress(settings, address)),
@@ -93,9 +93,27 @@ export function configureInterface(inside: Connection, netns: Netns, settings: I
   ]);
 }
 
-/** Brings an interface up. */
+/** Brings an interface up. Throws HardwareAddressTakenError or NetlinkError. */
 export function bringUp(connection: Connection, index: number): void {
-  connection.execute([setLink(index, { up: true })]);
+  executeUp(connection, [setLink(index, { up: true })]);
+}
+
+/** Another interface that stands on the same one has the hardware address already, and is up. */
+export class HardwareAddressTakenError extends Error {
+  override readonly name = "HardwareAddressTakenError";
+}
+
+/** Executes requests that bring an interface up, which is when the kernel finds two of one hardware address on a master. */
+function executeUp(connection: Connection, requests: readonly Request<never>[]): void {
+  try {
+    connection.execute(requests);
+  } catch (error) {
+    if (!isNetlinkError(error, "EADDRINUSE")) throw error;
+    throw new HardwareAddressTakenError(
+      "the hardware address that is asked for is that of another interface on the same master",
+      { cause: error },
+    );
+  }
 }
 
 /** Lets an interface send no larger packets than this. */

@@ -59,6 +59,22 @@ const valid = (...ids: string[]): Config => ({
 });
 
 describe("ADD", () => {
+  test("of a hardware address that another container has is refused in words, and leaves nothing", async () => {
+    await using sandbox = await host();
+    const network = config(sandbox, { mac: "02:00:00:00:00:05" });
+    await succeed(sandbox, "ADD", network, POD);
+    for (const refused of [network, layer2(sandbox, { mac: "02:00:00:00:00:05" })]) {
+      expect((await call(sandbox, "ADD", refused, OTHER)).document).toMatchObject({
+        code: 100,
+        msg: "the hardware address that is asked for is that of another interface on the same master",
+        details: "ask for another mac, or for none",
+      });
+    }
+    expect(await seenLink(sandbox, "eth0", "pod2")).toBeUndefined();
+    await succeed(sandbox, "DEL", network, POD);
+    await nothingIsLeft(sandbox);
+  });
+
   test("makes all that the result says, in both families, and DEL takes all of it back", async () => {
     await using sandbox = await host();
     // every host has an eth0, which must not get in the way of the container's
