@@ -44,6 +44,8 @@ export function servePage(page: PageSettings): Bun.Server<undefined> {
     hostname: page.host,
     port: page.port,
     idleTimeout: 30,
+    // whatever NODE_ENV says
+    development: false,
     fetch: (request): Response | Promise<Response> =>
       answer(request, page, features, server.port ?? page.port),
     error: (error) => refuse(500, error.message),
