@@ -153,7 +153,10 @@ export async function problemsOf(trials: readonly Trial[]): Promise<string> {
 export async function killsOf(ordeal: Ordeal, count: number): Promise<Trial[]> {
   const { scene } = ordeal;
   const all = await stepsOf(ordeal);
-  const steps = IS_FULL && scene.looks !== false ? all : all.filter(({ looksOnly }) => !looksOnly);
+  const isLooking = IS_FULL && scene.looks !== false;
+  const steps = all.filter(({ call, looksOnly }) => {
+    return (isLooking || !looksOnly) && (scene.storeWrites !== false || call !== "pwrite64");
+  });
   const cures: readonly Cure[] = scene.cures ?? ["DEL", "GC"];
   return sample(steps, count).flatMap((step) =>
     sample(cures, 1).map((cure): Trial => {
