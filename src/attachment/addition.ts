@@ -48,6 +48,8 @@ export interface ChainedPlugin<Config, Cleanup> extends Plugin<Config, Cleanup> 
   readonly capability?: "portMappings" | "bandwidth";
   /** It adds nothing to an attachment and has a part in STATUS alone: the other verbs need not even load it. */
   readonly statusOnly?: true;
+  /** What it adds stands on the attachment's pair, and is of no use without: what of it is left then is forgotten. */
+  readonly isOnPair?: true;
   /** Returns what the config asks for, or undefined if that is nothing; throws CniError for a config that is wrong. */
   additionOf(call: AdditionCall<Config>): Addition | undefined;
 }

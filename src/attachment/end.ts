@@ -1,12 +1,25 @@
 // The end of an attachment, whichever plugin made it: DEL of one, and GC of all that are not valid. Both go by what is
 // written down, do every step even if another one fails, and tell all failures at the end.
 import { Failures } from "../cni/error.ts";
-import type { AttachmentCall, Delegate, GcCall } from "../cni/plugin.ts";
+import type { AttachmentCall, DelCall, Delegate, GcCall } from "../cni/plugin.ts";
 import { describeOwner } from "../ledger/owner.ts";
+import { connectHost } from "../net/connection.ts";
+import { removeLinks } from "../net/veth.ts";
 import { type Collection, collectAttachments } from "./collection.ts";
+import { removeForeignInterface } from "./foreign-interface.ts";
+import type { PairedParts } from "./fused.ts";
+import { hostLinkName } from "./identity.ts";
 import { entryOf, release } from "./reservation.ts";
 import { dataDirOf, ipamTypeOf, type PlaceKeys } from "./settings.ts";
 import { type WrittenAttachment, writtenAttachment } from "./written.ts";
+
+/** How attachments of a plugin end. */
+interface Manner {
+  /** Whether `remove` gives something back that must not be lost. */
+  readonly givesBack?: boolean;
+  /** What stands on the interfaces, and ends when they are gone and before the addresses are given back. */
+  readonly parts?: Pick<PairedParts, "end">;
+}
 
 /**
  * Ends an attachment: `remove` takes its interfaces away, then addresses and entry are given back. Where `remove` gives
@@ -16,7 +29,7 @@ export async function endAttachment(
   call: AttachmentCall<PlaceKeys>,
   plugin: string,
   remove: (written: WrittenAttachment) => void,
-  { givesBack = false }: { readonly givesBack?: boolean } = {},
+  { givesBack = false, parts }: Manner = {},
 ): Promise<void> {
   const entry = entryOf(call, plugin);
   const dataDir = dataDirOf(call.config);
@@ -40,11 +53,32 @@ export async function endAttachment(
   // a store that can't be read is told at the end; what follows from the attachment alone is removed even so
   await failures.collect(() => remove(written));
   keepsEntry ||= givesBack && failures.any;
+  await failures.collect(() => parts?.end());
   await failures.collect(async () => {
     const late = isEarly ? undefined : await ipam;
     await (keepsEntry ? late?.del() : release(entry, dataDir, late));
   });
   failures.rethrow(`DEL of ${describeOwner(entry)}`);
+}
+
+/** Ends an attachment that is a pair: as above, and with the pair goes what else of it is on the host. */
+export async function endPair(call: DelCall<PlaceKeys>, plugin: string, parts: PairedParts): Promise<void> {
+  await endAttachment(
+    call,
+    plugin,
+    ({ objects }) => {
+      using host = connectHost();
+      const written = objects.filter(({ kind }) => kind === "link").map(({ name }) => name);
+      // a store that was lost knows nothing, but the name follows from the attachment
+      const own = written.length === 0 ? [hostLinkName(entryOf(call, plugin))] : written;
+      const stuck = removeLinks(host, [...own, ...parts.links]);
+      // what of the parts is stuck they find themselves
+      const first = stuck.find(({ name }) => own.includes(name));
+      if (first !== undefined) throw first.error;
+      if (written.length === 0) removeForeignInterface(call.attachment, "veth", call.remembered());
+    },
+    { parts },
+  );
 }
 
 /** Ends all attachments of the network that are not valid, and lets the IPAM plugin do the same. */

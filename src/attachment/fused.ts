@@ -5,11 +5,11 @@ import * as v from "valibot";
 import { CniError, describeError, ErrorCode, Failures } from "../cni/error.ts";
 import { parseInput, shown } from "../cni/input.ts";
 import { withKnownKeys } from "../cni/keys.ts";
-import type { AddCall, AttachmentCall, Call, Plugin } from "../cni/plugin.ts";
+import type { AddCall, AttachmentCall, Call, DelCall, Plugin } from "../cni/plugin.ts";
 import { POD_ANNOTATIONS } from "../cni/pod-annotations.ts";
 import type { Result } from "../cni/result.ts";
 import { anything, optionalText } from "../cni/value.ts";
-import { pluginsOfNetwork, pluginsOfOwner } from "../ledger/attachments.ts";
+import { listObjects, pluginsOfNetwork, pluginsOfOwner } from "../ledger/attachments.ts";
 import { describeOwner } from "../ledger/owner.ts";
 import { openStore, storeExists } from "../store/sqlite.ts";
 import type { Transaction } from "../store/store.ts";
@@ -86,9 +86,19 @@ export class Additions {
   }
 }
 
+/** What chained plugins made on the pair of an attachment, for the DEL of the plugin that the pair is of. */
+export interface PairedParts {
+  /** Links of the host: in one group with the pair they are gone when it is, for the kernel waits once for a group. */
+  readonly links: readonly string[];
+  /** Ends what is left when the pair is gone. Whatever fails is told by the DEL of the chain. */
+  end(): Promise<void>;
+}
+
 /** A plugin that makes interfaces, to which others can add. */
-export interface InterfacePlugin<Config, Cleanup> extends Omit<Plugin<Config, Cleanup>, "add"> {
+export interface InterfacePlugin<Config, Cleanup> extends Omit<Plugin<Config, Cleanup>, "add" | "del"> {
   add(call: AddCall<Config>, additions: Additions): Promise<Result>;
+  /** A plugin that makes no pairs need not look at `parts`. */
+  del(call: DelCall<Cleanup>, parts: PairedParts): Promise<void>;
 }
 
 /** Returns the plugin as it is; it ties the types of the schemas to those of the verbs. */
@@ -104,7 +114,10 @@ interface ChainedKeys {
 
 /** A chained plugin that is loaded only when it is asked for, and what tells whether it is. */
 export interface ChainedPiece
-  extends Pick<ChainedPlugin<ChainedKeys, ChainedKeys>, "name" | "capability" | "uniqueKeys" | "statusOnly"> {
+  extends Pick<
+    ChainedPlugin<ChainedKeys, ChainedKeys>,
+    "name" | "capability" | "uniqueKeys" | "statusOnly" | "isOnPair"
+  > {
   load(): Promise<ChainedPlugin<ChainedKeys, ChainedKeys>>;
 }
 
@@ -114,6 +127,7 @@ export function fused<Config extends FusedKeys, Cleanup extends FusedKeys>(
   chain: readonly ChainedPiece[],
 ): Plugin<Config, Cleanup> {
   const acting = chain.filter(({ statusOnly }) => statusOnly !== true);
+  const onPair = acting.filter(({ isOnPair }) => isOnPair === true).map(({ name }) => name);
   const askedBy = (call: Call<FusedKeys>, pieces: readonly ChainedPiece[] = acting) =>
     loaded(pieces.filter((one) => isAskedFor(one, call.config)));
   const concerned = (recorded: ReadonlySet<string>, call: Call<FusedKeys>) =>
@@ -133,12 +147,19 @@ export function fused<Config extends FusedKeys, Cleanup extends FusedKeys>(
     },
 
     async del(call) {
-      const recorded = await recordedPlugins(call);
+      const { plugins, links } = await recordedParts(call, onPair);
       const failures = new Failures();
-      for (const chained of (await concerned(recorded, call)).toReversed()) {
-        await failures.collect(() => chained.del({ ...call, config: cleanupOf(call) }));
-      }
-      await failures.collect(() => plugin.del(call));
+      const end = async (chained: ChainedPlugin<ChainedKeys, ChainedKeys>) =>
+        failures.collect(() => chained.del({ ...call, config: cleanupOf(call) }));
+      const parts = (await concerned(plugins, call)).toReversed();
+      const paired = parts.filter(({ name }) => onPair.includes(name));
+      for (const chained of parts) if (!paired.includes(chained)) await end(chained);
+      const endPaired = async () => {
+        for (const chained of paired.splice(0)) await end(chained);
+      };
+      await failures.collect(() => plugin.del(call, { links, end: endPaired }));
+      // of an interface that is no pair
+      await endPaired();
       failures.rethrow(`DEL of ${describeOwner({ network: call.network, ...call.attachment })}`);
     },
 
@@ -212,27 +233,50 @@ function cleanupOf({ config }: Call<FusedKeys>): ChainedKeys {
   return { dataDir: dataDirOf(config) };
 }
 
-/** Returns the plugins that wrote down something about the attachment; none of a store that can't be read. */
-async function recordedPlugins(call: AttachmentCall<FusedKeys>): Promise<ReadonlySet<string>> {
+/** The plugins that wrote down something, and the links among what some of them did. */
+interface RecordedParts {
+  readonly plugins: ReadonlySet<string>;
+  readonly links: readonly string[];
+}
+
+/**
+ * Returns what is written down about the attachment, with the links of the plugins named `onPair`; nothing of a store
+ * that can't be read.
+ */
+async function recordedParts(
+  call: AttachmentCall<FusedKeys>,
+  onPair: readonly string[],
+): Promise<RecordedParts> {
   const { containerId, ifname } = call.attachment;
-  return namesIn(call, (store) => pluginsOfOwner(store, { network: call.network, containerId, ifname }));
+  const owner = { network: call.network, containerId, ifname };
+  const found = await inReadable(call, async (store) => {
+    const plugins = new Set(await pluginsOfOwner(store, owner));
+    const links: string[] = [];
+    for (const plugin of onPair) {
+      if (!plugins.has(plugin)) continue;
+      const objects = await listObjects(store, { ...owner, plugin });
+      links.push(...objects.filter(({ kind }) => kind === "link").map(({ name }) => name));
+    }
+    return { plugins, links };
+  });
+  return found ?? { plugins: new Set(), links: [] };
 }
 
 async function networkPlugins(call: Call<FusedKeys>): Promise<ReadonlySet<string>> {
-  return namesIn(call, (store) => pluginsOfNetwork(store, call.network));
+  return new Set(await inReadable(call, (store) => pluginsOfNetwork(store, call.network)));
 }
 
-async function namesIn(
+async function inReadable<T>(
   { config, note }: Call<FusedKeys>,
-  names: (store: Transaction) => Promise<readonly string[]>,
-): Promise<ReadonlySet<string>> {
+  work: (store: Transaction) => Promise<T>,
+): Promise<T | undefined> {
   const dataDir = dataDirOf(config);
-  if (!storeExists(dataDir)) return new Set();
+  if (!storeExists(dataDir)) return undefined;
   try {
-    return new Set(await openStore(dataDir).read(names));
+    return await openStore(dataDir).read(work);
   } catch (error) {
     // the plugin itself meets the same error, and tells it when it has done what can be done without the store
     note(`warren: what chained plugins added can't be read: ${describeError(error)}`);
-    return new Set();
+    return undefined;
   }
 }

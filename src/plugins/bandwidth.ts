@@ -390,6 +390,7 @@ export const bandwidth = defineChained({
   cleanup,
 
   capability: "bandwidth",
+  isOnPair: true,
 
   additionOf(call): Addition | undefined {
     const plan = planOf(call.config);

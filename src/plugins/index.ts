@@ -20,7 +20,12 @@ const leasing = () => import("./dhcp.ts");
 /** What an interface plugin can have in its own process, in the order in which it is added. */
 export const CHAIN: readonly ChainedPiece[] = [
   { name: "portmap", capability: "portMappings", load: async () => (await chained()).portmap },
-  { name: "bandwidth", capability: "bandwidth", load: async () => (await chained()).bandwidth },
+  {
+    name: "bandwidth",
+    capability: "bandwidth",
+    isOnPair: true,
+    load: async () => (await chained()).bandwidth,
+  },
   { name: "firewall", load: async () => (await chained()).firewall },
   {
     name: "tuning",

@@ -10,15 +10,14 @@ import {
   subnetsOf,
   verifyInterface,
 } from "../attachment/container-interface.ts";
-import { endAttachment, endStaleAttachments } from "../attachment/end.ts";
-import { removeForeignInterface } from "../attachment/foreign-interface.ts";
+import { endPair, endStaleAttachments } from "../attachment/end.ts";
 import {
   chainedCleanupEntries,
   chainedEntries,
   defineInterfacePlugin,
   runtimeConfig,
 } from "../attachment/fused.ts";
-import { aliasOf, attachmentHash, hostLinkName } from "../attachment/identity.ts";
+import { aliasOf, attachmentHash } from "../attachment/identity.ts";
 import { confirmReservation, entryOf, refuseThroughInterface, reserve } from "../attachment/reservation.ts";
 import {
   dataDirOf,
@@ -206,15 +205,8 @@ export const ptp = defineInterfacePlugin({
     }
   },
 
-  async del(call): Promise<void> {
-    await endAttachment(call, PLUGIN, ({ objects }) => {
-      using host = connectHost();
-      const names = objects.filter(({ kind }) => kind === "link").map(({ name }) => name);
-      // a store that was lost knows nothing, but the name follows from the attachment
-      const unwritten = hostLinkName(entryOf(call, PLUGIN));
-      for (const name of names.length === 0 ? [unwritten] : names) removeLink(host, name);
-      if (names.length === 0) removeForeignInterface(call.attachment, "veth", call.remembered());
-    });
+  async del(call, parts): Promise<void> {
+    await endPair(call, PLUGIN, parts);
   },
 
   async check(call): Promise<void> {

@@ -432,6 +432,56 @@ describe("the verbs of a fused plugin", () => {
     }
   });
 
+  test("DEL removes the pair and the device of its limit as one group, and nobody else's", async () => {
+    await using stage = await Stage.create();
+    const { host } = stage;
+    const config = stage.fused({ interfacePlugin: { type: "warren-bridge", bridge: "br0" }, bandwidth: {} });
+    await host.text(["ip", "link", "add", "mine", "group", "7", "type", "bridge"]);
+    await succeed(host, "ADD", config, POD);
+    const monitor = host.start(["ip", "monitor", "link"]);
+    let events = "";
+    const reading = (async () => {
+      for await (const chunk of monitor.stdout.pipeThrough(new TextDecoderStream())) events += chunk;
+    })();
+    const listens = async (mark: string) => {
+      for (let index = 0; !events.includes(`: ${mark}`); index++) {
+        await host.text(["ip", "link", "add", `${mark}${index}`, "type", "bridge"]);
+        await Bun.sleep(10);
+      }
+    };
+    await listens("begin");
+    await succeed(host, "DEL", config, POD);
+    await listens("end");
+    monitor.kill();
+    await reading;
+    // the bridge tells of its port, too, and that is no removal of a link
+    const removed = [...events.matchAll(/^Deleted \d+: (bwp|veth)\w+.* state .* group (\w+)/gm)];
+    const groups = new Map(removed.map(([, kind = "", group = ""]) => [kind, group]));
+    expect([...groups.keys()].sort()).toEqual(["bwp", "veth"]);
+    expect(groups.get("bwp")).toBe(groups.get("veth") ?? "");
+    expect(["default", "7"]).not.toContain(groups.get("veth"));
+    expect((await linkNames(host)).filter((name) => !/^(begin|end)\d+$/.test(name)).sort()).toEqual([
+      "br0",
+      "mine",
+    ]);
+    expect(stage.rows()).toEqual({ leases: [], attachments: [], objects: [] });
+  });
+
+  test("limits on a pair are taken back by a plugin that makes none, where a network was changed", async () => {
+    await using stage = await Stage.create();
+    const { host } = stage;
+    const config = stage.fused({ interfacePlugin: { type: "warren-bridge", bridge: "br0" }, bandwidth: {} });
+    await succeed(host, "ADD", config, POD);
+    await succeed(host, "DEL", stage.config({ type: "warren-macvlan", master: "uplink" }), POD);
+    const [pair = "", ...more] = (await linkNames(host)).filter((name) => name !== "br0");
+    expect(pair).toStartWith("veth");
+    expect(more).toEqual([]);
+    expect(await host.text(["tc", "qdisc", "show", "dev", pair])).not.toMatch(/tbf|ingress/);
+    await succeed(host, "DEL", config, POD);
+    expect(await linkNames(host)).toEqual(["br0"]);
+    expect(stage.rows()).toEqual({ leases: [], attachments: [], objects: [] });
+  });
+
   test("the address that the runtime asks for counts before that of tuning", async () => {
     await using stage = await Stage.create();
     const { host } = stage;
