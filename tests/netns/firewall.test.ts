@@ -12,15 +12,16 @@ const PORT = 8080;
 const SERVER = `Bun.listen({ hostname: "::", port: ${PORT}, socket: { open(s) { s.end("ok"); }, data() {} } }); console.log("ready")`;
 
 /**
- * Prints for each address whether a connection got an answer. One that does not open within 0.7 seconds, counted in turns of
- * this program's own, is let through by nobody; to one that is open the answer comes, however busy the machine.
+ * Prints for each address whether a connection got an answer. One that does not open within 1.3 seconds, counted in turns of
+ * this program's own, is let through by nobody: the kernel tries a second time after one, in case a busy machine lost the
+ * first packet. To one that is open the answer comes, however busy the machine.
  */
 const PROBE = `
 const reach = (target) => new Promise((resolve) => {
   const [hostname, port] = target.split(" ");
   let opened = false;
   const wait = (turns) => { if (!opened) turns > 0 ? setTimeout(wait, 100, turns - 1) : resolve(false); };
-  wait(7);
+  wait(13);
   Bun.connect({ hostname, port: Number(port), socket: { open() { opened = true; }, data(s) { resolve(true); s.end(); }, connectError() { resolve(false); }, close() { resolve(false); } } }).catch(() => resolve(false));
 });
 console.log(JSON.stringify(await Promise.all(process.argv.slice(1).map(reach))));
