@@ -9,7 +9,7 @@ import { type Collection, collectAttachments } from "./collection.ts";
 import { removeForeignInterface } from "./foreign-interface.ts";
 import type { PairedParts } from "./fused.ts";
 import { hostLinkName } from "./identity.ts";
-import { entryOf, release, removeLastMasquerade } from "./reservation.ts";
+import { entryOf, release } from "./reservation.ts";
 import { dataDirOf, ipamTypeOf, type PlaceKeys } from "./settings.ts";
 import { type WrittenAttachment, writtenAttachment } from "./written.ts";
 
@@ -50,7 +50,6 @@ export async function endAttachment(
       keepsEntry = false;
     });
   }
-  await failures.collect(() => removeLastMasquerade(entry, dataDir, written.objects));
   // a store that can't be read is told at the end; what follows from the attachment alone is removed even so
   await failures.collect(() => remove(written));
   keepsEntry ||= givesBack && failures.any;

@@ -9,7 +9,6 @@ import {
   type Entry,
   findAttachment,
   forgetAttachment,
-  isNameClaimed,
   type KernelObject,
   kernelObject,
   type ObjectKind,
@@ -232,29 +231,6 @@ export async function release(
     );
   }
   failures.rethrow(`release of ${describeOwner(entry)}`);
-}
-
-/**
- * Removes the masquerade that no other attachment needs, before the interfaces go: what the kernel has to clear away of it it
- * clears away while it waits for those, and not when the process ends. The entry goes on claiming it until its release, and
- * an ADD that claims it meanwhile makes it anew. Throws StoreError or NetlinkError.
- */
-export async function removeLastMasquerade(
-  entry: Entry,
-  dataDir: string,
-  objects: readonly KernelObject[],
-): Promise<void> {
-  const chains = objects.filter(({ kind }) => kind === "masquerade");
-  if (chains.length === 0) return;
-  const unshared = async (store: Transaction) => {
-    const names: string[] = [];
-    for (const chain of chains) if (!(await isNameClaimed(store, entry, chain))) names.push(chain.name);
-    return names;
-  };
-  const store = openStore(dataDir);
-  if ((await store.read(unshared)).length === 0) return;
-  // inside a transaction that could write, so that no ADD can claim it between the look and the removal
-  await store.transaction(async (transaction) => removeMasquerade(await unshared(transaction)));
 }
 
 /** Removes objects that no entry needs any more; those that are gone already are success. Throws NetlinkError. */

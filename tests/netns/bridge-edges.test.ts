@@ -239,43 +239,6 @@ esac
   });
 });
 
-test("the last DEL takes the masquerade away with the pair, and an ADD that comes meanwhile keeps its own", async () => {
-  await using sandbox = await host();
-  const folder = `${sandbox.directory}/plugins`;
-  await sandbox.text(["mkdir", folder]);
-  // it lets the first container's DEL wait where the pair is gone and the address is not yet given back
-  await Bun.write(
-    `${folder}/slow`,
-    `#!/bin/sh
-cat >/dev/null
-case "$CNI_COMMAND $CNI_CONTAINERID" in
-"ADD pod-1") echo '{"cniVersion":"1.1.0","ips":[{"address":"10.88.0.9/16"}]}' ;;
-"ADD pod-2") echo '{"cniVersion":"1.1.0","ips":[{"address":"10.88.0.10/16"}]}' ;;
-"DEL pod-1") touch ${folder}/waits; until test -e ${folder}/go; do sleep 0.05; done ;;
-esac
-`,
-  );
-  await sandbox.text(["chmod", "755", `${folder}/slow`]);
-  const config = { ...network(sandbox, { dataDir: `${sandbox.directory}/store` }), ipam: { type: "slow" } };
-  const path = `${PLUGIN_FOLDER}:${folder}`;
-  const other = { containerId: "pod-2", netns: "pod2" };
-  const chain = "masquerade-lab-10.88.0.0/16";
-  await succeed(sandbox, "ADD", config, POD, path);
-  expect(await ruleset(sandbox)).toContain(chain);
-  const ending = succeed(sandbox, "DEL", config, POD, path);
-  try {
-    while (!(await Bun.file(`${folder}/waits`).exists())) await Bun.sleep(20);
-    expect(await ruleset(sandbox)).not.toContain(chain);
-    await succeed(sandbox, "ADD", config, other, path);
-  } finally {
-    await Bun.write(`${folder}/go`, "");
-    await ending;
-  }
-  expect((await ruleset(sandbox)).match(/ip saddr 10\.88\.0\.0\/16 .*masquerade$/gm)).toHaveLength(1);
-  await succeed(sandbox, "DEL", config, other, path);
-  await noTrace(sandbox);
-});
-
 test("CHECK tells a route that leads the same way under other conditions", async () => {
   await using sandbox = await host();
   const config = network(sandbox, {}, { routes: [{ dst: "192.0.2.0/24", mtu: 1300, priority: 7 }] });
