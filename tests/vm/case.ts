@@ -14,8 +14,8 @@ export interface Case {
   readonly comparesWithReference?: boolean | string;
   /** True if it needs a PostgreSQL server in the machine. */
   readonly needsDatabase?: boolean;
-  /** True if nothing else may run meanwhile. */
-  readonly alone?: boolean;
+  /** True if nothing else may run meanwhile, `first` if nothing else may have run before. */
+  readonly alone?: boolean | "first";
   /** Runs it on a throwaway host of its own. */
   run(host: Sandbox): Promise<void>;
 }

@@ -155,10 +155,13 @@ function companyOf(module: string): string {
   return (TOGETHER.find((company) => company.includes(module)) ?? [module]).join(" and ");
 }
 
+/** Modules that can't be unloaded: once a case has had a link of theirs, the machine does not lack them any more. */
+const PERMANENT = ["vrf"];
+
 export const MISSING_FEATURE_CASES: readonly Case[] = [
   ...[...Map.groupBy(LACKS, ({ module }) => companyOf(module))].map(([modules, lacking]) => ({
     name: `STATUS and ADD say what a kernel without ${modules} lacks: ${namesOf(lacking)}`,
-    alone: true,
+    alone: PERMANENT.includes(modules) ? ("first" as const) : true,
     run: () =>
       withoutModules(modules.split(" and "), async () => {
         await Promise.all(lacking.map(show));

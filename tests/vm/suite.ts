@@ -75,14 +75,15 @@ function run(name: string, work: (host: Sandbox) => Promise<void>): Promise<void
 }
 
 /**
- * The first boot runs every case of the machine, several at once, and then those that must be alone; the second one what
- * comes after.
+ * The first boot runs every case of the machine: those that must be first, then several at once, and then those that must be
+ * alone; the second one what comes after.
  */
 async function main(machine: number, boot: number): Promise<void> {
   if (boot === FIRST_BOOT) {
     // every other one: neighbours are of a kind, and take about as long
     const own = CASES.filter((_, index) => index % BOOTS.length === machine);
-    const sociable = own.filter(({ alone }) => alone !== true).values();
+    for (const one of own) if (one.alone === "first") await run(one.name, one.run);
+    const sociable = own.filter(({ alone }) => alone !== true && alone !== "first").values();
     const work = async () => {
       for (const one of sociable) await run(one.name, one.run);
     };
