@@ -1,14 +1,12 @@
 // A socket that hears every frame of one interface, what comes in and what goes out, for who wants to see what is on a wire.
-import { checkedInt, Descriptor, isSystemError, libc, memory, retried } from "./libc.ts";
+import { Descriptor, isSystemError, libc, memory, retried } from "./libc.ts";
+import { AF_PACKET, linkAddress } from "./link-address.ts";
 import { socketCalls } from "./socket-calls.ts";
 
-// linux/if_packet.h, linux/if_ether.h, asm-generic/socket.h
-const AF_PACKET = 17;
+// linux/if_ether.h, asm-generic/socket.h
 const SOCK_RAW_CLOEXEC = 0o2000003;
 const ETH_P_ALL = 0x0003;
 const MSG_DONTWAIT = 0x40;
-/** struct sockaddr_ll */
-const LINK_ADDRESS_BYTES = 20;
 
 const LONGEST_FRAME_BYTES = 65_536;
 
@@ -30,11 +28,7 @@ export class FrameSocket implements Disposable {
     const descriptor = new Descriptor(
       retried("open packet socket", () => libc.socket(AF_PACKET, SOCK_RAW_CLOEXEC, 0)),
     );
-    const address = memory(LINK_ADDRESS_BYTES);
-    const view = new DataView(address.buffer);
-    view.setUint16(0, AF_PACKET, true);
-    view.setUint16(2, ETH_P_ALL);
-    view.setInt32(4, checkedInt(index, "interface index"), true);
+    const address = linkAddress(index, ETH_P_ALL);
     try {
       retried("bind packet socket", () => socketCalls().bind(descriptor.fd, address, address.length));
     } catch (error) {

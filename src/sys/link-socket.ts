@@ -1,18 +1,14 @@
 // A socket for IPv4 packets of one interface, below the kernel's own IP: for who has no address yet, and says which hardware
 // address a packet goes to. It hears the UDP packets to one port only, whatever else comes.
-import { checkedInt, Descriptor, isSystemError, libc, memory, retried } from "./libc.ts";
+import { Descriptor, isSystemError, libc, memory, retried } from "./libc.ts";
+import { AF_PACKET, hardwareAddressIn, LINK_ADDRESS_BYTES, linkAddress } from "./link-address.ts";
 import { attachFilter, type FilterInstruction } from "./multicast.ts";
 import { socketCalls } from "./socket-calls.ts";
 
-// linux/if_packet.h, linux/if_ether.h; SOCK_DGRAM leaves the link's header to the kernel
-const AF_PACKET = 17;
+// linux/if_ether.h; SOCK_DGRAM leaves the link's header to the kernel
 const SOCK_DGRAM_CLOEXEC_NONBLOCK = 0o2004002;
 const ETH_P_IP = 0x0800;
 const UDP = 17;
-/** struct sockaddr_ll: family, protocol, interface, hardware type, packet type, length of the address, address. */
-const LINK_ADDRESS_BYTES = 20;
-const HARDWARE_ADDRESS_OFFSET = 12;
-const HARDWARE_ADDRESS_BYTES = 6;
 
 const LONGEST_PACKET_BYTES = 65_535;
 
@@ -70,7 +66,7 @@ export class LinkSocket implements Disposable {
     );
     try {
       attachFilter(descriptor.fd, portFilter(port));
-      const address = linkAddress(index);
+      const address = linkAddress(index, ETH_P_IP);
       retried("bind packet socket", () => socketCalls().bind(descriptor.fd, address, address.length));
     } catch (error) {
       descriptor.close();
@@ -81,7 +77,7 @@ export class LinkSocket implements Disposable {
 
   /** Sends an IPv4 packet to the hardware address; throws SystemError, ENETDOWN where the interface is down. */
   send(packet: Uint8Array<ArrayBuffer>, hardwareAddress: Uint8Array): void {
-    const address = linkAddress(this.#index, hardwareAddress);
+    const address = linkAddress(this.#index, ETH_P_IP, hardwareAddress);
     retried("send packet", () =>
       libc.sendto(this.#descriptor.fd, packet, packet.length, 0, address, address.length),
     );
@@ -97,11 +93,7 @@ export class LinkSocket implements Disposable {
       const bytes = retried("receive packet", () =>
         socketCalls().recvfrom(this.#descriptor.fd, buffer, buffer.length, 0, address, length),
       );
-      const end = HARDWARE_ADDRESS_OFFSET + HARDWARE_ADDRESS_BYTES;
-      return {
-        bytes: buffer.subarray(0, bytes),
-        hardwareAddress: address.slice(HARDWARE_ADDRESS_OFFSET, end),
-      };
+      return { bytes: buffer.subarray(0, bytes), hardwareAddress: hardwareAddressIn(address) };
     } catch (error) {
       if (isSystemError(error, "EAGAIN")) return undefined;
       throw error;
@@ -111,15 +103,4 @@ export class LinkSocket implements Disposable {
   [Symbol.dispose](): void {
     this.#descriptor.close();
   }
-}
-
-function linkAddress(index: number, hardwareAddress: Uint8Array = new Uint8Array()): Uint8Array<ArrayBuffer> {
-  const address = memory(LINK_ADDRESS_BYTES);
-  const view = new DataView(address.buffer);
-  view.setUint16(0, AF_PACKET, true);
-  view.setUint16(2, ETH_P_IP);
-  view.setInt32(4, checkedInt(index, "interface index"), true);
-  address[11] = hardwareAddress.length;
-  address.set(hardwareAddress.subarray(0, HARDWARE_ADDRESS_BYTES), HARDWARE_ADDRESS_OFFSET);
-  return address;
 }
