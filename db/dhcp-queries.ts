@@ -1,5 +1,5 @@
 // The queries about leases of DHCP servers, which become SQL text at build time as those in queries.ts do.
-import { and, asc, eq, type SQL, sql } from "drizzle-orm";
+import { and, asc, eq, getTableColumns, type SQL, sql } from "drizzle-orm";
 import { database, given } from "./builder.ts";
 import type { Empty, Owner } from "./conditions.ts";
 import { dhcpLeases } from "./schema.ts";
@@ -20,27 +20,7 @@ export type DhcpTermsRow = Owner &
     | "expiresAtUptimeMs"
   >;
 
-const LEASE = {
-  network: dhcpLeases.network,
-  containerId: dhcpLeases.containerId,
-  ifname: dhcpLeases.ifname,
-  podNamespace: dhcpLeases.podNamespace,
-  podName: dhcpLeases.podName,
-  netns: dhcpLeases.netns,
-  netnsInode: dhcpLeases.netnsInode,
-  bootId: dhcpLeases.bootId,
-  createdAtMs: dhcpLeases.createdAtMs,
-  hardwareAddress: dhcpLeases.hardwareAddress,
-  serverHardwareAddress: dhcpLeases.serverHardwareAddress,
-  options: dhcpLeases.options,
-  address: dhcpLeases.address,
-  server: dhcpLeases.server,
-  acknowledgement: dhcpLeases.acknowledgement,
-  renewAtUptimeMs: dhcpLeases.renewAtUptimeMs,
-  rebindAtUptimeMs: dhcpLeases.rebindAtUptimeMs,
-  expiresAtUptimeMs: dhcpLeases.expiresAtUptimeMs,
-  lost: dhcpLeases.lost,
-};
+const LEASE = getTableColumns(dhcpLeases);
 const LEASE_COLUMNS = Object.keys(LEASE);
 
 const ofOwner = (): SQL | undefined =>

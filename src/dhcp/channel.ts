@@ -1,6 +1,6 @@
 // The way from a container's interface to a DHCP server, as long as somebody waits for an answer: a socket in the container's
 // namespace that needs no address there.
-import { formatAddress } from "../ip/address.ts";
+import { addressBytes, formatAddress } from "../ip/address.ts";
 import { parseHardwareAddress } from "../ip/hardware-address.ts";
 import { connectInside } from "../net/connection.ts";
 import { bringDown, bringUp, setMtu } from "../net/interface.ts";
@@ -11,7 +11,7 @@ import { isSystemError } from "../sys/libc.ts";
 import { LinkSocket } from "../sys/link-socket.ts";
 import type { Outgoing } from "./client.ts";
 import { type DhcpMessage, decodeMessage, encodeMessage } from "./message.ts";
-import { CLIENT_PORT, decodePacket, encodePacket } from "./packet.ts";
+import { CLIENT_PORT, decodePacket, encodePacket, SERVER_PORT } from "./packet.ts";
 
 const EVERYBODY = new Uint8Array(6).fill(0xff);
 const BROADCAST = { family: 4, value: 0xffff_ffffn } as const;
@@ -123,9 +123,7 @@ export function limitMtu(netns: Netns, ifname: string, mtu: number): void {
 export function sendFromHost({ message, to }: Outgoing): void {
   if (to === undefined) return;
   using socket = InetSocket.open("udp", 4);
-  const address = new Uint8Array(4);
-  new DataView(address.buffer).setUint32(0, Number(to.value));
-  socket.connect({ address, port: 67 });
+  socket.connect({ address: addressBytes(to), port: SERVER_PORT });
   if (socket.send(encodeMessage(message)) === undefined) {
     throw new Error(`nothing can be sent to ${formatAddress(to)} now`);
   }

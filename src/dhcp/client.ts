@@ -1,7 +1,7 @@
 // The client of RFC 2131 as a machine without a clock, a socket or chance of its own: it is told the time and what was
 // heard, and says what to send and when it wants to be asked again. Figure 5 of the RFC, without its INIT state, which
 // nothing waits in.
-import { type Address, sameAddress } from "../ip/address.ts";
+import { type Address, addressBytes, sameAddress } from "../ip/address.ts";
 import {
   addressOption,
   type DhcpMessage,
@@ -185,7 +185,7 @@ export class DhcpClient {
       transactionId: this.#transactionId(),
       seconds: 0,
       clientAddress: address,
-      more: [[OptionCode.serverIdentifier, addressOf(server)]],
+      more: [[OptionCode.serverIdentifier, addressBytes(server)]],
       isRelease: true,
     });
     return { message, source: address, to: server };
@@ -268,7 +268,7 @@ export class DhcpClient {
     const { wanted } = state;
     const message = this.#message(MessageType.discover, {
       ...this.#words(state, nowMs),
-      more: wanted === undefined ? [] : [[OptionCode.requestedAddress, addressOf(wanted)]],
+      more: wanted === undefined ? [] : [[OptionCode.requestedAddress, addressBytes(wanted)]],
     });
     return { state, send: { message, source: NO_ADDRESS, to: undefined } };
   }
@@ -277,8 +277,8 @@ export class DhcpClient {
     const message = this.#message(MessageType.request, {
       ...this.#words(state, nowMs),
       more: [
-        [OptionCode.requestedAddress, addressOf(state.address)],
-        [OptionCode.serverIdentifier, addressOf(state.server)],
+        [OptionCode.requestedAddress, addressBytes(state.address)],
+        [OptionCode.serverIdentifier, addressBytes(state.server)],
       ],
     });
     return { state, send: { message, source: NO_ADDRESS, to: undefined } };
@@ -291,7 +291,7 @@ export class DhcpClient {
     if (state.kind === "rebooting") {
       const message = this.#message(MessageType.request, {
         ...this.#words(state, nowMs),
-        more: [[OptionCode.requestedAddress, addressOf(address)]],
+        more: [[OptionCode.requestedAddress, addressBytes(address)]],
       });
       return { state, send: { message, source: NO_ADDRESS, to: undefined } };
     }
@@ -382,12 +382,6 @@ export class DhcpClient {
   #spread(pauseMs: number): number {
     return pauseMs + SPREAD_MS * (2 * this.chance() - 1);
   }
-}
-
-function addressOf({ value }: Address): Uint8Array {
-  const bytes = new Uint8Array(4);
-  new DataView(bytes.buffer).setUint32(0, Number(value));
-  return bytes;
 }
 
 function refusalOf(message: DhcpMessage): string {

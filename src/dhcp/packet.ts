@@ -4,7 +4,7 @@ import { type Address, addressBytes, addressFromBytes } from "../ip/address.ts";
 
 /** The UDP ports of DHCP. */
 export const CLIENT_PORT = 68;
-const SERVER_PORT = 67;
+export const SERVER_PORT = 67;
 
 const IP_HEADER_BYTES = 20;
 const UDP_HEADER_BYTES = 8;
