@@ -168,8 +168,8 @@ function supportedVersion(version: unknown, what: string): string {
   );
 }
 
-/** The plugin of another suite that can do nothing before the interface is there. */
-const FOREIGN_DHCP = "dhcp";
+/** The plugin of another suite, or of another copy of this executable, that can do nothing before the interface is there. */
+const FOREIGN_DHCP: readonly string[] = ["dhcp", "warren-dhcp"];
 
 /** Delegation as SPEC.md, section 4, has it: same config, same environment, the verb in CNI_COMMAND. */
 async function delegateOf(type: string, request: Request): Promise<Delegate> {
@@ -188,7 +188,7 @@ async function delegateOf(type: string, request: Request): Promise<Delegate> {
   const call = callFor(request);
   return {
     inProcess: own !== undefined,
-    needsInterface: own === undefined ? type === FOREIGN_DHCP : own.needsInterface === true,
+    needsInterface: own === undefined ? FOREIGN_DHCP.includes(type) : own.needsInterface === true,
     add: async () => {
       const result = await call("ADD");
       if (result !== undefined) return result;
