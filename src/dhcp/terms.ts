@@ -2,7 +2,15 @@
 // the result that this is to a runtime. What a server says wrong is left out rather than believed by half.
 import type { Dns, Result, Route } from "../cni/result.ts";
 import { type Address, addressFromBytes, formatAddress, sameAddress } from "../ip/address.ts";
-import { firstAddress, formatPrefix, lastAddress, networkOf, type Prefix } from "../ip/prefix.ts";
+import {
+  contains,
+  firstAddress,
+  formatPrefix,
+  hostPrefix,
+  lastAddress,
+  networkOf,
+  type Prefix,
+} from "../ip/prefix.ts";
 import { addressOption, type DhcpMessage, NO_ADDRESS } from "./message.ts";
 import { OptionCode } from "./option.ts";
 
@@ -62,13 +70,32 @@ export function termsOf(ack: DhcpMessage): LeaseTerms | string {
     address,
     server,
     routers,
-    routes: routes.filter(({ router }) => router === undefined || isRouter(router)),
+    routes: reachable(
+      address,
+      routes.filter(({ router }) => router === undefined || isRouter(router)),
+    ),
     nameServers: addressList(options.get(OptionCode.nameServers)).filter(isAsked),
     domain: nameIn(options.get(OptionCode.domainName)),
     search: domainNames(options.get(OptionCode.domainSearch)),
     mtu: mtuIn(options.get(OptionCode.interfaceMtu)),
     ...timesIn(options),
   };
+}
+
+/**
+ * Returns the routes in an order in which the kernel takes them, which is to know first how a router is reached: those on the
+ * link, then a way to each router that is in no network of the link, as with an address of a whole /32, and then the others.
+ */
+function reachable(own: Prefix, routes: readonly TermRoute[]): TermRoute[] {
+  const direct = routes.filter(({ router }) => router === undefined);
+  const near = [own, ...direct.map(({ destination }) => destination)];
+  const indirect = routes.filter(({ router }) => router !== undefined);
+  for (const { router } of indirect) {
+    if (router === undefined || near.some((network) => contains(network, router))) continue;
+    near.push(hostPrefix(router));
+    direct.push({ destination: hostPrefix(router), router: undefined });
+  }
+  return [...direct, ...indirect];
 }
 
 /**

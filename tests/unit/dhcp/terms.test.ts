@@ -78,6 +78,19 @@ test.each([
     { [OptionCode.classlessRoutes]: [0, 10, 0, 0, 7, 8, 20, 224, 0, 0, 1, 8, 30, 10, 0, 0, 2] },
     [{ dst: "30.0.0.0/8", gw: "10.0.0.2" }],
   ],
+  [
+    "those on the link come first, for others may go by them",
+    { [OptionCode.classlessRoutes]: [0, 172, 20, 0, 1, 16, 172, 20, 0, 0, 0, 0] },
+    [
+      { dst: "172.20.0.0/16", gw: "0.0.0.0", scope: 253 },
+      { dst: "0.0.0.0/0", gw: "172.20.0.1" },
+    ],
+  ],
+  [
+    "a router outside of the network is on the link, as with an address of a whole /32",
+    { [OptionCode.subnetMask]: [255, 255, 255, 255], ...ROUTER },
+    [{ dst: "10.0.0.9/32", gw: "0.0.0.0", scope: 253 }, everywhere],
+  ],
 ])("routes: %s", (_, more, expected) => {
   expect(routes(more)).toEqual(expected);
 });
