@@ -14,27 +14,39 @@ export interface ServerView {
   readonly released: readonly string[];
 }
 
+/** Has ip do several things, on the host or in a namespace of it. */
+export async function batch(host: Sandbox, lines: readonly string[], netns?: string): Promise<void> {
+  const where = netns === undefined ? [] : ["-n", netns];
+  await host.text(["ip", ...where, "-batch", "-"], { stdin: `${lines.join("\n")}\n` });
+}
+
 /** The node. Make one with `await using site = await DhcpSite.create()`. */
 export class DhcpSite implements AsyncDisposable {
   #server: ReturnType<Sandbox["start"]> | undefined;
   #daemon: ReturnType<Sandbox["start"]> | undefined;
+  readonly #others: ReturnType<Sandbox["start"]>[] = [];
   #daemonLog: Promise<string> = Promise.resolve("");
   #said = "";
 
-  private constructor(readonly host: Sandbox) {}
+  private constructor(
+    readonly host: Sandbox,
+    private readonly isOwn: boolean,
+  ) {}
 
   /** Makes a node with the pods pod1 and pod2, without a server and without a daemon. */
   static async create(): Promise<DhcpSite> {
-    const host = await Sandbox.create();
-    await host.text([
-      "sh",
-      "-ec",
-      `ip netns add pod1; ip netns add pod2; ip netns add wire
-       ip link add card0 up type veth peer name far0 netns wire
-       ip -n wire addr add 10.67.0.1/24 dev far0
-       ip -n wire link set far0 up; ip -n wire link set lo up`,
+    return DhcpSite.on(await Sandbox.create(), true);
+  }
+
+  /** Makes one of a host, which stays where it is not the node's own. */
+  static async on(host: Sandbox, isOwn = false): Promise<DhcpSite> {
+    // no shell: that of the virtual machine has an ip of its own
+    await batch(host, [
+      ...["pod1", "pod2", "wire"].map((name) => `netns add ${name}`),
+      "link add card0 up type veth peer name far0 netns wire",
     ]);
-    return new DhcpSite(host);
+    await batch(host, ["addr add 10.67.0.1/24 dev far0", "link set far0 up", "link set lo up"], "wire");
+    return new DhcpSite(host, isOwn);
   }
 
   /** Where the daemon listens. */
@@ -135,10 +147,22 @@ export class DhcpSite implements AsyncDisposable {
     await until(`the daemon says ${words}`, async () => words.test(this.#said));
   }
 
-  /** True if a pod reaches an address on the wire. */
-  async reaches(pod: string, address: string): Promise<boolean> {
-    const command = [udhcpd.path ?? "busybox", "ping", "-c1", "-W5", address];
-    return (await this.host.inNetns(pod, command)).exitCode === 0;
+  /** Starts another daemon, which ends with the node, and waits until its socket is there. */
+  async start(command: readonly string[], socket: string): Promise<void> {
+    this.#others.push(this.host.start(command));
+    await until(
+      "another daemon listens",
+      async () => (await this.host.run(["test", "-S", socket])).exitCode === 0,
+    );
+  }
+
+  /** Waits until a pod reaches an address on the wire: under load a kernel may leave a single echo without an answer. */
+  async reaches(pod: string, address: string): Promise<void> {
+    const command = [udhcpd.path ?? "busybox", "ping", "-c1", "-W2", address];
+    await until(
+      `${pod} reaches ${address}`,
+      async () => (await this.host.inNetns(pod, command)).exitCode === 0,
+    );
   }
 
   /** Returns the leases as the store has them. */
@@ -178,7 +202,9 @@ export class DhcpSite implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.end();
     await this.silence();
-    await this.host[Symbol.asyncDispose]();
+    for (const other of this.#others) other.kill();
+    await Promise.all(this.#others.map((other) => other.exited));
+    if (this.isOwn) await this.host[Symbol.asyncDispose]();
   }
 }
 

@@ -3,6 +3,7 @@
 import { Sandbox } from "../support/sandbox.ts";
 import type { Case } from "./case.ts";
 import { CHAINED_CASES } from "./chained.ts";
+import { DHCP_CASES } from "./dhcp.ts";
 import { DIRECT_LINK_CASES } from "./direct-link.ts";
 import { EVERY_VERB_CASES } from "./every-verb.ts";
 import { KILL_CASES } from "./kill.ts";
@@ -31,6 +32,7 @@ const CASES: readonly Case[] = [
   ...SOURCE_CHECK_CASES,
   ...MACVLAN_CASES,
   ...OWN_INTERFACE_CASES,
+  ...DHCP_CASES,
   ...VRF_CASES,
   ...DIRECT_LINK_CASES,
   ...PAIR_CASES,
