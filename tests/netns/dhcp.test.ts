@@ -449,18 +449,23 @@ describe("other plugins", () => {
     await serverHas(site, [], [addressIn(added)]);
   });
 
-  withServer("another copy of the executable, as where links were copied as files, is asked as late", async () => {
-    await using site = await DhcpSite.create();
-    const { host } = site;
-    await site.serve();
-    await site.keep();
-    await host.text(["cp", "-L", WARREN, join(host.directory, "warren-dhcp")]);
-    const path = `${host.directory}:${PLUGIN_FOLDER}`;
-    const added = await succeed(host, "ADD", network(), POD, path);
-    expect(globalAddressesOf(await seenLink(host, "eth0", "pod1"))).toEqual([added.document.ips[0].address]);
-    await succeed(host, "GC", { ...network(), ...valid() }, undefined, path);
-    await serverHas(site, [], [addressIn(added)]);
-  });
+  withServer(
+    "another copy of the executable, as where links were copied as files, is asked as late",
+    async () => {
+      await using site = await DhcpSite.create();
+      const { host } = site;
+      await site.serve();
+      await site.keep();
+      await host.text(["cp", "-L", WARREN, join(host.directory, "warren-dhcp")]);
+      const path = `${host.directory}:${PLUGIN_FOLDER}`;
+      const added = await succeed(host, "ADD", network(), POD, path);
+      expect(globalAddressesOf(await seenLink(host, "eth0", "pod1"))).toEqual([
+        added.document.ips[0].address,
+      ]);
+      await succeed(host, "GC", { ...network(), ...valid() }, undefined, path);
+      await serverHas(site, [], [addressIn(added)]);
+    },
+  );
 
   withReference("the result is the reference's, and both daemons stand side by side", async () => {
     await using site = await DhcpSite.create();
